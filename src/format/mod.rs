@@ -1,0 +1,113 @@
+//! The repository's objects as values: pure, bounded decoding and encoding (`format-spec/`).
+//!
+//! No input or output, no time, no keys. Everything here is fuzzed.
+
+pub mod cbor;
+pub mod tree;
+
+/// What a reader accepts before it allocates. The numbers are the format's (`format-spec/1-objects.md`).
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// A stored object, in bytes.
+    pub object: usize,
+    /// A blob's plaintext, in bytes.
+    pub blob: usize,
+    /// A unit's plaintext, in bytes.
+    pub unit: usize,
+    /// Blobs in one pack.
+    pub pack_blobs: usize,
+    /// A record's or segment's body after decompression, in bytes.
+    pub record: usize,
+    /// Deltas one upon another.
+    pub delta_depth: u64,
+    /// Nesting of CBOR arrays and maps.
+    pub cbor_depth: usize,
+    /// A name or a link's target, in bytes.
+    pub name_length: usize,
+    /// Directories within directories.
+    pub tree_depth: usize,
+    /// Content held in a node, in bytes.
+    pub inline_content: usize,
+    /// Data blobs named by a node itself.
+    pub node_blobs: usize,
+    /// Data blob ids in one list segment.
+    pub segment_blobs: usize,
+    /// Key slots of a repository.
+    pub key_slots: usize,
+    /// Argon2's memory in KiB.
+    pub kdf_memory: u32,
+    /// Argon2's passes.
+    pub kdf_passes: u32,
+    /// Argon2's lanes.
+    pub kdf_lanes: u32,
+}
+
+/// The limits of format version 1.
+pub const LIMITS: Limits = Limits {
+    object: 64 << 20,
+    blob: 8 << 20,
+    unit: 16 << 20,
+    pack_blobs: 65_536,
+    record: 16 << 20,
+    delta_depth: 64,
+    cbor_depth: 32,
+    name_length: 4_096,
+    tree_depth: 4_096,
+    inline_content: 1_024,
+    node_blobs: 8,
+    segment_blobs: 4_096,
+    key_slots: 64,
+    kdf_memory: 4 << 20,
+    kdf_passes: 32,
+    kdf_lanes: 16,
+};
+
+/// Why bytes are not what they should be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// The bytes end too early, or a count promises more than there is.
+    #[error("cut short")]
+    Cut,
+    /// Bytes follow where none should.
+    #[error("trailing bytes")]
+    TrailingBytes,
+    /// The same value has a shorter or other required form.
+    #[error("not in canonical form")]
+    NotCanonical,
+    /// Nested deeper than allowed.
+    #[error("nested deeper than {limit}")]
+    TooDeep {
+        /// The bound.
+        limit: usize,
+    },
+    /// Larger than allowed.
+    #[error("{what} is larger than allowed")]
+    TooLong {
+        /// What is too large.
+        what: &'static str,
+    },
+    /// A name that no directory entry may have.
+    #[error("forbidden name")]
+    BadName,
+    /// Items are not in ascending order, or one is there twice.
+    #[error("items out of order")]
+    Order,
+    /// Fields contradict each other.
+    #[error("{0} contradicts itself")]
+    Inconsistent(&'static str),
+    /// A number that this version gives no meaning.
+    #[error("unknown {0}")]
+    Unknown(&'static str),
+    /// The object starts with other bytes than it should.
+    #[error("not an object of this kind")]
+    BadMagic,
+    /// A newer format.
+    #[error("format version {0} is newer than this program reads")]
+    Version(u8),
+    /// A feature that a reader must know.
+    #[error("needs features that this program does not know ({0:#x})")]
+    Features(u32),
+    /// No value of the expected shape.
+    #[error("malformed: {0}")]
+    Malformed(String),
+}
