@@ -45,7 +45,7 @@ pub fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
 macro_rules! id_type {
     ($(#[$doc:meta])* $name:ident, $len:literal) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(pub [u8; $len]);
 
         impl $name {
@@ -141,6 +141,11 @@ id_type! {
 id_type! {
     /// A repository.
     RepositoryId, 16
+}
+
+id_type! {
+    /// The tip of a lane in a view: the first bytes of the hash of its newest record.
+    Tip, 8
 }
 
 /// What a prefix of an id's hex form can mean among many ids.

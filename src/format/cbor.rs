@@ -209,6 +209,7 @@ macro_rules! ids_of {
 ids_of!(crate::id::BlobId);
 ids_of!(crate::id::ObjectHash);
 ids_of!(crate::id::SnapshotId);
+ids_of!(crate::id::Tip);
 
 /// A map's key, borrowed where the input allows.
 pub struct Key<'de>(pub std::borrow::Cow<'de, str>);

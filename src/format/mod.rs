@@ -3,6 +3,10 @@
 //! No input or output, no time, no keys. Everything here is fuzzed.
 
 pub mod cbor;
+pub mod key;
+pub mod object;
+pub mod pack;
+pub mod record;
 pub mod tree;
 
 /// What a reader accepts before it allocates. The numbers are the format's (`format-spec/1-objects.md`).

@@ -28,11 +28,13 @@ pub enum NodeKind {
     BlockDevice = 5,
     /// A Unix socket.
     Socket = 6,
+    /// A place whose content another root of the snapshot holds; the target is its path there.
+    Reference = 7,
 }
 
 impl NodeKind {
     /// All kinds, at the place of their number.
-    pub const ALL: [NodeKind; 7] = [
+    pub const ALL: [NodeKind; 8] = [
         NodeKind::File,
         NodeKind::Directory,
         NodeKind::Symlink,
@@ -40,6 +42,7 @@ impl NodeKind {
         NodeKind::CharDevice,
         NodeKind::BlockDevice,
         NodeKind::Socket,
+        NodeKind::Reference,
     ];
 
     /// The word for it in listings.
@@ -52,6 +55,7 @@ impl NodeKind {
             NodeKind::CharDevice => "chardev",
             NodeKind::BlockDevice => "dev",
             NodeKind::Socket => "socket",
+            NodeKind::Reference => "reference",
         }
     }
 }
@@ -197,7 +201,8 @@ impl Node {
         if forms > 1
             || (!is_file && (forms > 0 || self.size != 0 || self.sparse))
             || (!is_dir && self.subtree != Subtree::default())
-            || (self.kind == NodeKind::Symlink) == self.target.is_empty()
+            || matches!(self.kind, NodeKind::Symlink | NodeKind::Reference)
+                == self.target.is_empty()
             || is_device != self.device.is_some()
             || (is_file && forms == 0 && self.size != 0)
             || (!self.inline.is_empty() && self.inline.len() as u64 != self.size)
