@@ -1,4 +1,5 @@
 //! stash: fast, encrypted, deduplicating backup.
+pub mod codec;
 pub mod error;
 pub mod event;
 pub mod format;

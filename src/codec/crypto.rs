@@ -1,0 +1,535 @@
+//! Keys, ids and sealing (`format-spec/2-keys.md`).
+//!
+//! Two random 256-bit secrets make a repository: the *root* secret, from which sealing keys come,
+//! and the *content* secret, from which ids and cut points come (a second repository may share
+//! it). Sub-keys are BLAKE3 `derive_key`. Each stored object has a key of its own; units are sealed
+//! with ChaCha20-Poly1305 (RFC 8439) under it, the unit's number being the nonce.
+
+use std::collections::BTreeMap;
+
+use argon2::{Algorithm, Argon2, ParamsBuilder, Version};
+use chacha20poly1305::aead::{AeadInOut, KeyInit};
+use chacha20poly1305::{ChaCha20Poly1305, Nonce, Tag};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use super::CodecError;
+use crate::format::cbor;
+use crate::format::key::{About, KDF_FLOOR, KeySlot, SecretBytes, Secrets, SlotKind};
+use crate::format::object::{ObjectHeader, ObjectKind, TAG_LENGTH};
+use crate::format::pack::BlobKind;
+use crate::id::{BlobId, ObjectHash, RepositoryId, SnapshotId};
+
+/// 32 secret bytes: no `Debug`, overwritten when dropped.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct Key(pub [u8; 32]);
+
+impl Key {
+    /// Draws a key from the operating system.
+    pub fn random() -> Result<Key, CodecError> {
+        Ok(Key(random_bytes()?))
+    }
+
+    fn derive(context: &str, material: &[&[u8]]) -> Key {
+        let mut hasher = blake3::Hasher::new_derive_key(context);
+        for part in material {
+            hasher.update(part);
+        }
+        let key = Key(*hasher.finalize().as_bytes());
+        hasher.zeroize();
+        key
+    }
+}
+
+/// Draws random bytes from the operating system.
+pub fn random_bytes<const N: usize>() -> Result<[u8; N], CodecError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|_| CodecError::NoRandomness)?;
+    Ok(bytes)
+}
+
+/// Returns the name of stored bytes.
+pub fn object_hash(bytes: &[u8]) -> ObjectHash {
+    ObjectHash(*blake3::hash(bytes).as_bytes())
+}
+
+/// A repository's two secrets, and sealing keys of later epochs.
+#[derive(Clone)]
+pub struct MasterKeys {
+    root: Key,
+    content: Key,
+    epochs: Vec<(u32, Key)>,
+}
+
+impl MasterKeys {
+    /// Draws the secrets of a new repository.
+    pub fn random() -> Result<Self, CodecError> {
+        Ok(MasterKeys { root: Key::random()?, content: Key::random()?, epochs: Vec::new() })
+    }
+
+    /// Returns secrets made of fixed bytes, for vectors and tests.
+    pub fn from_parts(root: [u8; 32], content: [u8; 32]) -> Self {
+        MasterKeys { root: Key(root), content: Key(content), epochs: Vec::new() }
+    }
+}
+
+/// Everything derived from a repository's secrets. May be shared between threads.
+pub struct RepositoryKeys {
+    ids: [Key; 4],
+    snapshot: Key,
+    gear: Key,
+    name: Key,
+    sealing: BTreeMap<u32, Key>,
+}
+
+impl RepositoryKeys {
+    /// Derives the sub-keys. Sealing keys are bound to the repository's id.
+    pub fn derive(master: &MasterKeys, repository: &RepositoryId) -> Self {
+        let content = |purpose: &str| {
+            Key::derive(&format!("stash 2026-11-21 content {purpose}"), &[&master.content.0])
+        };
+        let mut sealing = BTreeMap::new();
+        let seal = |secret: &Key| {
+            Key::derive("stash 2026-11-21 sealing", &[&secret.0, repository.as_bytes()])
+        };
+        sealing.insert(0, seal(&master.root));
+        for (epoch, secret) in &master.epochs {
+            sealing.insert(*epoch, seal(secret));
+        }
+        RepositoryKeys {
+            ids: BlobKind::ALL.map(|kind| content(&format!("id {}", kind.name()))),
+            snapshot: content("id snapshot"),
+            gear: content("gear"),
+            name: content("name"),
+            sealing,
+        }
+    }
+
+    /// Returns a blob's id.
+    pub fn blob_id(&self, kind: BlobKind, plain: &[u8]) -> BlobId {
+        let [data, list, tree, attachment] = &self.ids;
+        let key = match kind {
+            BlobKind::Data => data,
+            BlobKind::List => list,
+            BlobKind::Tree => tree,
+            BlobKind::Attachment => attachment,
+        };
+        BlobId(*blake3::keyed_hash(&key.0, plain).as_bytes())
+    }
+
+    /// Returns a snapshot's id.
+    pub fn snapshot_id(&self, encoded: &[u8]) -> SnapshotId {
+        SnapshotId(*blake3::keyed_hash(&self.snapshot.0, encoded).as_bytes())
+    }
+
+    /// Returns the number that decides whether a directory is cut before `name`.
+    pub fn name_hash(&self, name: &[u8]) -> u64 {
+        let hash = blake3::keyed_hash(&self.name.0, name);
+        hash.as_bytes().first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+    }
+
+    /// Returns the key that cut points come from.
+    pub fn gear_key(&self) -> &[u8; 32] {
+        &self.gear.0
+    }
+
+    /// Returns the epoch that new objects are sealed under.
+    pub fn newest_epoch(&self) -> u32 {
+        self.sealing.last_key_value().map_or(0, |(epoch, _)| *epoch)
+    }
+
+    /// Makes header and sealer of a new object. `context` is mixed with random bytes into the
+    /// salt, so that a clone of this machine with the same random state still gets other keys.
+    pub fn seal_object(
+        &self,
+        kind: ObjectKind,
+        features: u32,
+        context: &[&[u8]],
+    ) -> Result<ObjectSealer, CodecError> {
+        let random = Zeroizing::new(random_bytes::<32>()?);
+        let mut hasher = blake3::Hasher::new_derive_key("stash 2026-11-21 salt");
+        hasher.update(random.as_slice());
+        for part in context {
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part);
+        }
+        self.seal_object_with_salt(kind, features, *hasher.finalize().as_bytes())
+    }
+
+    /// The same with a given salt, for vectors. A salt must never be used twice.
+    pub fn seal_object_with_salt(
+        &self,
+        kind: ObjectKind,
+        features: u32,
+        salt: [u8; 32],
+    ) -> Result<ObjectSealer, CodecError> {
+        let epoch = self.newest_epoch();
+        let keyed = ObjectHeader::keyed(kind, features, epoch, salt);
+        let sealing = self.sealing.get(&epoch).ok_or(CodecError::UnknownEpoch(epoch))?;
+        let (key, check) = object_key(sealing, &keyed);
+        let header = ObjectHeader::new(keyed, epoch, check);
+        Ok(ObjectSealer::new(header, &key))
+    }
+
+    /// Returns what opens the units of the object with this header.
+    pub fn open_object(&self, header: ObjectHeader) -> Result<ObjectSealer, CodecError> {
+        let sealing =
+            self.sealing.get(&header.epoch).ok_or(CodecError::UnknownEpoch(header.epoch))?;
+        let (key, check) = object_key(sealing, &header.keyed_part());
+        if !constant_time_equal(&check, &header.check()) {
+            return Err(CodecError::WrongKey);
+        }
+        Ok(ObjectSealer::new(header, &key))
+    }
+}
+
+fn constant_time_equal(a: &[u8; 32], b: &[u8; 32]) -> bool {
+    // `blake3::Hash` compares in constant time.
+    blake3::Hash::from_bytes(*a) == blake3::Hash::from_bytes(*b)
+}
+
+/// Derives an object's key and its check; the check commits to the key.
+fn object_key(sealing: &Key, keyed_header: &[u8]) -> (Key, [u8; 32]) {
+    let mut output = blake3::Hasher::new_keyed(&sealing.0).update(keyed_header).finalize_xof();
+    let mut key = Key([0; 32]);
+    let mut check = [0; 32];
+    output.fill(&mut key.0);
+    output.fill(&mut check);
+    output.zeroize();
+    (key, check)
+}
+
+/// What role a sealed piece plays; part of what its tag is bound to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// A unit of blobs of one kind.
+    Unit(BlobKind),
+    /// The footer: a table or a record's body.
+    Footer,
+    /// The trailer.
+    Trailer,
+}
+
+impl Role {
+    fn number(self) -> u8 {
+        match self {
+            Role::Unit(kind) => kind as u8,
+            Role::Footer => 0xfe,
+            Role::Trailer => 0xff,
+        }
+    }
+}
+
+/// Seals and opens the units of one object.
+pub struct ObjectSealer {
+    header: ObjectHeader,
+    header_hash: [u8; 32],
+    cipher: ChaCha20Poly1305,
+}
+
+impl ObjectSealer {
+    fn new(header: ObjectHeader, key: &Key) -> Self {
+        ObjectSealer {
+            header,
+            header_hash: *blake3::hash(&header.bytes).as_bytes(),
+            cipher: ChaCha20Poly1305::new((&key.0).into()),
+        }
+    }
+
+    /// Returns the object's header.
+    pub fn header(&self) -> &ObjectHeader {
+        &self.header
+    }
+
+    fn bound_to(&self, role: Role, number: u32) -> (Nonce, [u8; 37]) {
+        let mut data = [0; 37];
+        let (hash, rest) = data.split_at_mut(32);
+        hash.copy_from_slice(&self.header_hash);
+        let [n0, n1, n2, n3] = number.to_le_bytes();
+        rest.copy_from_slice(&[role.number(), n0, n1, n2, n3]);
+        let mut nonce = Nonce::default();
+        for (place, byte) in nonce.iter_mut().zip([n0, n1, n2, n3]) {
+            *place = byte;
+        }
+        (nonce, data)
+    }
+
+    /// Seals `plain` in place and appends the tag. A number is used once in an object.
+    pub fn seal(&self, role: Role, number: u32, plain: &mut Vec<u8>) -> Result<(), CodecError> {
+        let (nonce, data) = self.bound_to(role, number);
+        let tag = self
+            .cipher
+            .encrypt_inout_detached(&nonce, &data, plain.as_mut_slice().into())
+            .map_err(|_| CodecError::TooLong)?;
+        plain.extend_from_slice(&tag);
+        Ok(())
+    }
+
+    /// Opens a sealed piece in place; returns the plaintext's part of the buffer.
+    pub fn open<'a>(
+        &self,
+        role: Role,
+        number: u32,
+        sealed: &'a mut [u8],
+    ) -> Result<&'a [u8], CodecError> {
+        let (nonce, data) = self.bound_to(role, number);
+        let length = sealed.len().checked_sub(TAG_LENGTH).ok_or(CodecError::BadTag)?;
+        let (text, tag) = sealed.split_at_mut_checked(length).ok_or(CodecError::BadTag)?;
+        let tag = Tag::try_from(&*tag).map_err(|_| CodecError::BadTag)?;
+        self.cipher
+            .decrypt_inout_detached(&nonce, &data, (&mut *text).into(), &tag)
+            .map_err(|_| CodecError::BadTag)?;
+        Ok(text)
+    }
+}
+
+/// What opens a key slot.
+pub enum SlotSecret {
+    /// A machine's own key.
+    Device(Key),
+    /// A passphrase.
+    Passphrase(Zeroizing<String>),
+    /// The recovery code's 256 bits.
+    Recovery(Key),
+}
+
+impl SlotSecret {
+    /// Returns the kind of slot that this opens.
+    pub fn kind(&self) -> SlotKind {
+        match self {
+            SlotSecret::Device(_) => SlotKind::Device,
+            SlotSecret::Passphrase(_) => SlotKind::Passphrase,
+            SlotSecret::Recovery(_) => SlotKind::Recovery,
+        }
+    }
+
+    fn wrapping_key(&self, slot: &KeySlot) -> Result<(Key, [u8; 32]), CodecError> {
+        let material = match self {
+            SlotSecret::Device(key) | SlotSecret::Recovery(key) => key.clone(),
+            SlotSecret::Passphrase(text) => stretch(text, slot)?,
+        };
+        let kind = self.kind().name();
+        let sealing =
+            Key::derive(&format!("stash 2026-11-21 slot {kind}"), &[&material.0, &slot.salt]);
+        Ok(object_key(&sealing, b"wrap"))
+    }
+}
+
+/// Argon2id, version 0x13, 32 bytes out.
+fn stretch(passphrase: &str, slot: &KeySlot) -> Result<Key, CodecError> {
+    let params = ParamsBuilder::new()
+        .m_cost(slot.kdf_memory)
+        .t_cost(slot.kdf_passes)
+        .p_cost(slot.kdf_lanes)
+        .build()
+        .map_err(|_| CodecError::TooLong)?;
+    let mut key = Key([0; 32]);
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+        .hash_password_into(passphrase.as_bytes(), &slot.salt, &mut key.0)
+        .map_err(|_| CodecError::TooLong)?;
+    Ok(key)
+}
+
+fn single_use_cipher(key: &Key) -> ChaCha20Poly1305 {
+    ChaCha20Poly1305::new((&key.0).into())
+}
+
+fn seal_once(key: &Key, data: &[u8], mut plain: Zeroizing<Vec<u8>>) -> Result<Vec<u8>, CodecError> {
+    let tag = single_use_cipher(key)
+        .encrypt_inout_detached(&Nonce::default(), data, plain.as_mut_slice().into())
+        .map_err(|_| CodecError::TooLong)?;
+    let mut sealed = plain.to_vec();
+    sealed.extend_from_slice(&tag);
+    Ok(sealed)
+}
+
+fn open_once(key: &Key, data: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, CodecError> {
+    let length = sealed.len().checked_sub(TAG_LENGTH).ok_or(CodecError::BadTag)?;
+    let (text, tag) = sealed.split_at_checked(length).ok_or(CodecError::BadTag)?;
+    let tag = Tag::try_from(tag).map_err(|_| CodecError::BadTag)?;
+    let mut plain = Zeroizing::new(text.to_vec());
+    single_use_cipher(key)
+        .decrypt_inout_detached(&Nonce::default(), data, plain.as_mut_slice().into(), &tag)
+        .map_err(|_| CodecError::BadTag)?;
+    Ok(plain)
+}
+
+fn about_key(master: &MasterKeys, slot: &KeySlot) -> Key {
+    Key::derive("stash 2026-11-21 slot about", &[&master.root.0, &slot.salt])
+}
+
+/// Makes a key slot for `secret`. `header` is the repository header's stored bytes.
+pub fn make_slot(
+    master: &MasterKeys,
+    header: &[u8],
+    secret: &SlotSecret,
+    about: &About,
+    kdf_memory: Option<u32>,
+) -> Result<KeySlot, CodecError> {
+    let mut slot = KeySlot {
+        kind: secret.kind() as u64,
+        salt: random_bytes::<32>()?.to_vec().into(),
+        ..KeySlot::default()
+    };
+    if secret.kind() == SlotKind::Passphrase {
+        let (memory, passes, lanes) = KDF_FLOOR;
+        slot.kdf_memory = kdf_memory.unwrap_or(memory).max(memory);
+        slot.kdf_passes = passes;
+        slot.kdf_lanes = lanes;
+    }
+    let (key, check) = secret.wrapping_key(&slot)?;
+    slot.check = check.to_vec().into();
+    let secrets = Secrets {
+        root: SecretBytes(master.root.0.to_vec()),
+        content: SecretBytes(master.content.0.to_vec()),
+        header: header.to_vec().into(),
+        epochs: master
+            .epochs
+            .iter()
+            .map(|(epoch, key)| (*epoch, SecretBytes(key.0.to_vec())))
+            .collect(),
+        ..Secrets::default()
+    };
+    let plain = Zeroizing::new(cbor::encode(&secrets));
+    slot.wrapped = seal_once(&key, &slot.associated_data(), plain)?.into();
+    let plain = Zeroizing::new(cbor::encode(about));
+    slot.about = seal_once(&about_key(master, &slot), &slot.associated_data(), plain)?.into();
+    Ok(slot)
+}
+
+/// Opens a slot: the secrets, and the repository header's bytes that they vouch for.
+///
+/// [`CodecError::WrongKey`] means that the secret is another one; anything else is damage.
+pub fn open_slot(slot: &KeySlot, secret: &SlotSecret) -> Result<(MasterKeys, Vec<u8>), CodecError> {
+    if slot.kind != secret.kind() as u64 {
+        return Err(CodecError::WrongKey);
+    }
+    let (key, check) = secret.wrapping_key(slot)?;
+    let stored = <[u8; 32]>::try_from(&*slot.check).map_err(|_| CodecError::WrongKey)?;
+    if !constant_time_equal(&check, &stored) {
+        return Err(CodecError::WrongKey);
+    }
+    let plain = open_once(&key, &slot.associated_data(), &slot.wrapped)?;
+    let secrets: Secrets = cbor::decode(&plain).map_err(|_| CodecError::BadTag)?;
+    let key = |bytes: &SecretBytes| {
+        <[u8; 32]>::try_from(bytes.0.as_slice()).map(Key).map_err(|_| CodecError::BadTag)
+    };
+    let mut epochs = Vec::new();
+    for (epoch, bytes) in &secrets.epochs {
+        epochs.push((*epoch, key(bytes)?));
+    }
+    let master = MasterKeys { root: key(&secrets.root)?, content: key(&secrets.content)?, epochs };
+    Ok((master, secrets.header.0))
+}
+
+/// Opens what a slot says about itself.
+pub fn open_about(master: &MasterKeys, slot: &KeySlot) -> Result<About, CodecError> {
+    let plain = open_once(&about_key(master, slot), &slot.associated_data(), &slot.about)?;
+    cbor::decode(&plain).map_err(|_| CodecError::BadTag)
+}
+
+/// Writes 256 bits as 24 English words (BIP 39).
+pub fn recovery_words(key: &Key) -> Result<Zeroizing<String>, CodecError> {
+    let words = bip39::Mnemonic::from_entropy(&key.0).map_err(|_| CodecError::TooLong)?;
+    Ok(Zeroizing::new(words.words().collect::<Vec<_>>().join(" ")))
+}
+
+/// Reads 24 words in any case, parted by any white space; `None` if a word or the checksum is
+/// wrong.
+pub fn read_recovery_words(text: &str) -> Option<Key> {
+    let text = Zeroizing::new(
+        text.split_whitespace().map(str::to_lowercase).collect::<Vec<_>>().join(" "),
+    );
+    let words = bip39::Mnemonic::parse_in(bip39::Language::English, text.as_str()).ok()?;
+    let entropy = Zeroizing::new(words.to_entropy());
+    <[u8; 32]>::try_from(entropy.as_slice()).ok().map(Key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys() -> RepositoryKeys {
+        RepositoryKeys::derive(&MasterKeys::from_parts([1; 32], [2; 32]), &RepositoryId([3; 16]))
+    }
+
+    #[test]
+    fn a_sealed_piece_opens_only_in_its_own_place() {
+        let sealer = keys().seal_object(ObjectKind::Pack, 0, &[b"x"]).unwrap();
+        let role = Role::Unit(BlobKind::Data);
+        let mut sealed = b"secret".to_vec();
+        sealer.seal(role, 5, &mut sealed).unwrap();
+        let opener = keys().open_object(*sealer.header()).unwrap();
+        assert_eq!(opener.open(role, 5, &mut sealed.clone()).unwrap(), b"secret");
+        for (role, number) in [(Role::Unit(BlobKind::Tree), 5), (role, 6), (Role::Footer, 5)] {
+            assert_eq!(opener.open(role, number, &mut sealed.clone()), Err(CodecError::BadTag));
+        }
+        let other = keys().seal_object(ObjectKind::Pack, 0, &[b"x"]).unwrap();
+        assert_eq!(other.open(role, 5, &mut sealed.clone()), Err(CodecError::BadTag));
+        for place in 0..sealed.len() {
+            let mut flipped = sealed.clone();
+            flipped[place] ^= 1;
+            assert_eq!(opener.open(role, 5, &mut flipped), Err(CodecError::BadTag));
+        }
+        assert_eq!(opener.open(role, 5, &mut [0; 15]), Err(CodecError::BadTag));
+    }
+
+    #[test]
+    fn another_repository_or_a_changed_header_does_not_open() {
+        let sealer = keys().seal_object(ObjectKind::Pack, 0, &[]).unwrap();
+        let mut header = *sealer.header();
+        let foreign = RepositoryKeys::derive(
+            &MasterKeys::from_parts([1; 32], [2; 32]),
+            &RepositoryId([4; 16]),
+        );
+        assert_eq!(foreign.open_object(header).err(), Some(CodecError::WrongKey));
+        header.bytes[20] ^= 1;
+        assert_eq!(keys().open_object(header).err(), Some(CodecError::WrongKey));
+        header.epoch = 9;
+        assert_eq!(keys().open_object(header).err(), Some(CodecError::UnknownEpoch(9)));
+    }
+
+    #[test]
+    fn kinds_have_ids_of_their_own() {
+        let ids = BlobKind::ALL.map(|kind| keys().blob_id(kind, b"same"));
+        for (place, id) in ids.iter().enumerate() {
+            assert!(!ids[..place].contains(id));
+        }
+    }
+
+    #[test]
+    fn each_kind_of_slot_opens_with_its_secret_and_no_other() {
+        let master = MasterKeys::from_parts([1; 32], [2; 32]);
+        let secrets = || {
+            [
+                SlotSecret::Device(Key([7; 32])),
+                SlotSecret::Passphrase(Zeroizing::new("correct horse".into())),
+                SlotSecret::Recovery(Key([7; 32])),
+            ]
+        };
+        for secret in secrets() {
+            let about = About { label: "laptop".into(), created: 5, ..About::default() };
+            let slot = make_slot(&master, b"header", &secret, &about, None).unwrap();
+            let slot = KeySlot::decode(&slot.encode()).unwrap();
+            let (opened, header) = open_slot(&slot, &secret).unwrap();
+            assert_eq!(header, b"header");
+            assert_eq!(open_about(&opened, &slot).unwrap(), about);
+            for other in secrets().iter().filter(|other| other.kind() != secret.kind()) {
+                assert_eq!(open_slot(&slot, other).err(), Some(CodecError::WrongKey));
+            }
+            let mut changed = slot.clone();
+            changed.wrapped.0[3] ^= 1;
+            assert_eq!(open_slot(&changed, &secret).err(), Some(CodecError::BadTag));
+        }
+    }
+
+    #[test]
+    fn recovery_words_come_back_and_mistyped_ones_do_not() {
+        let key = Key([0xa5; 32]);
+        let words = recovery_words(&key).unwrap();
+        assert_eq!(words.split(' ').count(), 24);
+        let typed = words.to_uppercase().replace(' ', "\n ");
+        assert_eq!(read_recovery_words(&typed).unwrap().0, key.0);
+        assert!(read_recovery_words(&words.replacen(' ', " zoo ", 1)).is_none());
+        assert!(read_recovery_words("abandon").is_none());
+    }
+}
