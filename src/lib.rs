@@ -4,4 +4,6 @@ pub mod error;
 pub mod event;
 pub mod format;
 pub mod id;
+pub mod repository;
+pub mod store;
 pub mod time;
