@@ -1,6 +1,7 @@
 //! stash: fast, encrypted, deduplicating backup.
 pub mod error;
 pub mod event;
+pub mod files;
 pub mod format;
 pub mod id;
 pub mod time;
