@@ -1,9 +1,10 @@
 //! Work done ahead of the one who will want it.
 //!
 //! A [`Pool`] has a few threads and a short list of tasks, the most urgent first. Whoever submits
-//! a task gets an [`Ahead`], and takes the result from it: at once if it is done, after a wait if
-//! a thread is at it, else by running the task itself. So a task never waits for a free thread,
-//! nothing can deadlock, and a pool without threads gives the same results.
+//! a task gets an [`Ahead`], and takes the result from it: at once if it is done, by running the
+//! task itself if nobody has begun; and while a thread is at it, the taker runs other tasks rather
+//! than wait. So a task never waits for a free thread, nothing can deadlock, a pool without threads
+//! gives the same results, and one thread with its taker keeps two cores busy.
 //!
 //! Memory: every result has a weight (the walk counts directory entries). While the results that
 //! nobody has taken weigh more than [`AHEAD_LIMIT`], threads start nothing new; at most one result
@@ -141,6 +142,14 @@ impl Drop for Pool {
     }
 }
 
+impl List {
+    /// Takes the most urgent task, unless enough lies untaken.
+    fn pop(&mut self) -> Option<Arc<dyn Task>> {
+        let has_room = self.untaken_weight <= AHEAD_LIMIT;
+        if has_room { self.tasks.pop().map(|(_, task)| task) } else { None }
+    }
+}
+
 impl Shared {
     fn work_through(&self) {
         while let Some(task) = self.next_task() {
@@ -154,9 +163,7 @@ impl Shared {
             if list.stopped {
                 return None;
             }
-            if list.untaken_weight <= AHEAD_LIMIT
-                && let Some((_, task)) = list.tasks.pop()
-            {
+            if let Some(task) = list.pop() {
                 return Some(task);
             }
             list = self.work.wait(list).unwrap_or_else(PoisonError::into_inner);
@@ -216,7 +223,14 @@ impl<T: Send + 'static> Ahead<T> {
                     self.forget_task();
                     return Ok(job().0);
                 }
-                State::Running => *state = State::Running,
+                State::Running => {
+                    *state = State::Running;
+                    drop(state);
+                    let other = lock(&self.shared.list).pop();
+                    let Some(other) = other else { return self.wait() };
+                    other.run(&self.shared);
+                    state = lock(&self.slot.state);
+                }
                 State::Done(result, weight) => {
                     drop(state);
                     self.shared.remove_weight(weight);
@@ -224,8 +238,21 @@ impl<T: Send + 'static> Ahead<T> {
                 }
                 State::Gone => return Err(Panicked),
             }
+        }
+    }
+
+    /// Waits for the thread that is at the task.
+    fn wait(&self) -> Result<T, Panicked> {
+        let mut state = lock(&self.slot.state);
+        while matches!(*state, State::Running) {
             state = self.slot.done.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+        let State::Done(result, weight) = std::mem::replace(&mut *state, State::Gone) else {
+            return Err(Panicked);
+        };
+        drop(state);
+        self.shared.remove_weight(weight);
+        result
     }
 
     /// Takes the task off the list, so that tasks done by their takers don't pile up there.
