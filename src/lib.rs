@@ -2,6 +2,7 @@
 pub mod codec;
 pub mod error;
 pub mod event;
+pub mod files;
 pub mod format;
 pub mod id;
 pub mod repository;
