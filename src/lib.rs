@@ -1,5 +1,6 @@
 //! stash: fast, encrypted, deduplicating backup.
 pub mod codec;
+pub mod engine;
 pub mod error;
 pub mod event;
 pub mod files;

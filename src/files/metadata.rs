@@ -67,7 +67,7 @@ pub(super) fn read_node(
             node.target = target.into_bytes().into();
         }
         NodeKind::CharDevice | NodeKind::BlockDevice => node.device = Some(stat.rdev),
-        NodeKind::Directory | NodeKind::Fifo | NodeKind::Socket => {}
+        NodeKind::Directory | NodeKind::Fifo | NodeKind::Socket | NodeKind::Reference => {}
     }
     let address = address(spot.directory, spot.name, spot.path);
     node.xattrs = Holder::Path(&address)

@@ -216,7 +216,7 @@ impl TargetDir {
             NodeKind::Socket => FileType::Socket,
             NodeKind::CharDevice => FileType::CharacterDevice,
             NodeKind::BlockDevice => FileType::BlockDevice,
-            NodeKind::File | NodeKind::Directory | NodeKind::Symlink => {
+            NodeKind::File | NodeKind::Directory | NodeKind::Symlink | NodeKind::Reference => {
                 return Err(self.error("cannot make", name, Errno::INVAL));
             }
         };

@@ -6,6 +6,7 @@
 //! until a partial record has published it (at most 100,000).
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::cache::Cache;
@@ -24,14 +25,14 @@ pub enum Claim {
 /// The index of one run.
 pub struct Index {
     cache: Arc<Cache>,
-    base_is_empty: bool,
+    base_is_empty: AtomicBool,
     fresh: Mutex<HashSet<BlobId>>,
 }
 
 impl Index {
     /// Returns an index over what the log says now.
     pub fn new(cache: Arc<Cache>) -> Result<Index> {
-        let base_is_empty = cache.is_empty()?;
+        let base_is_empty = AtomicBool::new(cache.is_empty()?);
         Ok(Index { cache, base_is_empty, fresh: Mutex::default() })
     }
 
@@ -45,7 +46,7 @@ impl Index {
         if self.fresh().contains(id) {
             return Ok(Claim::Known);
         }
-        if !self.base_is_empty && self.cache.stands(id)? {
+        if !self.base_is_empty.load(Ordering::Acquire) && self.cache.stands(id)? {
             return Ok(Claim::Known);
         }
         Ok(if self.fresh().insert(*id) { Claim::New } else { Claim::Known })
@@ -57,11 +58,11 @@ impl Index {
     }
 
     /// Drops from memory what a published record now says.
-    pub fn published(&mut self, ids: impl IntoIterator<Item = BlobId>) {
-        let fresh = self.fresh.get_mut().unwrap_or_else(PoisonError::into_inner);
+    pub fn published(&self, ids: &[BlobId]) {
+        self.base_is_empty.store(false, Ordering::Release);
+        let mut fresh = self.fresh();
         for id in ids {
-            fresh.remove(&id);
+            fresh.remove(id);
         }
-        self.base_is_empty = false;
     }
 }

@@ -124,6 +124,11 @@ impl Packer {
         Packer { shared, open: Mutex::default(), sender: Some(sender), thread: Some(thread) }
     }
 
+    /// Takes over packs that an earlier run had stored, to be named in this run's record.
+    pub fn adopt(&self, packs: Vec<Durable<ObjectUnits>>) {
+        guard(&self.shared.finished).extend(packs);
+    }
+
     /// Takes a unit. Blocks while the store is slower than the caller.
     pub fn add(&self, unit: PlainUnit) -> Result<()> {
         self.check()?;
@@ -153,8 +158,9 @@ impl Packer {
         Ok(std::mem::take(&mut *guard(&self.shared.finished)))
     }
 
-    /// Stores what is left. Small rests come back to go into the record.
-    pub fn finish(mut self) -> Result<Packed> {
+    /// Stores what is left. Small rests come back to go into the record. The second value is the
+    /// length of all packs that this packer stored, in bytes.
+    pub fn finish(mut self) -> Result<(Packed, u64)> {
         let OpenPacks { data, rest } = std::mem::take(&mut *guard(&self.open));
         let together = data.stored_bytes.saturating_add(rest.stored_bytes);
         let mut inline = Vec::new();
@@ -176,7 +182,8 @@ impl Packer {
         self.join();
         self.check()?;
         let packs = std::mem::take(&mut *guard(&self.shared.finished));
-        Ok(Packed { packs, inline })
+        let stored_bytes = self.stored_bytes();
+        Ok((Packed { packs, inline }, stored_bytes))
     }
 
     fn close(&self, units: Vec<PlainUnit>) -> Result<()> {

@@ -9,12 +9,12 @@ use std::sync::Arc;
 
 use super::Repository;
 use super::cache::Place;
-use super::container::OpenError;
+use super::container::{OpenError, open_ends, pack_table};
 use crate::codec::crypto::{ObjectSealer, Role};
 use crate::codec::{CodecError, UnitDecoder};
 use crate::error::{Error, Result};
 use crate::format::object::{HEADER_LENGTH, ObjectHeader, ObjectKind};
-use crate::format::pack::BlobKind;
+use crate::format::pack::{BlobKind, UnitEntry};
 use crate::format::record::decode_list;
 use crate::format::tree::{Node, Subtree, Tree};
 use crate::format::{DecodeError, LIMITS};
@@ -216,6 +216,33 @@ pub fn fetch(
     }
     Ok(bytes.into())
 }
+
+/// Reads a pack's table from its own footer.
+pub fn read_pack_table(
+    repository: &Repository,
+    object: &ObjectName,
+    size: u64,
+) -> Result<Vec<UnitEntry>> {
+    let head = fetch(repository, object, 0, (HEADER_LENGTH as u64).min(size))?;
+    let mut length = TABLE_GUESS.min(size);
+    loop {
+        let tail = fetch(repository, object, size.saturating_sub(length), size)?;
+        let ends = open_ends(repository.keys(), ObjectKind::Pack, &head, &tail)
+            .map_err(|error| damaged(object, &error))?;
+        match ends {
+            Ok(opened) => {
+                let table =
+                    pack_table(&opened, size).map_err(|error| damaged(object, &error.into()))?;
+                return Ok(table.into_iter().map(|(_, unit)| unit).collect());
+            }
+            Err(needed) if needed > length && needed <= size => length = needed,
+            Err(_) => return Err(damaged(object, &DecodeError::Cut.into())),
+        }
+    }
+}
+
+/// How much of a pack's end is fetched first, in bytes: most tables fit.
+const TABLE_GUESS: u64 = 64 << 10;
 
 /// Opens an object's header.
 pub fn open_header(

@@ -32,7 +32,7 @@ impl SnapshotFilter {
             && self.tags.iter().all(|tag| snapshot.tags.contains(tag))
             && self.paths.iter().all(|path| {
                 snapshot.roots.iter().any(|root| {
-                    let place = root.place.as_ref();
+                    let place = root.place.0.as_slice();
                     is_within(path, place) || is_within(place, path)
                 })
             })

@@ -22,7 +22,7 @@ pub use name::{ObjectName, RecordName};
 use crate::error::{Error, Kind, Result};
 use crate::format::LIMITS;
 
-/// Proof that something is in the store and stays there. Only [`Store::put`] makes one.
+/// Proof that something is in the store and stays there. Only [`Store::put`] and [`Store::find`] make one.
 #[derive(Debug, Clone)]
 pub struct Durable<T>(T);
 
@@ -207,6 +207,11 @@ impl Store {
             ));
         }
         block_on(result.bytes()).map(Some).map_err(fail)
+    }
+
+    /// Looks for an object; returns the proof that it is there, and its length in bytes.
+    pub fn find(&self, name: ObjectName) -> Result<Option<(Durable<ObjectName>, u64)>> {
+        Ok(self.size(&name)?.map(|size| (Durable(name), size)))
     }
 
     /// Returns an object's length in bytes, or `None` if there is none of this name.

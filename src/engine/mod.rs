@@ -1,0 +1,4 @@
+//! The operations on a repository. Plain threads and bounded channels; nothing here prints, asks
+//! for the time or reads the environment.
+
+pub mod backup;
