@@ -2,3 +2,5 @@
 //! for the time or reads the environment.
 
 pub mod backup;
+pub mod browse;
+pub mod restore;

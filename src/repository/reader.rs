@@ -171,6 +171,11 @@ pub struct NodeIter {
 }
 
 impl NodeIter {
+    /// Returns the iterator of an empty directory.
+    pub fn empty() -> NodeIter {
+        NodeIter { current: Vec::new().into_iter(), pending: Vec::new(), failed: false }
+    }
+
     /// Returns the next node. After an error only `None` follows.
     pub fn next(&mut self, reader: &mut BlobReader<'_>) -> Result<Option<Node>> {
         loop {
