@@ -67,7 +67,6 @@ impl Stat {
         clippy::cast_sign_loss,
         clippy::cast_possible_truncation,
         clippy::useless_conversion,
-        trivial_numeric_casts,
         reason = "the fields' types differ between systems"
     )]
     pub(super) fn from_system(stat: &rustix::fs::Stat) -> Result<Stat, Errno> {

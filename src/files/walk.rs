@@ -5,15 +5,15 @@
 //! a symbolic link is that link. Nothing is followed, and each entry costs one `fstatat` relative
 //! to its open directory.
 //!
-//! Reading ahead: the taker of steps walks; while it is in one directory, threads list the next
-//! subdirectories of it and of the directories above ([`COMING`] each), and look at its next
-//! entries ([`COMING_PAGES`] times [`PAGE`]). What nobody has begun when it is needed, the taker
-//! does itself (`ahead.rs`).
+//! Reading ahead: while the taker of steps is in one directory, threads look at its next entries,
+//! and list the next subdirectories of it and of the directories above (`frame.rs` says how many).
+//! What nobody has begun when it is needed, the taker does itself (`ahead.rs`).
 //!
-//! Memory and handles: the names of each directory from the root to where the walk is, one
-//! page each, and what is read ahead. At most [`OPEN_LEVELS`] levels keep their handle and
-//! what was read ahead; those above are opened again through `..` on the way back (and checked to
-//! be the same directory), so depth costs no handles, no stack, and no path as long as itself.
+//! Memory and handles: the names of each directory from the root to where the walk is, a page of
+//! metadata each, and what is read ahead. Only the [`OPEN_LEVELS`] innermost levels keep their
+//! handle and what was read ahead; those above are opened again through `..` on the way back (and
+//! checked to be the same directory), so depth costs no handles and no stack, and no call is given
+//! a path longer than the root's.
 //!
 //! A directory that can't be listed is entered, reported and left. What vanishes between listing
 //! and looking is dropped without a word.

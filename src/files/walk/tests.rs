@@ -266,7 +266,7 @@ fn a_walk_dropped_early_ends_its_threads() {
 }
 
 /// Makes directories within directories, whose path no call would take.
-fn make_deep(root: &Path, depth: usize, name: &std::ffi::CStr) {
+fn make_deep(root: &Path, depth: usize, name: &CStr) {
     let mut directory: OwnedFd = fs::File::open(root).unwrap().into();
     for _ in 0..depth {
         rustix::fs::mkdirat(&directory, name, rustix::fs::Mode::RWXU).unwrap();
