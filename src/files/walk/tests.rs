@@ -323,3 +323,11 @@ fn a_folder_of_two_hundred_thousand_entries_keeps_order() {
     }
     assert_eq!(count, COUNT);
 }
+
+#[test]
+fn a_walk_and_its_entries_can_move_to_another_thread() {
+    fn moves<T: Send>() {}
+    moves::<Walk>();
+    moves::<Step>();
+    moves::<crate::files::TargetFile>();
+}
