@@ -61,7 +61,7 @@ impl std::fmt::Debug for List {
 }
 
 trait Task: Send + Sync {
-    /// Runs the task unless that was done; returns what the result weighs while it lies here.
+    /// Runs the task, unless its taker did so or nobody wants it any more.
     fn run(&self, shared: &Shared);
 }
 

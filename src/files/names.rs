@@ -46,6 +46,8 @@ impl Names {
         names.index.shrink_to_fit();
         let Names { bytes, index } = &mut names;
         index.sort_unstable_by(|a, b| a.of(bytes).cmp(b.of(bytes)));
+        // A name that is renamed while it is listed may come twice, which no tree may hold.
+        index.dedup_by(|a, b| a.of(bytes) == b.of(bytes));
         Ok(names)
     }
 

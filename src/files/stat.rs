@@ -67,7 +67,6 @@ impl Stat {
         clippy::cast_sign_loss,
         clippy::cast_possible_truncation,
         clippy::useless_conversion,
-        trivial_numeric_casts,
         reason = "the fields' types differ between systems"
     )]
     pub(super) fn from_system(stat: &rustix::fs::Stat) -> Result<Stat, Errno> {
@@ -93,8 +92,8 @@ impl Stat {
             uid: stat.st_uid,
             gid: stat.st_gid,
             size: stat.st_size as u64,
-            mtime: FileTime(stat.st_mtime as i64, stat.st_mtime_nsec as u32),
-            ctime: FileTime(stat.st_ctime as i64, stat.st_ctime_nsec as u32),
+            mtime: file_time(stat.st_mtime as i64, stat.st_mtime_nsec as u32),
+            ctime: file_time(stat.st_ctime as i64, stat.st_ctime_nsec as u32),
             inode: stat.st_ino as u64,
             device: stat.st_dev as u64,
             links: stat.st_nlink as u64,
@@ -102,4 +101,9 @@ impl Stat {
             blocks: stat.st_blocks as u64,
         })
     }
+}
+
+/// Some file systems have shown nanoseconds beyond a second, which a node may not hold.
+fn file_time(seconds: i64, nanoseconds: u32) -> FileTime {
+    FileTime(seconds, nanoseconds.min(999_999_999))
 }

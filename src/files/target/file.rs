@@ -7,7 +7,6 @@
 use std::ffi::CString;
 use std::fs::File;
 use std::os::fd::AsFd as _;
-use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 

@@ -1,5 +1,5 @@
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, symlink};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, symlink};
 
 use super::*;
 use crate::files::{ExcludeOptions, Excludes, OwnerRule, Step, Walk};
@@ -167,6 +167,39 @@ fn content_times_mode_and_attributes_come_back() {
     file.read_exact_at(&mut content, 500_000).unwrap();
     assert_eq!(content, b"middle");
     assert_eq!(read_back(root.path(), "f").xattrs, wanted.xattrs);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn access_lists_come_back_with_the_mode() {
+    let root = tempfile::tempdir().unwrap();
+    let target = open(root.path());
+    let entries: [(u16, u16, u32); 5] = [
+        (0x01, 6, u32::MAX),
+        (0x02, 4, 1000),
+        (0x04, 4, u32::MAX),
+        (0x10, 4, u32::MAX),
+        (0x20, 0, u32::MAX),
+    ];
+    let mut list = 2_u32.to_le_bytes().to_vec();
+    for (tag, rights, id) in entries {
+        list.extend_from_slice(&tag.to_le_bytes());
+        list.extend_from_slice(&rights.to_le_bytes());
+        list.extend_from_slice(&id.to_le_bytes());
+    }
+    let mut wanted = node(NodeKind::File, 0o640);
+    wanted.xattrs = vec![(b"system.posix_acl_access".as_slice().into(), list.as_slice().into())];
+    target.root().create_file(b"f").unwrap().finish();
+    let path = root.path().join("f");
+    let flags = rustix::fs::XattrFlags::empty();
+    if rustix::fs::setxattr(&path, "system.posix_acl_access", &list, flags).is_err() {
+        return;
+    }
+    assert_eq!(applied(target.root(), b"f", &wanted).mode, 0o640);
+    assert_eq!(read_back(root.path(), "f").xattrs, wanted.xattrs);
+    wanted.xattrs.clear();
+    applied(target.root(), b"f", &wanted);
+    assert_eq!(read_back(root.path(), "f").xattrs, []);
 }
 
 fn read_back(root: &Path, name: &str) -> Node {

@@ -199,7 +199,7 @@ fn another_file_system_is_kept_as_an_empty_directory() {
     let excludes = Arc::new(Excludes::new(&options).unwrap());
     let mut walk = Walk::start(root.path(), excludes, 1);
     // Nothing can be mounted in a test; a root that seems to lie elsewhere makes all else foreign.
-    walk.device = walk.device.wrapping_add(1);
+    walk.rules.device = walk.rules.device.wrapping_add(1);
     let steps: Vec<Step> = walk.collect();
     let wanted = ["> ", "> mount", "x mount OtherFileSystem 0", "<", "- y", "<"];
     assert_eq!(lines(root.path(), &steps), wanted);
@@ -266,7 +266,7 @@ fn a_walk_dropped_early_ends_its_threads() {
 }
 
 /// Makes directories within directories, whose path no call would take.
-fn make_deep(root: &Path, depth: usize, name: &std::ffi::CStr) {
+fn make_deep(root: &Path, depth: usize, name: &CStr) {
     let mut directory: OwnedFd = fs::File::open(root).unwrap().into();
     for _ in 0..depth {
         rustix::fs::mkdirat(&directory, name, rustix::fs::Mode::RWXU).unwrap();
@@ -303,10 +303,13 @@ fn a_folder_of_two_hundred_thousand_entries_keeps_order() {
     const COUNT: usize = 200_000;
     let root = tempfile::tempdir().unwrap();
     let directory = fs::File::open(root.path()).unwrap();
-    let (flags, mode) = (rustix::fs::OFlags::CREATE, rustix::fs::Mode::RUSR);
-    for number in 0..COUNT {
+    // Further names of a few files, which are made sooner than as many files.
+    make(root.path(), &["a", "b", "c", "d"]);
+    for number in 4..COUNT {
+        let old = ["a", "b", "c", "d"][number % 4];
         let name = format!("{}-{number}", number.wrapping_mul(2_654_435_761) % 1_000_003);
-        drop(rustix::fs::openat(&directory, name, flags, mode).unwrap());
+        let flags = rustix::fs::AtFlags::empty();
+        rustix::fs::linkat(&directory, old, &directory, name, flags).unwrap();
     }
     let excludes = Arc::new(Excludes::new(&ExcludeOptions::default()).unwrap());
     let mut last = Vec::new();
@@ -319,4 +322,12 @@ fn a_folder_of_two_hundred_thousand_entries_keeps_order() {
         }
     }
     assert_eq!(count, COUNT);
+}
+
+#[test]
+fn a_walk_and_its_entries_can_move_to_another_thread() {
+    fn moves<T: Send>() {}
+    moves::<Walk>();
+    moves::<Step>();
+    moves::<crate::files::TargetFile>();
 }
