@@ -274,7 +274,7 @@ mod tests {
     #[test]
     fn a_new_passphrase_is_long_enough_and_typed_twice() {
         let typing = |texts: &[&str]| {
-            let mut texts = texts.to_vec().into_iter();
+            let mut texts = texts.iter().copied();
             let mut ask = move |_: &str| Ok(texts.next().map(|text| SecretText::new(text.into())));
             new_passphrase(&SecretOptions::default(), &mut ask).map(|new| new.text.0.to_vec())
         };
