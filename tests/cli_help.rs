@@ -168,8 +168,22 @@ fn restics_variable_alone_is_answered_with_a_hint() {
     let home = tempfile::tempdir().unwrap();
     let mut command = assert_cmd::Command::cargo_bin("stash").unwrap();
     let command = command.env_clear().env("HOME", home.path()).env("RESTIC_REPOSITORY", "/r");
-    let shown = text(&command.assert().code(10).get_output().stderr);
+    let shown = text(&command.assert().success().get_output().stdout);
     assert!(shown.contains("`RESTIC_REPOSITORY` is set"), "{shown}");
+    assert!(shown.contains("`STASH_REPOSITORY`"), "{shown}");
+}
+
+#[test]
+fn a_variable_that_is_set_to_nothing_counts_as_not_set() {
+    let home = tempfile::tempdir().unwrap();
+    let run = |value: &str| {
+        let mut command = assert_cmd::Command::cargo_bin("stash").unwrap();
+        let command = command.env_clear().env("HOME", home.path()).env("STASH_WAIT", value);
+        command.arg("version").assert()
+    };
+    run("").success();
+    run("10m").success();
+    run("ages").code(2);
 }
 
 #[test]

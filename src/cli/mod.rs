@@ -25,7 +25,7 @@ use render::{Screen, ScreenOptions};
 /// Runs the program with these words, its own name first; returns its exit code.
 pub fn run(words: &[OsString]) -> u8 {
     let environment = Environment::of_process();
-    let (screen, result) = match args::parse(words) {
+    let (screen, result) = match args::parse(words, &environment) {
         Ok(arguments) => {
             let screen = Screen::of_process(&ScreenOptions::of(&arguments.global), &environment);
             let result = commands::run(arguments, &screen, environment);

@@ -212,7 +212,6 @@ impl Screen {
         let mut bar = lock(&self.bar);
         let bar = bar.get_or_insert_with(progress_line);
         bar.set_message(figures.line());
-        bar.tick();
     }
 
     /// Takes the progress line away.

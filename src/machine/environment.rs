@@ -31,11 +31,19 @@ impl Environment {
 
     /// Returns a variable that is set and not empty.
     pub fn get(&self, name: &str) -> Option<OsString> {
-        let value = match &self.given {
+        self.raw(name).filter(|value| !value.is_empty())
+    }
+
+    /// Returns whether a variable is set, but to nothing.
+    pub fn is_empty(&self, name: &str) -> bool {
+        self.raw(name).is_some_and(|value| value.is_empty())
+    }
+
+    fn raw(&self, name: &str) -> Option<OsString> {
+        match &self.given {
             Some(pairs) => pairs.get(name).cloned(),
             None => std::env::var_os(name),
-        };
-        value.filter(|value| !value.is_empty())
+        }
     }
 
     /// Returns a variable as text; what is not UTF-8 is refused without being shown.

@@ -23,7 +23,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
-use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand};
+use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 pub use backup::{BackupArguments, InitArguments};
 pub use inspect::{
@@ -38,7 +38,7 @@ pub use upkeep::{
 pub use values::{ReadSubset, SnapshotArgument, SnapshotName};
 
 use crate::error::{Error, Result};
-use crate::machine::{LocationOptions, PlaceOptions, SecretOptions};
+use crate::machine::{Environment, LocationOptions, PlaceOptions, SecretOptions};
 
 /// Fast, encrypted, deduplicating backup.
 #[derive(Debug, Parser)]
@@ -245,10 +245,27 @@ pub enum Unparsed {
 }
 
 /// Reads the words of the command line, the program's name first.
-pub fn parse(words: &[OsString]) -> Result<Arguments, Unparsed> {
-    let arguments = Arguments::try_parse_from(words).map_err(|error| unparsed(&error))?;
+pub fn parse(words: &[OsString], environment: &Environment) -> Result<Arguments, Unparsed> {
+    let arguments = without_empty_variables(Arguments::command(), environment)
+        .try_get_matches_from(words)
+        .and_then(|matches| Arguments::from_arg_matches(&matches))
+        .map_err(|error| unparsed(&error))?;
     arguments.check().map_err(Unparsed::Wrong)?;
     Ok(arguments)
+}
+
+/// clap takes a variable that is set to nothing for a value; here it counts as not set.
+fn without_empty_variables(command: clap::Command, environment: &Environment) -> clap::Command {
+    command
+        .mut_args(|argument| {
+            let name = argument.get_env().and_then(std::ffi::OsStr::to_str);
+            if name.is_some_and(|name| environment.is_empty(name)) {
+                argument.env(None::<&'static str>)
+            } else {
+                argument
+            }
+        })
+        .mut_subcommands(|below| without_empty_variables(below, environment))
 }
 
 /// Returns the long help of the command that `topic` names; `None` if there is none.

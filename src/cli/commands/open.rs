@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use crate::cli::args::GlobalOptions;
 use crate::cli::ask;
 use crate::cli::render::Screen;
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::event::Counters;
 use crate::id::RepositoryId;
 use crate::machine::{
@@ -85,8 +85,15 @@ impl Run {
 
     /// Takes this machine's run lock, waiting as long as `--wait` says.
     pub fn lock(&self, repository: RepositoryId) -> Result<RunLock> {
-        let wait = self.global.wait.unwrap_or(Duration::ZERO);
-        RunLock::take(&self.places.state, repository, wait, &self.clock, &self.counters)
+        let take =
+            |wait| RunLock::take(&self.places.state, repository, wait, &self.clock, &self.counters);
+        match (take(Duration::ZERO), self.global.wait) {
+            (Err(error), Some(wait)) if error.kind() == Kind::Busy && !wait.is_zero() => {
+                self.screen.note(&format!("{error}; waiting"));
+                take(wait)
+            }
+            (result, _) => result,
+        }
     }
 
     /// Lets Ctrl-C stop the operation at its next step; a second one ends the program.
