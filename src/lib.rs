@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | 7 | [`cli`] | words on a command line, words on a screen |
 //! | 6 | [`machine`] | this computer: environment, clock, folders, secrets, locks, signals |
-//! | 1 | [`format`] | pure: bytes to values, and back |
+//! | 1 | [`mod@format`] | pure: bytes to values, and back |
 //! | 0 | [`error`], [`id`], [`event`], [`time`] | the shared words |
 //!
 //! A command is parsed by `cli::args`; `cli::commands` resolves it with `machine` into plain values

@@ -164,7 +164,7 @@ pub struct CatArguments {
     /// What kind of object
     #[arg(value_name = "KIND", value_enum)]
     pub kind: CatKind,
-    /// Which one: an id, or its beginning; for `snapshot` and `tree` a SNAPSHOT[:PATH]
+    /// Which one: an id, or its beginning; for `snapshot` and `tree` a snapshot and `:PATH`
     #[arg(value_name = "ID")]
     pub id: Option<OsString>,
 }
