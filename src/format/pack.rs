@@ -96,7 +96,7 @@ cbor_map! {
         "b" => blobs: Ids<BlobId>,
         /// The base of a delta or page patch.
         "x" => base: Option<BlobId>,
-        /// How many units must be read one after the other to read this one; 0 without a base.
+        /// How many bases lie below it, one upon another, as the writer knew; 0 without a base.
         "y" => depth: u64,
     }
 }
