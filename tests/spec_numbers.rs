@@ -381,8 +381,8 @@ fn keys_are_derived_as_the_page_says() {
     ] {
         let about = About { label: "x".into(), ..About::default() };
         let slot = make_slot(&master, b"", &secret, &about, None).unwrap();
-        let context = &contexts[&format!("wrapping key of a {name} slot")];
-        let (_, check) = extended(&derive(context, &[&[7; 32], &slot.salt]), b"wrap");
+        let wrapping = &contexts[&format!("wrapping key of a {name} slot")];
+        let (_, check) = extended(&derive(wrapping, &[&[7; 32], &slot.salt]), b"wrap");
         assert_eq!(*slot.check, check);
         // The key of `about` is judged by a vector that is made from the page.
         assert_eq!(open_about(&master, &slot).unwrap(), about);

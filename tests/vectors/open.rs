@@ -119,11 +119,11 @@ pub fn open_object(
     let mut ids = Vec::new();
     for (number, unit) in units.iter().enumerate() {
         let length = usize::try_from(unit.stored_length).map_err(|_| DecodeError::Cut)?;
-        let (sealed, after) = units_area.split_at_checked(length).ok_or(DecodeError::Cut)?;
+        let (stored, after) = units_area.split_at_checked(length).ok_or(DecodeError::Cut)?;
         units_area = after;
-        let mut sealed = sealed.to_vec();
+        let mut stored = stored.to_vec();
         let number = u32::try_from(number).map_err(|_| Failure("too-long"))?;
-        let payload = sealer.open(Role::Unit(unit.blob_kind()?), number, &mut sealed)?;
+        let payload = sealer.open(Role::Unit(unit.blob_kind()?), number, &mut stored)?;
         let form = unit.unit_form()?;
         if form.has_base() {
             continue;

@@ -732,7 +732,7 @@ fn tables(set: &mut Set) {
     set.kind("unit-table", &[("object-length", "120"), ("tail-length", "0")]);
     set.add("unit-deepest", "ok", "a delta of depth 64", table(&[based()]));
     let raw = unit(0, BlobKind::Tree, &[&[7; 24]], 24);
-    set.add("unit-raw", "ok", "a raw unit of one tree blob", table(&[raw.clone()]));
+    set.add("unit-raw", "ok", "a raw unit of one tree blob", table(std::slice::from_ref(&raw)));
     let mut change = |name, expect, why, mut unit: UnitEntry, change: fn(&mut UnitEntry)| {
         change(&mut unit);
         set.add(name, expect, why, table(&[unit]));
@@ -850,9 +850,9 @@ impl Object {
         let sealer = keys.seal_object_with_salt(self.kind, self.features, [9; 32]).unwrap();
         let mut bytes = sealer.header().bytes.to_vec();
         for (number, (role, payload)) in (0..).zip(&self.units) {
-            let mut sealed = payload.clone();
-            sealer.seal(*role, number, &mut sealed).unwrap();
-            bytes.extend_from_slice(&sealed);
+            let mut stored = payload.clone();
+            sealer.seal(*role, number, &mut stored).unwrap();
+            bytes.extend_from_slice(&stored);
         }
         let raw_length = u32::try_from(self.body.len()).unwrap();
         let mut footer = encode_footer(0, raw_length, &self.body, 0);
