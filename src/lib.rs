@@ -1,7 +1,31 @@
 //! stash: fast, encrypted, deduplicating backup.
+//!
+//! The house, from the ground up; a room uses the rooms below it and nothing else.
+//!
+//! | floor | room | is |
+//! |---|---|---|
+//! | 7 | [`cli`] | words on a command line, words on a screen |
+//! | 6 | [`machine`] | this computer: environment, clock, folders, secrets, locks, signals |
+//! | 4 | [`engine`] | the operations on a repository: backup, restore, inspection, check |
+//! | 3 | [`repository`] | what the stored objects mean together: keys, log, index, packs |
+//! | 2 | [`store`], [`files`] | the two edges: object storage, and the local disk |
+//! | 1 | [`mod@format`], [`codec`] | pure: bytes to values and bytes to bytes |
+//! | 0 | [`error`], [`id`], [`event`], [`time`] | the shared words |
+//!
+//! A command is parsed by `cli::args`; `cli::commands` resolves it with `machine` into plain values
+//! (which repository, what opens it, what time is meant), calls the engine with them, and hands
+//! what it answers to `cli::render`. Below `machine` nothing prints, asks, reads the environment or
+//! looks at the clock: what happens on the way is an [`event::Event`]. How a backup becomes durable
+//! stands at the head of [`engine::backup`]; the format is written down in `format-spec/`.
+pub mod cli;
 pub mod codec;
+pub mod engine;
 pub mod error;
 pub mod event;
+pub mod files;
 pub mod format;
 pub mod id;
+pub mod machine;
+pub mod repository;
+pub mod store;
 pub mod time;

@@ -1,0 +1,179 @@
+//! Arguments of the commands that write snapshots.
+#![expect(
+    clippy::doc_markdown,
+    reason = "the comments are help text, where clap writes variables bare"
+)]
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::builder::FalseyValueParser;
+
+use super::values;
+use crate::error::{Error, Result};
+
+/// Arguments of `init`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  stash init --repo /mnt/disk/backups
+  STASH_PASSPHRASE_FILE=~/.pass stash init --repo /mnt/disk/backups")]
+pub struct InitArguments {}
+
+/// Arguments of `backup`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  stash backup ~/work
+  stash backup ~/work /etc --exclude '*.tmp' --tag nightly
+  stash backup --dry-run ~/work
+  pg_dump shop | stash backup --stdin --stdin-filename shop.sql
+  stash backup --stdin-from-command --stdin-filename shop.sql -- pg_dump shop")]
+#[expect(clippy::struct_excessive_bools, reason = "one field per switch of the command line")]
+pub struct BackupArguments {
+    /// What to save; with --stdin-from-command, the command and its arguments
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<OsString>,
+    /// Shows what would be saved, with sizes and the 20 largest contributors; writes nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// Reads every file again, whether it seems changed or not
+    #[arg(short, long)]
+    pub force: bool,
+    /// Writes a snapshot even if nothing changed
+    #[arg(
+        long,
+        value_parser = FalseyValueParser::new(),
+        env = "STASH_ALWAYS",
+        hide_env_values = true
+    )]
+    pub always: bool,
+    /// restic's name for what is always done here.
+    #[arg(long, hide = true)]
+    pub skip_if_unchanged: bool,
+    /// Tags the snapshot; may be repeated, or hold several with commas between
+    #[arg(
+        long = "tag",
+        value_name = "TAG",
+        value_delimiter = ',',
+        env = "STASH_TAG",
+        hide_env_values = true
+    )]
+    pub tags: Vec<String>,
+    /// Names the machine in the snapshot [default: this machine's name; env: STASH_HOST]
+    #[arg(short = 'H', long, value_name = "NAME", visible_alias = "machine")]
+    pub host: Option<String>,
+    /// Dates the snapshot TIME instead of now, as in `2026-11-20 14:30`
+    #[arg(long, value_name = "TIME")]
+    pub time: Option<String>,
+
+    /// Leaves out what matches PATTERN; may be repeated
+    #[arg(short, long, value_name = "PATTERN", help_heading = "What to save")]
+    pub exclude: Vec<OsString>,
+    /// The same, whatever the case of letters
+    #[arg(long, value_name = "PATTERN", help_heading = "What to save")]
+    pub iexclude: Vec<OsString>,
+    /// Reads patterns to leave out from FILE, one on each line
+    #[arg(
+        long,
+        value_name = "FILE",
+        help_heading = "What to save",
+        env = "STASH_EXCLUDE_FILE",
+        hide_env_values = true
+    )]
+    pub exclude_file: Vec<PathBuf>,
+    /// Leaves out what is in a folder that holds a file NAME (`NAME:TEXT`: one that begins so)
+    #[arg(
+        long,
+        value_name = "NAME",
+        help_heading = "What to save",
+        env = "STASH_EXCLUDE_IF_PRESENT",
+        hide_env_values = true
+    )]
+    pub exclude_if_present: Vec<OsString>,
+    /// The default: leaves out folders marked by a CACHEDIR.TAG.
+    #[arg(long, hide = true)]
+    pub exclude_caches: bool,
+    /// Saves folders that a CACHEDIR.TAG marks as caches; they are left out otherwise
+    #[arg(
+        long,
+        help_heading = "What to save",
+        value_parser = FalseyValueParser::new(),
+        env = "STASH_NO_EXCLUDE_CACHES",
+        hide_env_values = true
+    )]
+    pub no_exclude_caches: bool,
+    /// Leaves out files larger than SIZE (`100M`, `2G`)
+    #[arg(
+        long,
+        value_name = "SIZE",
+        help_heading = "What to save",
+        value_parser = values::size,
+        env = "STASH_EXCLUDE_LARGER_THAN",
+        hide_env_values = true
+    )]
+    pub exclude_larger_than: Option<u64>,
+    /// Stays on the file systems of the given paths
+    #[arg(
+        short = 'x',
+        long,
+        help_heading = "What to save",
+        value_parser = FalseyValueParser::new(),
+        env = "STASH_ONE_FILE_SYSTEM",
+        hide_env_values = true
+    )]
+    pub one_file_system: bool,
+    /// Leaves out what git ignores
+    #[arg(
+        long,
+        help_heading = "What to save",
+        value_parser = FalseyValueParser::new(),
+        env = "STASH_GITIGNORE",
+        hide_env_values = true
+    )]
+    pub gitignore: bool,
+    /// Saves the paths that FILE lists, one on each line; `-` is standard input
+    #[arg(long, value_name = "FILE", help_heading = "What to save")]
+    pub files_from: Vec<PathBuf>,
+    /// Saves standard input as one file
+    #[arg(long, help_heading = "What to save", conflicts_with = "stdin_from_command")]
+    pub stdin: bool,
+    /// Saves what a command prints; if it fails, so does the backup
+    #[arg(long, help_heading = "What to save")]
+    pub stdin_from_command: bool,
+    /// Names the file made from standard input or a command
+    #[arg(long, value_name = "NAME", help_heading = "What to save", default_value = "stdin")]
+    pub stdin_filename: OsString,
+}
+
+impl BackupArguments {
+    /// Returns whether folders marked as caches are left out.
+    pub fn leaves_out_caches(&self) -> bool {
+        !self.no_exclude_caches
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        let lists_stdin = self.files_from.iter().any(|file| file.as_os_str() == "-");
+        if self.stdin && lists_stdin {
+            return Err(Error::usage("standard input can't be both a file and a list of paths")
+                .hint("write the list into a file"));
+        }
+        if (self.stdin || self.stdin_from_command) && !self.files_from.is_empty() {
+            return Err(Error::usage("a snapshot of standard input holds no other paths")
+                .hint("save the paths with a command of their own"));
+        }
+        if self.stdin && !self.paths.is_empty() {
+            return Err(Error::usage("a snapshot of standard input holds no other paths")
+                .hint("save the paths with a command of their own"));
+        }
+        if self.stdin_from_command && self.paths.is_empty() {
+            return Err(Error::usage("`--stdin-from-command` needs a command")
+                .hint("for example `stash backup --stdin-from-command -- pg_dump shop`"));
+        }
+        let nothing = self.paths.is_empty() && self.files_from.is_empty() && !self.stdin;
+        if nothing {
+            return Err(Error::usage("nothing to save: no path was given")
+                .hint("for example `stash backup ~/work`"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,334 @@
+//! The command tree: every command, option and example.
+//!
+//! Help text is written here once; everything else that shows it is made from it. restic's names
+//! are used where it has one. Options about the repository, its secrets and the folders have
+//! variables that `machine` reads (their order is more than a default), so their help names them by
+//! hand; the others have clap's `env`.
+//!
+//! [`parse`] also checks what can be told from the words alone, so that no command begins on
+//! arguments that contradict each other.
+#![expect(
+    clippy::doc_markdown,
+    reason = "the comments are help text, where clap writes variables bare"
+)]
+
+mod backup;
+mod inspect;
+mod restore;
+mod upkeep;
+mod values;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::FalseyValueParser;
+use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+pub use backup::{BackupArguments, InitArguments};
+pub use inspect::{
+    CatArguments, CatKind, DiffArguments, FilterOptions, FindArguments, HistoryArguments,
+    LsArguments, SnapshotsArguments, StatsArguments,
+};
+pub use restore::{Destination, DumpArguments, Overwrite, RestoreArguments};
+pub use upkeep::{
+    CheckArguments, KeyAddArguments, KeyCommand, KeyRecoveryArguments, KeyRemoveArguments,
+    NewPassphraseOptions, RepairCommand, RepairSnapshotsArguments,
+};
+pub use values::{ReadSubset, SnapshotArgument, SnapshotName};
+
+use crate::error::{Error, Result};
+use crate::machine::{Environment, LocationOptions, PlaceOptions, SecretOptions};
+
+/// Fast, encrypted, deduplicating backup.
+#[derive(Debug, Parser)]
+#[command(
+    name = "stash",
+    version,
+    max_term_width = 100,
+    disable_help_subcommand = true,
+    subcommand_help_heading = "Commands",
+    after_help = "Examples:
+  stash backup ~/work                    save a folder; the first time makes a repository
+  stash snapshots                        list what is saved
+  stash restore latest --target /tmp/x   get the newest state back
+  stash help exit-codes                  what the exit codes mean"
+)]
+pub struct Arguments {
+    /// What holds for every command.
+    #[command(flatten)]
+    pub global: GlobalOptions,
+    /// The command; without one, a short introduction.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct GlobalOptions {
+    /// Uses the repository at LOCATION: a folder, or `file:///folder` [env: STASH_REPOSITORY]
+    #[arg(short, long, global = true, value_name = "LOCATION")]
+    pub repo: Option<OsString>,
+    /// Reads the repository's location from FILE [env: STASH_REPOSITORY_FILE]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub repository_file: Option<PathBuf>,
+    /// Opens no repository but the one with this id
+    #[arg(long, global = true, value_name = "ID", env = "STASH_REPO_ID", hide_env_values = true)]
+    pub repo_id: Option<String>,
+    /// Reads the passphrase from FILE [env: STASH_PASSPHRASE_FILE; the passphrase itself:
+    /// STASH_PASSPHRASE]
+    #[arg(short, long, global = true, value_name = "FILE", visible_alias = "password-file")]
+    pub passphrase_file: Option<PathBuf>,
+    /// Takes the passphrase from what COMMAND prints, run by the shell [env:
+    /// STASH_PASSPHRASE_COMMAND]
+    #[arg(long, global = true, value_name = "COMMAND", visible_alias = "password-command")]
+    pub passphrase_command: Option<OsString>,
+    /// Never taken: the check says why.
+    #[arg(long, global = true, hide = true, num_args = 0..=1, alias = "password")]
+    pub passphrase: Option<Option<OsString>>,
+    /// Prints JSON: lines with a `message_type`, or one array for lists (`stash help json`)
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Prints nothing but errors and what was asked for
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Names each item that changed; twice: every item
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+    /// Waits this long (`90s`, `10m`) for another run of this machine to end
+    #[arg(
+        long,
+        global = true,
+        value_name = "DURATION",
+        visible_alias = "retry-lock",
+        value_parser = values::duration,
+        env = "STASH_WAIT",
+        hide_env_values = true
+    )]
+    pub wait: Option<Duration>,
+    /// Keeps no local copy of the repository's index and trees
+    #[arg(
+        long,
+        global = true,
+        value_parser = FalseyValueParser::new(),
+        env = "STASH_NO_CACHE",
+        hide_env_values = true
+    )]
+    pub no_cache: bool,
+    /// Keeps that copy in DIR [env: STASH_CACHE_DIR]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub cache_dir: Option<PathBuf>,
+    /// Looks for the configuration in DIR [env: STASH_CONFIG_DIR]
+    #[arg(long, global = true, value_name = "DIR", hide_short_help = true)]
+    pub config_dir: Option<PathBuf>,
+    /// Keeps what this machine must remember in DIR [env: STASH_STATE_DIR]
+    #[arg(long, global = true, value_name = "DIR", hide_short_help = true)]
+    pub state_dir: Option<PathBuf>,
+    /// Keeps the keys and the default repository in DIR [env: STASH_DATA_DIR]
+    #[arg(long, global = true, value_name = "DIR", hide_short_help = true)]
+    pub data_dir: Option<PathBuf>,
+}
+
+impl GlobalOptions {
+    /// Returns what was said about the repository's location.
+    pub fn location(&self) -> LocationOptions {
+        LocationOptions { location: self.repo.clone(), file: self.repository_file.clone() }
+    }
+
+    /// Returns what was said about the passphrase.
+    pub fn secret(&self) -> SecretOptions {
+        SecretOptions {
+            file: self.passphrase_file.clone(),
+            command: self.passphrase_command.clone(),
+        }
+    }
+
+    /// Returns what was said about folders.
+    pub fn places(&self) -> PlaceOptions {
+        PlaceOptions {
+            config: self.config_dir.clone(),
+            state: self.state_dir.clone(),
+            cache: self.cache_dir.clone(),
+            data: self.data_dir.clone(),
+        }
+    }
+}
+
+/// A command and its own arguments.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Makes a new repository
+    ///
+    /// The recovery code is shown once, on a terminal only; without one it waits for `stash key
+    /// recovery --show`. A passphrase given by option or variable becomes a further way to open the
+    /// repository. If a repository is there already, nothing is done and the exit code is 1.
+    Init(InitArguments),
+    /// Saves paths as a new snapshot
+    ///
+    /// Only what changed since the last snapshot is read and stored; a run that finds nothing
+    /// changed writes nothing. With no repository named anywhere, the first run makes a local one
+    /// and shows its recovery code once.
+    Backup(Box<BackupArguments>),
+    /// Writes a snapshot, or a part of one, back to disk
+    ///
+    /// Each path that was saved comes back in DIR under its own last name; with SNAPSHOT:PATH, what
+    /// PATH holds comes straight into DIR. Files that are not in the snapshot stay, unless --delete
+    /// is given. Every file is verified while it is written, and a file that fails leaves the old
+    /// one whole.
+    Restore(Box<RestoreArguments>),
+    /// Lists the snapshots
+    Snapshots(SnapshotsArguments),
+    /// Lists the files of a snapshot
+    ///
+    /// Without a PATH everything in it is listed; with one, what that folder holds.
+    Ls(LsArguments),
+    /// Finds files by name in all snapshots
+    ///
+    /// PATTERN is a name with `*`, `?` and `[…]`, or a whole path if it holds a `/`.
+    Find(FindArguments),
+    /// Shows what differs between two snapshots
+    ///
+    /// The marks: `+` added, `-` removed, `M` content changed, `T` type changed, `U` only metadata
+    /// changed.
+    Diff(DiffArguments),
+    /// Shows the versions of one file, with their times
+    History(HistoryArguments),
+    /// Prints a file of a snapshot, or a folder as tar
+    ///
+    /// The output is binary: send it into a file or another program.
+    Dump(DumpArguments),
+    /// Prints one object of the repository as JSON, or its bytes
+    Cat(CatArguments),
+    /// Shows how much is saved, and how much room it takes
+    Stats(StatsArguments),
+    /// Verifies the repository, and says what a damage means
+    ///
+    /// Without options the structure is verified: that everything that is referred to is there.
+    /// With --read-data all stored bytes are read and authenticated, too. Every finding names the
+    /// object, the snapshots and files that it affects, and the next step; then the exit code is
+    /// 13.
+    Check(CheckArguments),
+    /// Saves what is intact in a damaged repository
+    #[command(subcommand)]
+    Repair(RepairCommand),
+    /// Manages what opens the repository
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Explains a command or a topic
+    Help(HelpArguments),
+    /// Prints the version
+    Version,
+}
+
+/// Arguments of `help`.
+#[derive(Debug, Args)]
+#[command(after_help = "Topics:
+  exit-codes   what the exit codes mean
+  json         what `--json` prints
+
+Examples:
+  stash help backup
+  stash help exit-codes")]
+pub struct HelpArguments {
+    /// A command (`backup`, `key add`) or a topic (`exit-codes`, `json`)
+    #[arg(value_name = "TOPIC")]
+    pub topic: Vec<String>,
+}
+
+/// What came of the words on the command line, if no command.
+pub enum Unparsed {
+    /// Help or the version was asked for: text for standard output.
+    Text(String),
+    /// The words make no sense.
+    Wrong(Error),
+}
+
+/// Reads the words of the command line, the program's name first.
+pub fn parse(words: &[OsString], environment: &Environment) -> Result<Arguments, Unparsed> {
+    let arguments = without_empty_variables(Arguments::command(), environment)
+        .try_get_matches_from(words)
+        .and_then(|matches| Arguments::from_arg_matches(&matches))
+        .map_err(|error| unparsed(&error))?;
+    arguments.check().map_err(Unparsed::Wrong)?;
+    Ok(arguments)
+}
+
+/// clap takes a variable that is set to nothing for a value; here it counts as not set.
+fn without_empty_variables(command: clap::Command, environment: &Environment) -> clap::Command {
+    command
+        .mut_args(|argument| {
+            let name = argument.get_env().and_then(std::ffi::OsStr::to_str);
+            if name.is_some_and(|name| environment.is_empty(name)) {
+                argument.env(None::<&'static str>)
+            } else {
+                argument
+            }
+        })
+        .mut_subcommands(|below| without_empty_variables(below, environment))
+}
+
+/// Returns the long help of the command that `topic` names; `None` if there is none.
+pub fn help_of(topic: &[String]) -> Option<String> {
+    let mut command = Arguments::command();
+    command.build();
+    let mut found = &mut command;
+    for word in topic {
+        found = found.find_subcommand_mut(word)?;
+    }
+    Some(found.render_long_help().to_string())
+}
+
+impl Arguments {
+    fn check(&self) -> Result<()> {
+        if self.global.passphrase.is_some() {
+            return Err(Error::usage(
+                "there is no `--passphrase VALUE`: every user of this machine could read it in the \
+                 list of processes",
+            )
+            .hint("use `--passphrase-file FILE`, `--passphrase-command COMMAND` or `STASH_PASSPHRASE`"));
+        }
+        match &self.command {
+            Some(Command::Backup(backup)) => backup.check(),
+            Some(Command::Restore(restore)) => restore.check(),
+            Some(Command::Dump(dump)) => dump.check(),
+            Some(Command::Ls(ls)) => ls.check(),
+            Some(Command::Cat(cat)) => cat.check(),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Turns clap's message into one of ours: one line, and a hint.
+fn unparsed(error: &clap::Error) -> Unparsed {
+    use clap::error::ErrorKind;
+    let text = error.render().to_string();
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        return Unparsed::Text(text);
+    }
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return Unparsed::Wrong(
+            Error::usage("a command is missing after this one").hint("`--help` lists them"),
+        );
+    }
+    // clap writes paragraphs: what is wrong, tips, usage. It puts words into single quotes.
+    let text = text.replace('\'', "`");
+    let mut paragraphs = text.split("\n\n");
+    let first = paragraphs.next().unwrap_or_default();
+    let message = first.strip_prefix("error: ").unwrap_or(first);
+    let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
+    let tip = text.lines().find_map(|line| line.trim().strip_prefix("tip: "));
+    let usage = text.lines().find_map(|line| line.strip_prefix("Usage: "));
+    let hint = match (tip, usage) {
+        (Some(tip), _) => tip.to_owned(),
+        (None, Some(usage)) => format!("usage: {usage}"),
+        (None, None) => "`--help` shows what there is".to_owned(),
+    };
+    Unparsed::Wrong(Error::usage(message).hint(hint))
+}
+
+/// Returns the error for `--at` beside an id.
+fn at_beside_id() -> Error {
+    Error::usage("a snapshot's id and `--at` both say which snapshot")
+        .hint("give one of them; `latest` may stand beside `--at`")
+}

@@ -1,0 +1,41 @@
+//! Questions to the person at the terminal.
+//!
+//! They go to the terminal itself, not to stdin or stderr, so `pg_dump | stash backup --stdin`
+//! can ask. If neither stdin nor stderr is a terminal nobody is there to answer (a timer, a
+//! script), and nothing is asked, even where the process could reach some terminal.
+
+use std::fs::OpenOptions;
+use std::io::{BufRead as _, BufReader, IsTerminal as _, Write as _};
+
+use crate::error::{Error, Result};
+use crate::machine::SecretText;
+
+/// Returns whether somebody is there to answer.
+pub fn has_terminal() -> bool {
+    (std::io::stdin().is_terminal() || std::io::stderr().is_terminal())
+        && OpenOptions::new().read(true).write(true).open("/dev/tty").is_ok()
+}
+
+/// Asks for a secret, without echo; `None` if nobody is there.
+pub fn secret(question: &str) -> Result<Option<SecretText>> {
+    if !has_terminal() {
+        return Ok(None);
+    }
+    let text = rpassword::prompt_password(question)
+        .map_err(|error| Error::failed("cannot read from the terminal").source(error))?;
+    Ok(Some(SecretText::new(text.into_bytes())))
+}
+
+/// Asks for a yes or no, where only `y` and `yes` mean yes; `None` if nobody is there.
+pub fn consent(question: &str) -> Result<Option<bool>> {
+    if !has_terminal() {
+        return Ok(None);
+    }
+    let failed = |error| Error::failed("cannot read from the terminal").source(error);
+    let mut terminal =
+        OpenOptions::new().read(true).write(true).open("/dev/tty").map_err(failed)?;
+    write!(terminal, "{question} [y/N] ").map_err(failed)?;
+    let mut answer = String::new();
+    BufReader::new(terminal).read_line(&mut answer).map_err(failed)?;
+    Ok(Some(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")))
+}

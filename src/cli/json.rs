@@ -1,0 +1,226 @@
+//! What `--json` prints: the shape of every line, and the text of `stash help json`.
+//!
+//! Names and meanings are restic's where it has them. Fields are added, never changed; a test
+//! compares each shape with its documentation here.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::error::Error;
+use crate::event::{Action, Counters};
+
+/// `status`: how far a long run is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Status {
+    /// Seconds since the start.
+    pub seconds_elapsed: u64,
+    /// Seconds to go, once that can be told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seconds_remaining: Option<u64>,
+    /// 0 to 1; 0 while the total is not known.
+    pub percent_done: f64,
+    /// Items found so far.
+    pub total_files: u64,
+    /// Items done.
+    pub files_done: u64,
+    /// Bytes found so far.
+    pub total_bytes: u64,
+    /// Bytes done.
+    pub bytes_done: u64,
+    /// Items that failed.
+    pub error_count: u64,
+}
+
+/// `verbose_status`: one item; its name is put in by [`super::name::insert`].
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct VerboseStatus {
+    /// What was done.
+    pub action: Action,
+    /// The item's size in bytes.
+    pub size: u64,
+}
+
+/// The inner part of `error`.
+#[derive(Debug, Clone, Serialize)]
+pub struct Message {
+    /// One line.
+    pub message: String,
+}
+
+/// `error`: one item that failed; its name is put in by [`super::name::insert`].
+#[derive(Debug, Clone, Serialize)]
+pub struct ItemError {
+    /// Why.
+    pub error: Message,
+    /// What was being done: the command's name.
+    pub during: &'static str,
+}
+
+/// `warning`: something that is no failure.
+#[derive(Debug, Clone, Serialize)]
+pub struct Warning<'a> {
+    /// One line.
+    pub message: &'a str,
+}
+
+/// `exit_error`: why the run failed.
+#[derive(Debug, Clone, Serialize)]
+pub struct ExitError {
+    /// The exit code.
+    pub code: u8,
+    /// One line.
+    pub message: String,
+    /// What to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+impl From<&Error> for ExitError {
+    fn from(error: &Error) -> Self {
+        ExitError {
+            code: error.kind().exit_code(),
+            message: error.to_string(),
+            hint: error.hint_text().map(str::to_owned),
+        }
+    }
+}
+
+impl Status {
+    /// Returns the counters as they stand, without times.
+    pub fn of(counters: &Counters) -> Self {
+        Status {
+            total_files: Counters::get(&counters.total_items),
+            files_done: Counters::get(&counters.done_items),
+            total_bytes: Counters::get(&counters.total_bytes),
+            bytes_done: Counters::get(&counters.done_bytes),
+            error_count: Counters::get(&counters.failed_items),
+            ..Status::default()
+        }
+    }
+}
+
+/// One kind of line.
+pub struct MessageType {
+    /// Its `message_type`.
+    pub name: &'static str,
+    /// Where and when it is printed.
+    pub when: &'static str,
+    /// Its fields and their meanings.
+    pub fields: &'static [(&'static str, &'static str)],
+}
+
+/// Every kind of line that all commands share.
+pub const MESSAGE_TYPES: &[MessageType] = &[
+    MessageType {
+        name: "status",
+        when: "stdout, once a second during backup, restore and check; not with --quiet",
+        fields: &[
+            ("seconds_elapsed", "seconds since the start"),
+            ("seconds_remaining", "seconds to go; absent until that can be told"),
+            ("percent_done", "0 to 1; 0 while the total is not known"),
+            ("total_files", "items found so far"),
+            ("files_done", "items done"),
+            ("total_bytes", "bytes found so far"),
+            ("bytes_done", "bytes done"),
+            ("error_count", "items that failed"),
+        ],
+    },
+    MessageType {
+        name: "verbose_status",
+        when: "stdout, for each item that changed with --verbose, for every item with -vv",
+        fields: &[
+            ("action", "`new`, `modified`, `unchanged`, `deleted` or `skipped`"),
+            ("size", "size in bytes; 0 for what has none"),
+            ("item", "the path"),
+        ],
+    },
+    MessageType {
+        name: "error",
+        when: "stderr, for each item that failed while the run goes on; the exit code is then 3",
+        fields: &[
+            ("error", "an object; its field `message` is one line"),
+            ("during", "the command"),
+            ("item", "the path"),
+        ],
+    },
+    MessageType {
+        name: "warning",
+        when: "stderr, for what is no failure but should be known",
+        fields: &[("message", "one line")],
+    },
+    MessageType {
+        name: "version",
+        when: "stdout, `stash version`",
+        fields: &[("version", "the version of the program")],
+    },
+    MessageType {
+        name: "exit_error",
+        when: "stderr, last, if the run failed",
+        fields: &[
+            ("code", "the exit code; `stash help exit-codes` lists them"),
+            ("message", "one line"),
+            ("hint", "what to do; absent if that is not known"),
+        ],
+    },
+];
+
+/// Returns the text of `stash help json`.
+pub fn help() -> String {
+    let mut text = "\
+With `--json`, lists print one JSON array. Long runs print one object per line, told apart by
+`message_type`; fields may be added later, never changed. Times are RFC 3339, sizes are bytes.
+A path that is not UTF-8 has U+FFFD in its field, and its exact bytes in base64 in a second field
+of the same name with `_b64` appended (`item`, `item_b64`).
+"
+    .to_owned();
+    // Writing to a String can't fail.
+    for message in MESSAGE_TYPES {
+        let _ = writeln!(text, "\n{}: {}", message.name, message.when);
+        for (field, meaning) in message.fields {
+            let _ = writeln!(text, "  {field:<18} {meaning}");
+        }
+    }
+    text
+}
+
+/// Returns the text of `stash help exit-codes`.
+pub fn exit_codes() -> String {
+    let row = |row: &crate::error::ExitCode| format!("{:>4}  {}\n", row.code, row.meaning);
+    crate::error::EXIT_CODES.iter().map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn assert_documented(name: &str, value: &impl Serialize, added: &[&str]) {
+        let value = serde_json::to_value(value).unwrap();
+        let mut fields: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
+        fields.extend(added);
+        let message = MESSAGE_TYPES.iter().find(|message| message.name == name).unwrap();
+        let mut documented: Vec<&str> = message.fields.iter().map(|(field, _)| *field).collect();
+        fields.sort_unstable();
+        documented.sort_unstable();
+        assert_eq!(fields, documented, "{name}");
+    }
+
+    #[test]
+    fn every_field_is_documented_and_every_documented_field_exists() {
+        let status = Status { seconds_remaining: Some(1), ..Status::default() };
+        assert_documented("status", &status, &[]);
+        let item = VerboseStatus { action: Action::New, size: 1 };
+        assert_documented("verbose_status", &item, &["item"]);
+        let message = Message { message: String::new() };
+        assert_documented("error", &ItemError { error: message, during: "backup" }, &["item"]);
+        assert_documented("warning", &Warning { message: "" }, &[]);
+        let error = Error::failed("x").hint("y");
+        assert_documented("exit_error", &ExitError::from(&error), &[]);
+    }
+
+    #[test]
+    fn the_exit_codes_are_those_of_the_table() {
+        assert!(exit_codes().starts_with("   0  done\n   1  failed\n"));
+        assert!(exit_codes().ends_with(" 130  interrupted\n"));
+    }
+}

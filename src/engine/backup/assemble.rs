@@ -1,0 +1,133 @@
+//! Nodes into trees: takes items in the order of the walk, waits for the ids of their chunks, and
+//! closes directories from the deepest up.
+//!
+//! One thread. Items wait in a queue behind the first whose chunks are not all hashed; the producer
+//! sends a batch at the latest when so many items have followed it, which bounds the queue.
+
+use std::collections::{HashMap, VecDeque};
+
+use crossbeam_channel::Receiver;
+
+use super::content::{FileNumber, HashedChunk, Sums};
+use super::metadata::{DirectoryBuilder, ListBuilder, MetadataWriter};
+use crate::error::{Error, Result};
+use crate::format::tree::Node;
+
+/// One step of the walk, with what is to be stored for it.
+pub(super) enum Item {
+    /// A directory begins; its node comes without a subtree.
+    Enter(Box<Node>),
+    /// The directory entered last ends.
+    Leave,
+    /// A node that is complete.
+    Ready(Box<Node>),
+    /// A file whose chunks are on their way.
+    Pending(Box<Node>, FileNumber, u32),
+}
+
+/// What the assembler is sent.
+pub(super) enum Message {
+    /// The walk's next step.
+    Item(Item),
+    /// Ids of chunks, in any order.
+    Hashed(Vec<HashedChunk>),
+    /// What was sent of this file counts for nothing.
+    Abandon(FileNumber),
+}
+
+struct Frame {
+    node: Box<Node>,
+    builder: DirectoryBuilder,
+}
+
+struct Assembler<'a, 'w> {
+    writer: &'w mut MetadataWriter<'a>,
+    queue: VecDeque<Item>,
+    lists: HashMap<FileNumber, ListBuilder>,
+    stack: Vec<Frame>,
+    roots: Vec<Node>,
+}
+
+/// Builds the trees of all roots; returns the roots' nodes in order, and what was stored.
+pub(super) fn assemble(
+    mut writer: MetadataWriter<'_>,
+    messages: &Receiver<Message>,
+) -> Result<(Vec<Node>, Sums)> {
+    let mut assembler = Assembler {
+        writer: &mut writer,
+        queue: VecDeque::new(),
+        lists: HashMap::new(),
+        stack: Vec::new(),
+        roots: Vec::new(),
+    };
+    for message in messages {
+        match message {
+            Message::Item(item) => assembler.queue.push_back(item),
+            Message::Hashed(chunks) => assembler.enter(chunks)?,
+            Message::Abandon(file) => {
+                assembler.lists.remove(&file);
+            }
+        }
+        assembler.advance()?;
+    }
+    if !assembler.queue.is_empty() || !assembler.stack.is_empty() {
+        // The walk or a worker has ended early; that failure is the one to report.
+        return Err(Error::failed("the run was cut short"));
+    }
+    let roots = assembler.roots;
+    writer.finish()?;
+    let sums = writer.sums();
+    Ok((roots, sums))
+}
+
+impl Assembler<'_, '_> {
+    fn enter(&mut self, chunks: Vec<HashedChunk>) -> Result<()> {
+        for chunk in chunks {
+            self.lists.entry(chunk.file).or_default().enter(chunk.number, chunk.id, self.writer)?;
+        }
+        Ok(())
+    }
+
+    fn advance(&mut self) -> Result<()> {
+        loop {
+            if let Some(Item::Pending(_, file, count)) = self.queue.front() {
+                let entered = self.lists.get(file).map_or(0, ListBuilder::len);
+                if entered < *count {
+                    return Ok(());
+                }
+            }
+            let Some(item) = self.queue.pop_front() else { return Ok(()) };
+            match item {
+                Item::Enter(node) => {
+                    self.stack.push(Frame { node, builder: DirectoryBuilder::default() });
+                }
+                Item::Leave => self.leave()?,
+                Item::Ready(node) => self.place(*node, 0)?,
+                Item::Pending(mut node, file, _) => {
+                    let list = self.lists.remove(&file).unwrap_or_default();
+                    list.finish(&mut node, self.writer)?;
+                    self.place(*node, 0)?;
+                }
+            }
+        }
+    }
+
+    fn leave(&mut self) -> Result<()> {
+        let Some(Frame { mut node, builder }) = self.stack.pop() else {
+            return Err(Error::failed("a directory ended that never began"));
+        };
+        let (subtree, depth) = builder.finish(self.writer)?;
+        node.subtree = subtree;
+        self.place(*node, depth)
+    }
+
+    fn place(&mut self, node: Node, inline_depth: usize) -> Result<()> {
+        match self.stack.last_mut() {
+            Some(frame) => frame.builder.push(node, inline_depth, self.writer),
+            None => {
+                self.roots.push(node);
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Content into blobs: batches of chunks, hashed, claimed, compressed by workers.
+//!
+//! The producer reads and cuts; a [`Batch`] is one buffer of about 1 MiB with its cut points. A
+//! worker hashes the chunks, claims them, and collects the new ones in a unit of its own; what it
+//! found goes to the assembler. Buffers go round: no memory is taken for a batch once all are made.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crossbeam_channel::{Receiver, Sender};
+
+use super::assemble::Message;
+use super::metadata::UnitWriter;
+use crate::codec::Compression;
+use crate::codec::crypto::RepositoryKeys;
+use crate::error::Result;
+use crate::event::Counters;
+use crate::format::pack::BlobKind;
+use crate::id::BlobId;
+use crate::repository::index::{Claim, Index};
+use crate::repository::packer::Packer;
+
+/// The size of a batch's buffer in bytes: a full window for the chunker, and a batch before it.
+pub(super) const BUFFER_BYTES: usize = 2 << 20;
+/// A batch is sent when its chunks reach this, in bytes.
+pub(super) const BATCH_BYTES: usize = 1 << 20;
+
+/// Which file a chunk belongs to; every attempt at reading a file has a number of its own.
+pub(super) type FileNumber = u64;
+
+/// A piece of a batch.
+pub(super) struct Chunk {
+    pub(super) file: FileNumber,
+    pub(super) number: u32,
+    pub(super) range: Range<usize>,
+}
+
+/// A buffer with its cut points.
+pub(super) struct Batch {
+    pub(super) buffer: Vec<u8>,
+    pub(super) chunks: Vec<Chunk>,
+}
+
+/// One chunk's id, on its way to the assembler.
+pub(super) struct HashedChunk {
+    pub(super) file: FileNumber,
+    pub(super) number: u32,
+    pub(super) id: BlobId,
+}
+
+/// What the workers share.
+pub(super) struct WorkerContext<'a> {
+    pub(super) keys: &'a RepositoryKeys,
+    pub(super) index: &'a Index,
+    pub(super) packer: &'a Packer,
+    pub(super) counters: &'a Counters,
+    pub(super) poisoned: &'a AtomicBool,
+    pub(super) compression: Compression,
+}
+
+/// What a worker stored: raw bytes, stored bytes, blobs.
+pub(super) type Sums = (u64, u64, u64);
+
+/// A worker: runs until the channel of batches ends.
+pub(super) fn work(
+    context: &WorkerContext<'_>,
+    batches: &Receiver<Batch>,
+    buffers: &Sender<Vec<u8>>,
+    messages: &Sender<Message>,
+) -> Result<Sums> {
+    let result = work_on(context, batches, buffers, messages);
+    if result.is_err() {
+        context.poisoned.store(true, Ordering::Release);
+    }
+    result
+}
+
+fn work_on(
+    context: &WorkerContext<'_>,
+    batches: &Receiver<Batch>,
+    buffers: &Sender<Vec<u8>>,
+    messages: &Sender<Message>,
+) -> Result<Sums> {
+    let mut units = UnitWriter::new(BlobKind::Data, context.packer, context.compression)?;
+    for batch in batches {
+        if context.poisoned.load(Ordering::Acquire) {
+            break;
+        }
+        let mut hashed = Vec::with_capacity(batch.chunks.len());
+        let mut bytes = 0_u64;
+        for chunk in &batch.chunks {
+            let plain = batch.buffer.get(chunk.range.clone()).unwrap_or_default();
+            let id = context.keys.blob_id(BlobKind::Data, plain);
+            if context.index.claim(&id)? == Claim::New {
+                units.add(id, plain)?;
+            }
+            bytes = bytes.saturating_add(plain.len() as u64);
+            hashed.push(HashedChunk { file: chunk.file, number: chunk.number, id });
+        }
+        Counters::add(&context.counters.done_bytes, bytes);
+        // Either end may be gone after a failure, which is reported elsewhere.
+        let _returned = buffers.try_send(batch.buffer);
+        if messages.send(Message::Hashed(hashed)).is_err() {
+            break;
+        }
+    }
+    units.flush()?;
+    Ok((units.raw_bytes, units.stored_bytes, units.blob_count))
+}

@@ -1,0 +1,408 @@
+//! `backup`: files → blobs → trees → snapshot.
+//!
+//! ```text
+//! walk (ordered) ─ compare with parent ─┬─ unchanged: the parent's node ────────┐
+//!                                       └─ read, cut ─ batches ─▶ workers ──────┼─▶ assembler ─▶ record
+//!                                                                  │ hash, claim │   trees, lists
+//!                                                                  └ compress ───┴─▶ packer ─▶ store
+//! ```
+//!
+//! The calling thread walks and reads; as many workers as asked hash and compress; one thread
+//! assembles trees, one stores packs. All channels are bounded. **The record is the commit**: until
+//! it is durable, the repository is as it was, plus packs that the next run uses.
+//!
+//! Peak memory: packer 48 MiB + (2 × workers + 2) × 2 MiB of batches + workers × 4 MiB of units
+//! + 16 MiB of remembered reads per million items, twice + 40 bytes for each new blob, at most 100,000
+//! + SQLite's 8 MiB.
+
+mod assemble;
+mod content;
+mod contributors;
+mod metadata;
+mod parent;
+mod run;
+mod seen;
+mod source;
+
+use std::io::Read;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub use contributors::Contributor;
+
+use crate::codec::Compression;
+use crate::error::{Error, Kind, Result};
+use crate::event::{Counters, Event, Reporter};
+use crate::files::Excludes;
+use crate::format::record::{Partial, Root, RootKind, SNAPSHOT_INCOMPLETE, Snapshot, Statistics};
+use crate::format::tree::{Node, NodeKind};
+use crate::id::SnapshotId;
+use crate::repository::Repository;
+use crate::repository::cache::SnapshotEntry;
+use crate::repository::index::Index;
+use crate::repository::log::RecordParts;
+use crate::repository::packer::Packer;
+use crate::repository::reader::BlobReader;
+use crate::repository::snapshots::{SnapshotFilter, SnapshotWish};
+use crate::store::{Durable, ObjectName, Prefix};
+use crate::time::{Clock, SECOND, Timestamp};
+
+/// Where a snapshot's single file comes from, if not from the disk.
+pub struct StreamSource<'a> {
+    /// The bytes.
+    pub reader: &'a mut (dyn Read + Send),
+    /// The file's path in the snapshot; absolute.
+    pub path: PathBuf,
+    /// Asked when the stream has ended, before anything is committed: a command that failed must
+    /// not become a snapshot.
+    pub finish: &'a mut (dyn FnMut() -> Result<()> + Send),
+}
+
+/// What to back up, and how.
+pub struct BackupOptions {
+    /// Absolute paths.
+    pub paths: Vec<PathBuf>,
+    /// What to leave out.
+    pub excludes: Arc<Excludes>,
+    /// The machine's name.
+    pub host: String,
+    /// The user's name.
+    pub user: String,
+    /// The job; each has its own line of parents.
+    pub job: String,
+    /// Words to find the snapshot by.
+    pub tags: Vec<String>,
+    /// The moment that the snapshot stands for, if not now.
+    pub time: Option<Timestamp>,
+    /// Minutes that local time is ahead of UTC.
+    pub offset_minutes: i64,
+    /// Read every file, whatever is remembered of it.
+    pub force: bool,
+    /// Write a snapshot even if nothing has changed.
+    pub always: bool,
+    /// Look, but store nothing.
+    pub dry_run: bool,
+    /// How hard to compress.
+    pub compression: Compression,
+    /// Workers; at least 1.
+    pub threads: usize,
+}
+
+/// What a backup did.
+#[derive(Debug, Clone, Default)]
+pub struct BackupReport {
+    /// The new snapshot; `None` if nothing was written.
+    pub snapshot: Option<SnapshotId>,
+    /// The snapshot that it was compared with.
+    pub parent: Option<SnapshotId>,
+    /// Files, directories and bytes in the snapshot, and what was new.
+    pub statistics: Statistics,
+    /// Files that were as in the parent.
+    pub files_unchanged: u64,
+    /// Directories that the parent had not.
+    pub directories_new: u64,
+    /// Blobs of data and metadata that were new.
+    pub blobs_added: u64,
+    /// Items left out.
+    pub excluded_items: u64,
+    /// Bytes of files left out.
+    pub excluded_bytes: u64,
+    /// What would be read, by where most of it lies. Only for a dry run.
+    pub contributors: Vec<Contributor>,
+    /// Bytes that would be read. Only for a dry run.
+    pub bytes_to_read: u64,
+}
+
+/// Runs a backup of paths. See the module's head.
+pub fn backup(
+    repository: &Repository,
+    options: &BackupOptions,
+    clock: &dyn Clock,
+    counters: &Counters,
+    reporter: &dyn Reporter,
+) -> Result<BackupReport> {
+    Backup::start(repository, options, clock, counters, reporter)?.run(None)
+}
+
+/// Runs a backup of one stream.
+pub fn backup_stream(
+    repository: &Repository,
+    options: &BackupOptions,
+    mut source: StreamSource<'_>,
+    clock: &dyn Clock,
+    counters: &Counters,
+    reporter: &dyn Reporter,
+) -> Result<BackupReport> {
+    Backup::start(repository, options, clock, counters, reporter)?.run(Some(&mut source))
+}
+
+/// One run.
+struct Backup<'a> {
+    repository: &'a Repository,
+    options: &'a BackupOptions,
+    clock: &'a dyn Clock,
+    counters: &'a Counters,
+    reporter: &'a dyn Reporter,
+    began: Timestamp,
+    began_boot: i64,
+    parent: Option<SnapshotEntry>,
+    adopted: Vec<Durable<crate::format::record::ObjectUnits>>,
+    /// Whether some object is missing, so that what refers to it must be stored again.
+    has_gaps: bool,
+}
+
+impl<'a> Backup<'a> {
+    fn start(
+        repository: &'a Repository,
+        options: &'a BackupOptions,
+        clock: &'a dyn Clock,
+        counters: &'a Counters,
+        reporter: &'a dyn Reporter,
+    ) -> Result<Self> {
+        let began = clock.now();
+        let began_boot = clock.boot_nanoseconds();
+        let report = repository.sync()?;
+        for damaged in &report.damaged {
+            reporter.event(&Event::Warning {
+                message: &format!("{}; what only it names is stored again", damaged.error),
+            });
+        }
+        let mut backup = Backup {
+            repository,
+            options,
+            clock,
+            counters,
+            reporter,
+            began,
+            began_boot,
+            parent: None,
+            adopted: Vec::new(),
+            has_gaps: false,
+        };
+        backup.find_parent()?;
+        backup.has_gaps = backup.distrust_missing_packs()?;
+        backup.adopt_journal()?;
+        if let Some(parent) = &backup.parent {
+            let statistics = &parent.snapshot.statistics;
+            Counters::add(&counters.total_items, statistics.files);
+            Counters::add(&counters.total_bytes, statistics.bytes);
+        }
+        Ok(backup)
+    }
+
+    fn find_parent(&mut self) -> Result<()> {
+        let filter = SnapshotFilter {
+            hosts: vec![self.options.host.clone()],
+            job: Some(self.options.job.clone()),
+            ..SnapshotFilter::default()
+        };
+        self.parent =
+            self.repository.find_snapshot(&SnapshotWish::Latest(0), &filter, self.began).ok();
+        Ok(())
+    }
+
+    /// Compares the index with a listing, so that what has vanished is stored again.
+    fn distrust_missing_packs(&self) -> Result<bool> {
+        let listed: std::collections::HashMap<ObjectName, u64> = self
+            .repository
+            .store()
+            .list(Prefix::Packs)?
+            .into_iter()
+            .map(|row| (row.name, row.size))
+            .collect();
+        let objects = self.repository.cache().objects()?;
+        let missing: Vec<_> = objects
+            .iter()
+            .filter(|(name, _)| matches!(name, ObjectName::Pack(_)))
+            .filter(|(name, reach)| listed.get(name).is_none_or(|size| size < reach))
+            .map(|(name, _)| name.hash())
+            .collect();
+        if !missing.is_empty() {
+            self.reporter.event(&Event::Warning {
+                message: &format!(
+                    "{} packs are missing or cut short; what is still on this disk is stored again",
+                    missing.len()
+                ),
+            });
+            self.repository.cache().distrust(&missing)?;
+        }
+        Ok(!missing.is_empty())
+    }
+
+    /// Takes over packs that a run which died had stored: nothing durable is uploaded twice.
+    fn adopt_journal(&mut self) -> Result<()> {
+        let Some(state) = self.repository.state() else { return Ok(()) };
+        let known: std::collections::HashSet<_> =
+            self.repository.cache().objects()?.iter().map(|(name, _)| name.hash()).collect();
+        for hash in state.noted_packs(self.began.0) {
+            if !known.contains(&hash)
+                && let Some(units) = self.repository.find_pack(&hash)?
+            {
+                self.adopted.push(units);
+            }
+        }
+        Ok(())
+    }
+
+    fn run(self, stream: Option<&mut StreamSource<'_>>) -> Result<BackupReport> {
+        let index = Index::new(Arc::clone(self.repository.cache()))?;
+        for pack in &self.adopted {
+            for id in pack.get().units.iter().flat_map(|unit| unit.blobs.iter()) {
+                index.claim(id)?;
+            }
+        }
+        let outcome = run::run(&self, &index, stream)?;
+        self.counters.go_on()?;
+        if self.options.dry_run {
+            return Ok(outcome.report);
+        }
+        self.commit(outcome)
+    }
+
+    fn commit(&self, outcome: run::Outcome) -> Result<BackupReport> {
+        let run::Outcome { mut report, roots, packed, mut seen, published } = outcome;
+        if roots.is_empty() {
+            return Err(Error::failed("nothing could be read, so nothing was saved"));
+        }
+        report.parent = self.parent.as_ref().map(|parent| parent.id);
+        let unchanged = self
+            .parent
+            .as_ref()
+            .filter(|parent| parent.snapshot.roots == roots && !self.options.always)
+            .map(|parent| parent.id);
+        self.check_window()?;
+        let mut parts =
+            RecordParts { packs: packed.packs, inline: packed.inline, ..RecordParts::default() };
+        if let Some(parent) = unchanged {
+            // A run that found nothing new may still have healed what was missing.
+            if !parts.packs.is_empty() || !parts.inline.is_empty() {
+                parts.partial = Some(self.partial());
+                self.repository.append(parts, self.clock.now())?;
+            }
+            self.remember(&mut seen, &parent)?;
+            return Ok(report);
+        }
+        let statistics = &mut report.statistics;
+        let elapsed = self.clock.boot_nanoseconds().saturating_sub(self.began_boot);
+        statistics.duration = u64::try_from(elapsed).unwrap_or(0);
+        let mut snapshot = self.snapshot(roots, statistics);
+        snapshot.parent = report.parent;
+        parts.snapshot = Some(snapshot);
+        let committed = self.repository.append(parts, self.clock.now())?;
+        report.statistics.stored_bytes = published.saturating_add(committed.stored_bytes);
+        report.snapshot = committed.snapshot;
+        if let Some(id) = committed.snapshot {
+            self.remember(&mut seen, &id)?;
+        }
+        Ok(report)
+    }
+
+    fn snapshot(&self, roots: Vec<Root>, statistics: &Statistics) -> Snapshot {
+        let options = self.options;
+        Snapshot {
+            time: options.time.unwrap_or(self.began).0,
+            offset_minutes: options.offset_minutes,
+            host: options.host.clone(),
+            user: options.user.clone(),
+            job: options.job.clone(),
+            tags: options.tags.clone(),
+            flags: if statistics.errors > 0 { SNAPSHOT_INCOMPLETE } else { 0 },
+            roots,
+            statistics: statistics.clone(),
+            program: env!("CARGO_PKG_VERSION").to_owned(),
+            ..Snapshot::default()
+        }
+    }
+
+    /// What a run relied on may be gone if it took longer than the window: look again.
+    fn check_window(&self) -> Result<()> {
+        let elapsed = self
+            .clock
+            .boot_nanoseconds()
+            .saturating_sub(self.began_boot)
+            .max(self.clock.now().0.saturating_sub(self.began.0));
+        let window = i64::try_from(self.repository.header().window).unwrap_or(i64::MAX);
+        if elapsed < window.saturating_mul(SECOND) {
+            return Ok(());
+        }
+        self.repository.sync()?;
+        if self.distrust_missing_packs()? {
+            return Err(Error::new(
+                Kind::Busy,
+                "another machine cleaned up the repository during this run",
+            )
+            .hint("run the same command again; what is durable is not uploaded twice"));
+        }
+        Ok(())
+    }
+
+    fn partial(&self) -> Partial {
+        Partial { started: self.began.0, job: self.options.job.clone(), ..Partial::default() }
+    }
+
+    /// The name under which this job's table of reads is kept.
+    fn seen_name(&self) -> String {
+        let options = self.options;
+        let key = format!("{}\0{}", options.host, options.job);
+        format!("seen-{:016x}", self.repository.keys().name_hash(key.as_bytes()))
+    }
+
+    fn load_seen(&self) -> seen::Seen {
+        let (Some(parent), Some(state)) = (&self.parent, self.repository.state()) else {
+            return seen::Seen::default();
+        };
+        if self.options.force {
+            return seen::Seen::default();
+        }
+        state
+            .read(&self.seen_name())
+            .map_or_else(seen::Seen::default, |bytes| seen::Seen::decode(&bytes, &parent.id))
+    }
+
+    fn remember(&self, seen: &mut run::SeenPair, snapshot: &SnapshotId) -> Result<()> {
+        let Some(state) = self.repository.state() else { return Ok(()) };
+        let is_as_before = self.parent.as_ref().is_some_and(|parent| parent.id == *snapshot)
+            && seen.reused == seen.before.len() as u64
+            && seen.now.len() == seen.before.len();
+        if is_as_before {
+            return Ok(());
+        }
+        state.replace(&self.seen_name(), &seen.now.encode(snapshot))
+    }
+}
+
+impl Repository {
+    /// Reads a pack's table from the pack itself. `None` if there is no such pack, or it can't be
+    /// read.
+    pub fn find_pack(
+        &self,
+        hash: &crate::id::ObjectHash,
+    ) -> Result<Option<Durable<crate::format::record::ObjectUnits>>> {
+        let Some((name, size)) = self.store().find(ObjectName::Pack(*hash))? else {
+            return Ok(None);
+        };
+        match crate::repository::reader::read_pack_table(self, name.get(), size) {
+            Ok(units) => Ok(Some(name.map(|name| crate::format::record::ObjectUnits {
+                object: name.hash(),
+                units,
+                ..crate::format::record::ObjectUnits::default()
+            }))),
+            Err(error) if error.kind() == Kind::Damaged => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn root_kind(is_stream: bool) -> u64 {
+    if is_stream { RootKind::Stdin as u64 } else { RootKind::Path as u64 }
+}
+
+/// Counts what a tree holds, for the statistics of what is taken over unread.
+fn is_file(node: &Node) -> bool {
+    node.kind == NodeKind::File
+}
+
+/// Returns a reader, for callers outside this module's pipeline.
+pub fn reader(repository: &Repository) -> Result<BlobReader<'_>> {
+    BlobReader::new(repository)
+}

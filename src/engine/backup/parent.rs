@@ -1,0 +1,79 @@
+//! The parent snapshot, walked in step with the file system.
+//!
+//! Both sides come in ascending order of names, so that each directory of the parent is read once,
+//! one part at a time.
+
+use crate::error::Result;
+use crate::format::tree::{Node, NodeKind, Subtree};
+use crate::repository::Repository;
+use crate::repository::reader::{BlobReader, NodeIter};
+
+struct Level {
+    nodes: NodeIter,
+    ahead: Option<Node>,
+}
+
+/// A cursor over the parent's trees. A directory that can't be read counts as empty: its files are
+/// then read again, which heals it.
+pub(super) struct ParentCursor<'r> {
+    reader: BlobReader<'r>,
+    levels: Vec<Option<Level>>,
+    /// What could not be read, to be told once.
+    pub(super) failure: Option<crate::error::Error>,
+}
+
+impl<'r> ParentCursor<'r> {
+    pub(super) fn new(repository: &'r Repository) -> Result<Self> {
+        Ok(ParentCursor { reader: BlobReader::new(repository)?, levels: Vec::new(), failure: None })
+    }
+
+    /// Enters a directory, given the parent's node of it.
+    pub(super) fn enter(&mut self, directory: Option<&Node>) {
+        let level = directory
+            .filter(|node| node.kind == NodeKind::Directory)
+            .map(|node| Level { nodes: self.reader.nodes(&node.subtree), ahead: None });
+        self.levels.push(level);
+    }
+
+    /// Leaves the directory entered last.
+    pub(super) fn leave(&mut self) {
+        self.levels.pop();
+    }
+
+    /// Returns the node of this name in the current directory. Names must ascend from call to call.
+    pub(super) fn find(&mut self, name: &[u8]) -> Option<Node> {
+        let level = self.levels.last_mut()?.as_mut()?;
+        loop {
+            if level.ahead.is_none() {
+                level.ahead = match level.nodes.next(&mut self.reader) {
+                    Ok(node) => Some(node?),
+                    Err(error) => {
+                        self.failure.get_or_insert(error);
+                        return None;
+                    }
+                };
+            }
+            match level.ahead.as_ref().map(|node| node.name.0.as_slice().cmp(name)) {
+                Some(std::cmp::Ordering::Less) => level.ahead = None,
+                Some(std::cmp::Ordering::Equal) => return level.ahead.take(),
+                _ => return None,
+            }
+        }
+    }
+
+    /// Returns whether everything that a file's node refers to can still be relied upon.
+    pub(super) fn stands(&mut self, node: &Node, index: &crate::repository::index::Index) -> bool {
+        let mut stands = |id: &crate::id::BlobId| index.stands(id).unwrap_or(false);
+        if !node.blobs.iter().chain(node.segments.iter()).all(&mut stands) {
+            return false;
+        }
+        node.segments.iter().all(|segment| {
+            self.reader.load_list(segment).is_ok_and(|ids| ids.iter().all(&mut stands))
+        })
+    }
+}
+
+/// Returns a copy of a directory's node without its content.
+pub(super) fn without_content(node: &Node) -> Node {
+    Node { subtree: Subtree::default(), ..node.clone() }
+}

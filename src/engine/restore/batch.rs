@@ -1,0 +1,458 @@
+//! Files being written: pieces by pack, in parallel.
+//!
+//! A batch names the pieces of some files. The executor sorts them by object and unit, merges
+//! neighbouring units into ranges, and lets workers fetch, open, verify and write. Whoever writes a
+//! file's last piece completes it.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{RestoreOptions, RestoreReport};
+use crate::codec::UnitDecoder;
+use crate::error::{Error, Kind, Result};
+use crate::event::{Action, Counters, Event, Reporter};
+use crate::files::{Owners, PendingFile, Target, TargetDir, TargetFile};
+use crate::format::pack::BlobKind;
+use crate::format::tree::Node;
+use crate::id::BlobId;
+use crate::repository::Repository;
+use crate::repository::cache::Place;
+use crate::repository::reader::{BlobReader, fetch, open_unit};
+use crate::store::ObjectName;
+
+/// A range is fetched in pieces of at most this, in bytes.
+const RANGE_BYTES: u64 = 4 << 20;
+/// Units this close are fetched together, in bytes.
+const RANGE_GAP: u64 = 128 << 10;
+/// Finished files are synced and renamed when so many wait …
+const RENAME_FILES: usize = 1_000;
+/// … or so many bytes of them.
+const RENAME_BYTES: u64 = 256 << 20;
+/// Runs of zeros are looked for in blocks of this size in sparse files, in bytes.
+const BLOCK: usize = 4096;
+
+/// A file being written.
+pub(super) struct FileJob {
+    pub(super) directory: TargetDir,
+    pub(super) name: Vec<u8>,
+    pub(super) path: Vec<u8>,
+    pub(super) node: Node,
+    pub(super) inline: Vec<u8>,
+    /// Whether something is in its place, so that it goes beside it first.
+    pub(super) replaces: bool,
+    /// Pieces that are not written yet, and one while they are still being named.
+    remaining: AtomicUsize,
+    state: Mutex<JobState>,
+}
+
+#[derive(Default)]
+struct JobState {
+    file: Option<TargetFile>,
+    failure: Option<Error>,
+    holes: bool,
+    blobs: Vec<(BlobId, u64)>,
+}
+
+/// One blob's place in a file.
+pub(super) struct Piece {
+    pub(super) job: Arc<FileJob>,
+    pub(super) offset: u64,
+    pub(super) id: BlobId,
+    pub(super) place: Place,
+}
+
+/// Pieces of some files.
+#[derive(Default)]
+pub(super) struct Batch {
+    pub(super) pieces: Vec<Piece>,
+    /// Files all of whose pieces have been named.
+    pub(super) named: Vec<Arc<FileJob>>,
+    pub(super) bytes: u64,
+}
+
+impl FileJob {
+    pub(super) fn new(directory: TargetDir, path: Vec<u8>, node: Node, replaces: bool) -> FileJob {
+        let inline = node.inline.0.clone();
+        FileJob {
+            directory,
+            name: node.name.0.clone(),
+            path,
+            node: super::metadata_of(&node),
+            inline,
+            replaces,
+            remaining: AtomicUsize::new(1),
+            state: Mutex::default(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, JobState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Announces one more piece.
+    pub(super) fn expect_piece(&self, blob: Option<(BlobId, u64)>) {
+        self.remaining.fetch_add(1, Ordering::AcqRel);
+        if let Some(blob) = blob {
+            self.state().blobs.push(blob);
+        }
+    }
+
+    /// Notes that a part of the content is lost.
+    pub(super) fn fail(&self, error: Error) {
+        let mut state = self.state();
+        state.holes = true;
+        state.failure.get_or_insert(error);
+    }
+
+    fn write(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        let mut state = self.state();
+        if state.file.is_none() {
+            state.file = Some(self.create()?);
+        }
+        let Some(file) = &state.file else { return Ok(()) };
+        if !self.node.sparse {
+            return file.write_at(offset, bytes);
+        }
+        let mut at = offset;
+        for block in bytes.chunks(BLOCK) {
+            if block.iter().any(|&byte| byte != 0) {
+                file.write_at(at, block)?;
+            }
+            at = at.saturating_add(block.len() as u64);
+        }
+        Ok(())
+    }
+
+    fn create(&self) -> Result<TargetFile> {
+        if self.replaces {
+            self.directory.create_temporary(&self.name)
+        } else {
+            self.directory.create_file(&self.name)
+        }
+    }
+}
+
+/// What the executor and the walking thread share.
+pub(super) struct Shared<'a> {
+    pub(super) repository: &'a Repository,
+    pub(super) options: &'a RestoreOptions,
+    pub(super) owners: &'a Owners,
+    pub(super) counters: &'a Counters,
+    pub(super) reporter: &'a dyn Reporter,
+    pub(super) report: Mutex<RestoreReport>,
+    pub(super) fatal: Mutex<Option<Error>>,
+    renames: Mutex<Renames>,
+    target: Target,
+}
+
+#[derive(Default)]
+struct Renames {
+    files: Vec<(PendingFile, Arc<FileJob>)>,
+    bytes: u64,
+}
+
+impl<'a> Shared<'a> {
+    pub(super) fn new(
+        repository: &'a Repository,
+        options: &'a RestoreOptions,
+        owners: &'a Owners,
+        counters: &'a Counters,
+        reporter: &'a dyn Reporter,
+        target: Target,
+    ) -> Self {
+        Shared {
+            repository,
+            options,
+            owners,
+            counters,
+            reporter,
+            report: Mutex::default(),
+            fatal: Mutex::default(),
+            renames: Mutex::default(),
+            target,
+        }
+    }
+
+    pub(super) fn report(&self) -> MutexGuard<'_, RestoreReport> {
+        self.report.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reports an item that could not be restored. A full disk ends the whole run.
+    pub(super) fn item_failed(&self, path: &[u8], error: Error) {
+        if error.is_io(std::io::ErrorKind::StorageFull)
+            || error.is_io(std::io::ErrorKind::QuotaExceeded)
+        {
+            self.stop(error);
+            return;
+        }
+        self.reporter.event(&Event::ItemFailed { path, error: &error });
+        Counters::add(&self.counters.failed_items, 1);
+        let mut report = self.report();
+        report.failed = report.failed.saturating_add(1);
+        report.damaged |= error.kind() == Kind::Damaged;
+    }
+
+    /// Reports metadata that could not be applied.
+    pub(super) fn metadata_failed(&self, path: &[u8], errors: &[Error]) {
+        for error in errors {
+            self.reporter.event(&Event::ItemFailed { path, error });
+        }
+        if !errors.is_empty() {
+            let mut report = self.report();
+            report.metadata_failed = report.metadata_failed.saturating_add(1);
+        }
+    }
+
+    pub(super) fn stop(&self, error: Error) {
+        self.fatal.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    }
+
+    /// Returns an error once the run must end.
+    pub(super) fn go_on(&self) -> Result<()> {
+        if let Some(error) = self.fatal.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            self.counters.stop.store(true, Ordering::Relaxed);
+            return Err(error);
+        }
+        self.counters.go_on()
+    }
+
+    /// Completes a file if nothing of it is outstanding.
+    pub(super) fn release(&self, job: &Arc<FileJob>) {
+        if job.remaining.fetch_sub(1, Ordering::AcqRel) != 1 {
+            return;
+        }
+        if let Err(error) = self.complete(job) {
+            self.item_failed(&job.path, error);
+        }
+    }
+
+    fn complete(&self, job: &Arc<FileJob>) -> Result<()> {
+        let mut state = std::mem::take(&mut *job.state());
+        let lost = state.failure.take();
+        if let Some(error) = lost {
+            if !self.options.salvage {
+                return Err(error);
+            }
+            self.reporter.event(&Event::ItemFailed { path: &job.path, error: &error });
+            let mut report = self.report();
+            report.salvaged = report.salvaged.saturating_add(1);
+            report.damaged |= error.kind() == Kind::Damaged;
+        }
+        let file = match state.file.take() {
+            Some(file) => file,
+            None => job.create()?,
+        };
+        if !job.inline.is_empty() {
+            file.write_at(0, &job.inline)?;
+        }
+        if job.node.sparse || state.holes {
+            file.set_length(job.node.size)?;
+        }
+        if self.options.verify && !state.holes {
+            verify(self.repository, &file, &state.blobs, job)?;
+        }
+        self.metadata_failed(&job.path, &file.apply(&job.node, self.options.apply, self.owners));
+        let size = job.node.size;
+        if job.replaces {
+            let due = {
+                let mut renames = self.renames.lock().unwrap_or_else(PoisonError::into_inner);
+                renames.files.push((file.close(), Arc::clone(job)));
+                renames.bytes = renames.bytes.saturating_add(size);
+                renames.files.len() >= RENAME_FILES || renames.bytes >= RENAME_BYTES
+            };
+            if due {
+                self.rename_finished()?;
+            }
+        } else {
+            file.finish();
+            self.written(job, false);
+        }
+        Ok(())
+    }
+
+    fn written(&self, job: &FileJob, replaced: bool) {
+        let size_bytes = job.node.size;
+        Counters::add(&self.counters.done_items, 1);
+        let action = if replaced { Action::Modified } else { Action::New };
+        self.reporter.event(&Event::Item { path: &job.path, action, size_bytes });
+        let mut report = self.report();
+        report.bytes_written = report.bytes_written.saturating_add(size_bytes);
+        if replaced {
+            report.files_overwritten = report.files_overwritten.saturating_add(1);
+        } else {
+            report.files_created = report.files_created.saturating_add(1);
+        }
+    }
+
+    /// Makes everything written durable, then gives finished files their names.
+    pub(super) fn rename_finished(&self) -> Result<()> {
+        let waiting =
+            std::mem::take(&mut *self.renames.lock().unwrap_or_else(PoisonError::into_inner));
+        if waiting.files.is_empty() {
+            return Ok(());
+        }
+        self.target.sync_filesystem()?;
+        for (file, job) in waiting.files {
+            match file.rename_over(&job.name) {
+                Ok(()) => self.written(&job, true),
+                Err(error) => self.item_failed(&job.path, error),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn verify(
+    repository: &Repository,
+    file: &TargetFile,
+    blobs: &[(BlobId, u64)],
+    job: &FileJob,
+) -> Result<()> {
+    use std::os::unix::fs::FileExt as _;
+    let path = String::from_utf8_lossy(&job.path).into_owned();
+    let differs = || Error::failed("what was written reads back differently:").object(path.clone());
+    let mut offset = 0_u64;
+    let mut buffer = Vec::new();
+    for (id, length) in blobs {
+        buffer.resize(usize::try_from(*length).map_err(|_| differs())?, 0);
+        file.file().read_exact_at(&mut buffer, offset).map_err(|error| differs().source(error))?;
+        if repository.keys().blob_id(BlobKind::Data, &buffer) != *id {
+            return Err(differs());
+        }
+        offset = offset.saturating_add(*length);
+    }
+    Ok(())
+}
+
+struct Range {
+    object: ObjectName,
+    start: u64,
+    end: u64,
+    units: Vec<Vec<Piece>>,
+}
+
+/// Sorts pieces by where they are stored, and merges neighbours.
+fn ranges(pieces: Vec<Piece>) -> Vec<Range> {
+    let mut units: BTreeMap<(ObjectName, u64), Vec<Piece>> = BTreeMap::new();
+    for piece in pieces {
+        let key = (piece.place.object.clone(), piece.place.offset);
+        units.entry(key).or_default().push(piece);
+    }
+    let mut ranges: Vec<Range> = Vec::new();
+    for ((object, start), pieces) in units {
+        let stored = pieces.first().map_or(0, |piece| piece.place.stored_length);
+        let end = start.saturating_add(stored);
+        match ranges.last_mut() {
+            Some(range)
+                if range.object == object
+                    && start.saturating_sub(range.end) <= RANGE_GAP
+                    && end.saturating_sub(range.start) <= RANGE_BYTES =>
+            {
+                range.end = range.end.max(end);
+                range.units.push(pieces);
+            }
+            _ => ranges.push(Range { object, start, end, units: vec![pieces] }),
+        }
+    }
+    ranges
+}
+
+/// Writes one batch: workers take ranges in order.
+pub(super) fn execute(shared: &Shared<'_>, batch: Batch) -> Result<()> {
+    let Batch { pieces, named, .. } = batch;
+    let ranges = ranges(pieces);
+    let next = AtomicUsize::new(0);
+    let queue: Vec<Mutex<Option<Range>>> =
+        ranges.into_iter().map(|range| Mutex::new(Some(range))).collect();
+    let work = || -> Result<()> {
+        let mut decoder = UnitDecoder::new()
+            .map_err(|error| Error::failed("cannot start a reader").source(error))?;
+        let mut reader = BlobReader::new(shared.repository)?;
+        while let Some(slot) = queue.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if shared.counters.stop.load(Ordering::Relaxed) {
+                break;
+            }
+            if let Some(range) = slot.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                write_range(shared, &mut reader, &mut decoder, range);
+            }
+        }
+        Ok(())
+    };
+    let workers = shared.options.threads.clamp(1, queue.len().max(1));
+    std::thread::scope(|scope| {
+        let spawned: Vec<_> = (1..workers).map(|_| scope.spawn(work)).collect();
+        let mut result = work();
+        for worker in spawned {
+            let joined = worker
+                .join()
+                .unwrap_or_else(|_| Err(Error::failed("a worker of the restore has panicked")));
+            result = result.and(joined);
+        }
+        result
+    })?;
+    for job in named {
+        shared.release(&job);
+    }
+    Ok(())
+}
+
+fn write_range(
+    shared: &Shared<'_>,
+    reader: &mut BlobReader<'_>,
+    decoder: &mut UnitDecoder,
+    range: Range,
+) {
+    let bytes = fetch(shared.repository, &range.object, range.start, range.end);
+    for pieces in range.units {
+        let opened = match (&bytes, pieces.first()) {
+            (Ok(bytes), Some(first)) if first.place.base.is_none() => {
+                open_from(bytes, range.start, &first.place, reader, decoder)
+            }
+            _ => None,
+        };
+        for piece in pieces {
+            if let Err(error) = write_piece(shared, reader, opened.as_deref(), &piece) {
+                piece.job.fail(error);
+            }
+            shared.release(&piece.job);
+        }
+    }
+}
+
+fn open_from(
+    bytes: &[u8],
+    start: u64,
+    place: &Place,
+    reader: &mut BlobReader<'_>,
+    decoder: &mut UnitDecoder,
+) -> Option<Vec<u8>> {
+    let from = usize::try_from(place.offset.checked_sub(start)?).ok()?;
+    let length = usize::try_from(place.stored_length).ok()?;
+    let mut sealed = bytes.get(from..from.checked_add(length)?)?.to_vec();
+    let sealer = reader.sealer(&place.object).ok()?;
+    open_unit(&sealer, decoder, place, &mut sealed, None).ok()
+}
+
+fn write_piece(
+    shared: &Shared<'_>,
+    reader: &mut BlobReader<'_>,
+    unit: Option<&[u8]>,
+    piece: &Piece,
+) -> Result<()> {
+    let start = usize::try_from(piece.place.start).unwrap_or(usize::MAX);
+    let length = usize::try_from(piece.place.length).unwrap_or(usize::MAX);
+    let from_unit = unit
+        .and_then(|unit| unit.get(start..start.saturating_add(length)))
+        .filter(|blob| shared.repository.keys().blob_id(BlobKind::Data, blob) == piece.id);
+    let result = match from_unit {
+        Some(blob) => piece.job.write(piece.offset, blob),
+        // Every other place is tried before the blob counts as lost.
+        None => {
+            let blob = reader.load(BlobKind::Data, &piece.id)?;
+            piece.job.write(piece.offset, &blob)
+        }
+    };
+    Counters::add(&shared.counters.done_bytes, piece.place.length);
+    result
+}

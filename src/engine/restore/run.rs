@@ -1,0 +1,604 @@
+//! The walk of a restore: decides for each node, makes what has no content, and names the pieces
+//! of what has.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crossbeam_channel::Sender;
+
+use super::batch::{Batch, FileJob, Piece, Shared, execute};
+use super::decide::{Decision, decide, decide_directory};
+use super::links::HardLinks;
+use super::{Job, RestoreOptions, RestoreReport, metadata_of};
+use crate::engine::browse::{Found, TreeStep, TreeWalk, join};
+use crate::error::{Error, Result};
+use crate::event::{Action, Counters, Event, Reporter};
+use crate::files::{Owners, Stat, Target, TargetDir};
+use crate::format::tree::{Node, NodeKind};
+use crate::id::BlobId;
+use crate::repository::Repository;
+use crate::repository::reader::BlobReader;
+
+/// A batch is sent when its pieces reach this, in bytes …
+const BATCH_BYTES: u64 = 32 << 20;
+/// … or it has so many files …
+const BATCH_FILES: usize = 2_048;
+/// … or directories, each of which it holds open.
+const BATCH_DIRECTORIES: usize = 128;
+/// Directories of the walk that are held open.
+const OPEN_LEVELS: usize = 64;
+
+struct Frame {
+    name: Vec<u8>,
+    path: Vec<u8>,
+    node: Node,
+    open: Option<TargetDir>,
+    /// Whether it is there (or, in a dry run, would be).
+    exists: bool,
+    /// Whether nothing was there before, so that nothing below needs a look.
+    is_new: bool,
+    /// Whether the filter takes all that lies in it.
+    included: bool,
+    /// For `--delete`: what is there, ascending, and not yet met in the snapshot.
+    there: Option<VecDeque<(Vec<u8>, Stat)>>,
+    /// How the directory is to be left alone: neither deletion nor metadata.
+    spared: bool,
+}
+
+struct Run<'a, 's> {
+    shared: &'a Shared<'s>,
+    options: &'a RestoreOptions,
+    target: Option<&'a Target>,
+    batches: Sender<Batch>,
+    batch: Batch,
+    batch_directories: usize,
+    frames: Vec<Frame>,
+    /// Names between the target and the first frame.
+    above: Vec<Vec<u8>>,
+    finished_directories: Vec<(Vec<Vec<u8>>, Vec<u8>, Node)>,
+    links: HardLinks,
+}
+
+/// Restores one job; adds to `report`.
+pub(super) fn run(
+    repository: &Repository,
+    reader: &mut BlobReader<'_>,
+    job: Job,
+    options: &RestoreOptions,
+    counters: &Counters,
+    reporter: &dyn Reporter,
+    report: &mut RestoreReport,
+) -> Result<()> {
+    let owners = Owners::of_system();
+    // A dry run into nothing needs some target for its handle; it never writes to it.
+    let handle = match &job.target {
+        Some(target) => target.clone(),
+        None => Target::open(std::path::Path::new("/"), false)?,
+    };
+    let shared = Shared::new(repository, options, &owners, counters, reporter, handle);
+    *shared.report() = report.clone();
+    let (sender, receiver) = crossbeam_channel::bounded::<Batch>(1);
+    let finished = std::thread::scope(|scope| {
+        let shared = &shared;
+        let executor = scope.spawn(move || -> Result<()> {
+            for batch in receiver {
+                shared.counters.go_on()?;
+                execute(shared, batch)?;
+            }
+            Ok(())
+        });
+        let mut run = Run {
+            shared,
+            options,
+            target: job.target.as_ref(),
+            batches: sender,
+            batch: Batch::default(),
+            batch_directories: 0,
+            frames: Vec::new(),
+            above: job.above,
+            finished_directories: Vec::new(),
+            links: HardLinks::default(),
+        };
+        let walked = run.walk(reader, job.items, job.contents_only, job.is_empty);
+        let walked = walked.and_then(|()| run.send());
+        let Run { finished_directories, links, batches, .. } = run;
+        drop(batches);
+        let executed = executor
+            .join()
+            .unwrap_or_else(|_| Err(Error::failed("the restore's executor has panicked")));
+        shared.go_on()?;
+        executed?;
+        walked?;
+        Ok::<_, Error>((finished_directories, links))
+    });
+    let (directories, links) = match finished {
+        Ok(finished) => finished,
+        Err(error) => {
+            // Files that are complete get their names even so; the others leave no trace.
+            if error.kind() == crate::error::Kind::Interrupted {
+                shared.rename_finished()?;
+            }
+            return Err(error);
+        }
+    };
+    if let Some(target) = job.target.as_ref().filter(|_| !options.dry_run) {
+        shared.rename_finished()?;
+        links.make(target, &shared);
+        finish_directories(target, &directories, &shared);
+        target.sync_filesystem()?;
+        shared.go_on()?;
+    }
+    *report = shared.report().clone();
+    Ok(())
+}
+
+/// Gives directories their metadata, the deepest first, so that times stay.
+fn finish_directories(
+    target: &Target,
+    directories: &[(Vec<Vec<u8>>, Vec<u8>, Node)],
+    shared: &Shared<'_>,
+) {
+    for (above, path, node) in directories {
+        let names: Vec<&[u8]> = above.iter().map(Vec::as_slice).collect();
+        let Some((name, parents)) = names.split_last() else { continue };
+        match target.directory(parents, false) {
+            Ok(Some(directory)) => {
+                let errors = directory.apply(name, node, shared.options.apply, shared.owners);
+                shared.metadata_failed(path, &errors);
+            }
+            Ok(None) => {}
+            Err(error) => shared.metadata_failed(path, &[error]),
+        }
+    }
+}
+
+impl Run<'_, '_> {
+    fn walk(
+        &mut self,
+        reader: &mut BlobReader<'_>,
+        items: Vec<Found>,
+        contents_only: bool,
+        is_empty: bool,
+    ) -> Result<()> {
+        for item in items {
+            if contents_only {
+                self.enter_target(&item, is_empty)?;
+            }
+            let mut walk = TreeWalk::new(item, self.options.with_absent);
+            let mut skip_first = contents_only;
+            while let Some(step) = walk.next(reader) {
+                self.shared.go_on()?;
+                match step {
+                    TreeStep::Node(_) if std::mem::take(&mut skip_first) => {}
+                    TreeStep::Node(found) => {
+                        let is_directory = found.node.kind == NodeKind::Directory;
+                        let entered = self.node(reader, found, is_empty)?;
+                        if is_directory && !entered {
+                            walk.skip();
+                            self.frames.push(Frame::skipped());
+                        }
+                    }
+                    TreeStep::Leave => self.leave()?,
+                    TreeStep::Failed { path, error } => {
+                        if let Some(frame) = self.frames.last_mut() {
+                            frame.spared = true;
+                        }
+                        self.shared.item_failed(&path, error);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins with the target itself in the place of a directory.
+    fn enter_target(&mut self, item: &Found, is_empty: bool) -> Result<()> {
+        let root = self.target.map(|target| target.root().clone());
+        let there = self.list_for_delete(root.as_ref(), is_empty)?;
+        self.frames.push(Frame {
+            name: Vec::new(),
+            path: item.path.clone(),
+            node: metadata_of(&item.node),
+            exists: root.is_some(),
+            open: root,
+            is_new: is_empty,
+            included: self.options.filter.is_empty(),
+            there,
+            spared: true,
+        });
+        Ok(())
+    }
+
+    fn list_for_delete(
+        &self,
+        directory: Option<&TargetDir>,
+        is_new: bool,
+    ) -> Result<Option<VecDeque<(Vec<u8>, Stat)>>> {
+        match directory {
+            Some(directory) if self.options.delete && !is_new => Ok(Some(directory.list()?.into())),
+            _ => Ok(None),
+        }
+    }
+
+    /// Deals with one node; false for a directory that is not to be entered.
+    fn node(&mut self, reader: &mut BlobReader<'_>, found: Found, is_empty: bool) -> Result<bool> {
+        self.delete_before(&found.node.name)?;
+        if self.options.filter.excludes(&found.path, &found.node) {
+            return Ok(false);
+        }
+        let included = self.frames.last().is_some_and(|frame| frame.included)
+            || self.options.filter.includes(&found.path, &found.node);
+        let is_new = self.frames.last().map_or(is_empty, |frame| frame.is_new);
+        let there = if is_new { None } else { self.stat(&found.node.name)? };
+        if found.node.kind == NodeKind::Directory {
+            return self.directory(found, included, there.as_ref());
+        }
+        if !included {
+            return Ok(true);
+        }
+        let path = found.path.clone();
+        match self.item(reader, found, there.as_ref()) {
+            Ok(()) => {}
+            Err(error) if error.kind() == crate::error::Kind::Interrupted => return Err(error),
+            Err(error) => self.shared.item_failed(&path, error),
+        }
+        Ok(true)
+    }
+
+    fn stat(&mut self, name: &[u8]) -> Result<Option<Stat>> {
+        match self.current(false)? {
+            Some(directory) => directory.stat(name),
+            None => Ok(None),
+        }
+    }
+
+    /// Returns the directory that the walk is in; makes it, and those above it, if `create`.
+    fn current(&mut self, create: bool) -> Result<Option<TargetDir>> {
+        let Some(target) = self.target else { return Ok(None) };
+        if let Some(open) = self.frames.last().and_then(|frame| frame.open.clone()) {
+            return Ok(Some(open));
+        }
+        if self.frames.last().is_some_and(|frame| !frame.exists) && !create {
+            return Ok(None);
+        }
+        let names = self.names();
+        let names: Vec<&[u8]> = names.iter().map(Vec::as_slice).collect();
+        let directory = target.directory(&names, create && !self.options.dry_run)?;
+        if let Some(directory) = &directory {
+            if let Some(frame) = self.frames.last_mut() {
+                frame.open = Some(directory.clone());
+            }
+            for frame in &mut self.frames {
+                if !frame.exists {
+                    frame.exists = true;
+                    frame.is_new = true;
+                    let mut report = self.shared.report();
+                    report.directories_created = report.directories_created.saturating_add(1);
+                }
+            }
+        }
+        Ok(directory)
+    }
+
+    /// Returns the names from the target to the directory that the walk is in.
+    fn names(&self) -> Vec<Vec<u8>> {
+        let frames = self.frames.iter().map(|frame| frame.name.clone());
+        self.above.iter().cloned().chain(frames).filter(|name| !name.is_empty()).collect()
+    }
+
+    fn directory(&mut self, found: Found, included: bool, there: Option<&Stat>) -> Result<bool> {
+        let decision = decide_directory(there, self.options);
+        if decision == Decision::Keep {
+            self.shared.item_failed(
+                &found.path,
+                Error::failed("something else is in the place of directory")
+                    .object(String::from_utf8_lossy(&found.path)),
+            );
+            return Ok(false);
+        }
+        let name = found.node.name.0.clone();
+        if decision == Decision::Clear
+            && !self.options.dry_run
+            && let Some(parent) = self.current(false)?
+        {
+            parent.remove(&name)?;
+        }
+        let is_new = decision != Decision::Refresh;
+        let mut frame = Frame {
+            name: name.clone(),
+            path: found.path,
+            node: metadata_of(&found.node),
+            open: None,
+            exists: !is_new,
+            is_new,
+            included,
+            there: None,
+            spared: false,
+        };
+        if is_new && included && !self.options.dry_run {
+            if let Some(parent) = self.current(true)? {
+                frame.open = Some(parent.make_directory(&name)?);
+            }
+            frame.exists = true;
+        } else if !is_new && let Some(parent) = self.current(false)? {
+            frame.open = parent.find_directory(&name)?;
+            frame.there = self.list_for_delete(frame.open.as_ref(), false)?;
+        }
+        if is_new && included {
+            let mut report = self.shared.report();
+            report.directories_created = report.directories_created.saturating_add(1);
+            if self.options.dry_run {
+                frame.exists = true;
+            }
+        }
+        self.frames.push(frame);
+        // Deep trees must not use up all handles; they are opened again on the way back.
+        if let Some(place) = self.frames.len().checked_sub(OPEN_LEVELS)
+            && let Some(frame) = self.frames.get_mut(place)
+        {
+            frame.open = None;
+        }
+        Ok(true)
+    }
+
+    fn leave(&mut self) -> Result<()> {
+        self.delete_rest()?;
+        let names = self.names();
+        let Some(frame) = self.frames.pop() else { return Ok(()) };
+        let touched = frame.exists && (frame.included || frame.is_new);
+        if touched && !frame.spared && !names.is_empty() && !self.options.dry_run {
+            self.finished_directories.push((names, frame.path, frame.node));
+        }
+        Ok(())
+    }
+
+    /// Removes what is there and sorts before `name`: the snapshot has nothing of it.
+    fn delete_before(&mut self, name: &[u8]) -> Result<()> {
+        loop {
+            let Some(there) = self.frames.last_mut().and_then(|frame| frame.there.as_mut()) else {
+                return Ok(());
+            };
+            match there.front() {
+                Some((first, _)) if first.as_slice() < name => {
+                    if let Some((first, stat)) = there.pop_front() {
+                        self.delete(&first, &stat)?;
+                    }
+                }
+                Some((first, _)) if first == name => {
+                    there.pop_front();
+                    return Ok(());
+                }
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    fn delete_rest(&mut self) -> Result<()> {
+        // A directory that could not be read to its end says nothing of what is missing in it.
+        let damaged = self.shared.report().damaged;
+        let rest = self.frames.last_mut().and_then(|frame| frame.there.take());
+        for (name, stat) in rest.into_iter().flatten() {
+            if !damaged {
+                self.delete(&name, &stat)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn delete(&mut self, name: &[u8], stat: &Stat) -> Result<()> {
+        let parent = self.frames.last().map(|frame| (frame.path.clone(), frame.included));
+        let Some((parent, included)) = parent else { return Ok(()) };
+        let path = join(&parent, name);
+        let node = Node { name: name.into(), kind: stat.kind, ..Node::default() };
+        let filter = &self.options.filter;
+        if filter.excludes(&path, &node) || !(included || filter.includes(&path, &node)) {
+            return Ok(());
+        }
+        if !self.options.dry_run
+            && let Some(directory) = self.current(false)?
+            && let Err(error) = directory.remove_tree(name)
+        {
+            self.shared.item_failed(&path, error);
+            return Ok(());
+        }
+        self.tell(&path, Action::Deleted, 0);
+        let mut report = self.shared.report();
+        report.deleted = report.deleted.saturating_add(1);
+        Ok(())
+    }
+
+    fn tell(&self, path: &[u8], action: Action, size_bytes: u64) {
+        self.shared.reporter.event(&Event::Item { path, action, size_bytes });
+    }
+
+    fn item(
+        &mut self,
+        reader: &mut BlobReader<'_>,
+        found: Found,
+        there: Option<&Stat>,
+    ) -> Result<()> {
+        let decision = decide(&found.node, there, self.options);
+        match decision {
+            Decision::Keep => {
+                self.kept(&found);
+                return Ok(());
+            }
+            Decision::Blocked => {
+                return Err(Error::failed("a directory is in the place of")
+                    .object(String::from_utf8_lossy(&found.path))
+                    .hint("`--delete` removes it"));
+            }
+            Decision::Refresh => {
+                self.kept(&found);
+                if !self.options.dry_run
+                    && let Some(directory) = self.current(false)?
+                {
+                    let options = self.options.apply;
+                    let node = &found.node;
+                    let errors = directory.apply(&node.name, node, options, self.shared.owners);
+                    self.shared.metadata_failed(&found.path, &errors);
+                }
+                return Ok(());
+            }
+            Decision::Create | Decision::Replace | Decision::Clear => {}
+        }
+        if self.options.dry_run {
+            self.would_write(&found, decision);
+            return Ok(());
+        }
+        let directory = self.current(true)?.ok_or_else(|| Error::failed("no target"))?;
+        if there.is_some_and(|there| there.kind == NodeKind::Directory) {
+            directory.remove_tree(&found.node.name)?;
+        }
+        let names = self.names();
+        if !self.links.enter(found.node.hard_link, &names, &found.node.name, &found.path) {
+            return Ok(());
+        }
+        if found.node.kind == NodeKind::File {
+            self.file(reader, found, directory, decision != Decision::Create)
+        } else {
+            self.other(&found, &directory, there.is_some())
+        }
+    }
+
+    fn kept(&self, found: &Found) {
+        Counters::add(&self.shared.counters.done_items, 1);
+        Counters::add(&self.shared.counters.done_bytes, found.node.size);
+        self.tell(&found.path, Action::Unchanged, found.node.size);
+        if found.node.kind == NodeKind::File {
+            let mut report = self.shared.report();
+            report.files_unchanged = report.files_unchanged.saturating_add(1);
+            report.bytes_unchanged = report.bytes_unchanged.saturating_add(found.node.size);
+        }
+    }
+
+    fn would_write(&self, found: &Found, decision: Decision) {
+        let size = found.node.size;
+        let is_new = decision == Decision::Create;
+        self.tell(&found.path, if is_new { Action::New } else { Action::Modified }, size);
+        let mut report = self.shared.report();
+        let report = &mut *report;
+        let counter = match (found.node.kind, is_new) {
+            (NodeKind::File, true) => &mut report.files_created,
+            (NodeKind::File, false) => &mut report.files_overwritten,
+            _ => &mut report.others_created,
+        };
+        *counter = counter.saturating_add(1);
+        report.bytes_written = report.bytes_written.saturating_add(size);
+    }
+
+    fn other(&mut self, found: &Found, directory: &TargetDir, is_there: bool) -> Result<()> {
+        let node = &found.node;
+        let name = node.name.0.as_slice();
+        if is_there {
+            directory.remove(name)?;
+        }
+        match node.kind {
+            NodeKind::Symlink => directory.symlink(&node.target, name)?,
+            NodeKind::Reference => return Ok(()),
+            kind => directory.make_special(kind, node.device.unwrap_or((0, 0)), name)?,
+        }
+        let errors = directory.apply(name, node, self.options.apply, self.shared.owners);
+        self.shared.metadata_failed(&found.path, &errors);
+        self.tell(&found.path, Action::New, 0);
+        let mut report = self.shared.report();
+        report.others_created = report.others_created.saturating_add(1);
+        Ok(())
+    }
+
+    fn file(
+        &mut self,
+        reader: &mut BlobReader<'_>,
+        found: Found,
+        directory: TargetDir,
+        replaces: bool,
+    ) -> Result<()> {
+        let blobs = found.node.blobs.0.clone();
+        let segments = found.node.segments.0.clone();
+        let job = Arc::new(FileJob::new(directory, found.path, found.node, replaces));
+        let mut offset = 0_u64;
+        self.name_pieces(&job, &blobs, &mut offset)?;
+        for segment in &segments {
+            match reader.load_list(segment) {
+                Ok(ids) => self.name_pieces(&job, &ids, &mut offset)?,
+                Err(error) => {
+                    job.fail(error);
+                    break;
+                }
+            }
+        }
+        if offset != job.node.size && job.inline.is_empty() {
+            job.fail(
+                Error::damaged("the content's length is not the file's:", "")
+                    .object(String::from_utf8_lossy(&job.path)),
+            );
+        }
+        self.batch.named.push(job);
+        self.batch_directories = self.batch_directories.saturating_add(usize::from(
+            self.batch.named.len() < 2
+                || self.batch.named.iter().rev().nth(1).is_some_and(|before| {
+                    !std::ptr::eq(before.directory.path(), self.last_directory_path())
+                }),
+        ));
+        if self.batch.named.len() >= BATCH_FILES || self.batch_directories >= BATCH_DIRECTORIES {
+            self.send()?;
+        }
+        Ok(())
+    }
+
+    fn last_directory_path(&self) -> &std::path::Path {
+        self.batch.named.last().map_or(std::path::Path::new(""), |job| job.directory.path())
+    }
+
+    fn name_pieces(&mut self, job: &Arc<FileJob>, ids: &[BlobId], offset: &mut u64) -> Result<()> {
+        for id in ids {
+            let places = self.shared.repository.cache().places(id)?;
+            let Some(place) =
+                places.into_iter().find(|place| place.kind == crate::format::pack::BlobKind::Data)
+            else {
+                job.fail(
+                    Error::damaged("data blob is not in the index:", id.to_string())
+                        .hint("run `stash repair index`, which reads it anew from the packs"),
+                );
+                // Its length is unknown, so nothing behind it has a known place.
+                return Ok(());
+            };
+            let length = place.length;
+            job.expect_piece(self.options.verify.then_some((*id, length)));
+            let piece = Piece { job: Arc::clone(job), offset: *offset, id: *id, place };
+            self.batch.pieces.push(piece);
+            self.batch.bytes = self.batch.bytes.saturating_add(length);
+            *offset = offset.saturating_add(length);
+            if self.batch.bytes >= BATCH_BYTES {
+                self.send()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn send(&mut self) -> Result<()> {
+        let batch = std::mem::take(&mut self.batch);
+        self.batch_directories = 0;
+        if batch.pieces.is_empty() && batch.named.is_empty() {
+            return Ok(());
+        }
+        self.batches.send(batch).map_err(|_| Error::failed("the restore was cut short"))
+    }
+}
+
+impl Frame {
+    /// Stands for a directory that is not entered.
+    fn skipped() -> Frame {
+        Frame {
+            name: Vec::new(),
+            path: Vec::new(),
+            node: Node::default(),
+            open: None,
+            exists: false,
+            is_new: false,
+            included: false,
+            there: None,
+            spared: true,
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! This computer: its environment, clock, folders, secrets, locks and signals.
+//!
+//! The only room that reads the environment, asks for the time, or knows the home. Everything it
+//! finds out it hands on as plain values; below it nobody looks again. Nothing here prints or
+//! prompts: where a person must be asked, `cli` hands in a closure that asks.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `environment` | variables, of this process or given by a test |
+//! | `clock` | what time it is |
+//! | `moment` | what a person means by a time |
+//! | `places` | the folders for config, state, cache, data and keys |
+//! | `identity` | host, user and zone offset written into snapshots |
+//! | `location` | what `--repo` and its kin mean |
+//! | `passphrase` | passphrases: where one comes from, and what a new one must be |
+//! | `device_key` | the key file of this machine, and the recovery code that waits to be tested |
+//! | `unlock` | the order in which secrets are tried |
+//! | `lock` | one run at a time on this machine |
+//! | `signal` | Ctrl-C and its kin |
+
+mod clock;
+mod device_key;
+mod environment;
+mod identity;
+mod location;
+mod lock;
+mod moment;
+mod passphrase;
+mod places;
+mod signal;
+mod unlock;
+
+pub use clock::SystemClock;
+pub use device_key::{
+    read_device_key, read_pending_recovery, remove_pending_recovery, write_device_key,
+    write_pending_recovery,
+};
+pub use environment::Environment;
+pub use identity::{Identity, offset_minutes};
+pub use location::{Chosen, Location, LocationOptions, choose};
+pub use lock::RunLock;
+pub use moment::{Bare, parse as parse_moment, show as show_moment, zone as local_zone};
+pub use passphrase::{
+    Ask, MINIMUM_PASSPHRASE_CHARS, Passphrase, SecretOptions, SecretText, explicit_source,
+    new_passphrase,
+};
+pub use places::{PlaceOptions, Places, make_private_folder};
+pub use signal::stop_on_signals;
+pub use unlock::{Secret, unlock};

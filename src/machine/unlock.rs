@@ -1,0 +1,155 @@
+//! The order in which secrets are tried on a repository.
+//!
+//! A passphrase whose source was named, and nothing but it; else this machine's device key; else
+//! a person is asked, three times at most. What opening means is the caller's: it is handed one
+//! [`Secret`] after another, and answers [`Kind::WrongPassphrase`] if that one does not fit.
+
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use super::device_key::read_device_key;
+use super::environment::Environment;
+use super::passphrase::{Ask, SecretOptions, SecretText, explicit_source};
+use crate::error::{Error, Kind, Result};
+use crate::id::RepositoryId;
+
+const MAXIMUM_ASKED: u32 = 3;
+
+/// Something that may open a repository.
+pub enum Secret {
+    /// The key of this machine.
+    DeviceKey(Zeroizing<[u8; 32]>),
+    /// What a person typed or stored: a passphrase, or the words of a recovery code.
+    Text(SecretText),
+}
+
+/// Opens something with the first secret that fits.
+///
+/// Any other error of `open` ends the search. The error that says that nothing fitted names where
+/// the secret came from, or what to set.
+pub fn unlock<T>(
+    options: &SecretOptions,
+    environment: &Environment,
+    keys: &Path,
+    repository: RepositoryId,
+    ask: &mut Ask<'_>,
+    mut open: impl FnMut(&Secret) -> Result<T>,
+) -> Result<T> {
+    if let Some(passphrase) = explicit_source(options, environment)? {
+        return open(&Secret::Text(passphrase.text)).map_err(|error| {
+            if error.kind() == Kind::WrongPassphrase {
+                error.hint(format!("it came from {}", passphrase.came_from))
+            } else {
+                error
+            }
+        });
+    }
+    let mut has_key = false;
+    if let Some(key) = read_device_key(keys, repository)? {
+        match open(&Secret::DeviceKey(key)) {
+            Err(error) if error.kind() == Kind::WrongPassphrase => has_key = true,
+            other => return other,
+        }
+    }
+    let mut last = None;
+    for _ in 0..MAXIMUM_ASKED {
+        let Some(text) = ask("passphrase or recovery code: ")? else { break };
+        match open(&Secret::Text(text)) {
+            Err(error) if error.kind() == Kind::WrongPassphrase => last = Some(error),
+            other => return other,
+        }
+    }
+    Err(last.unwrap_or_else(|| nothing_fits(has_key)))
+}
+
+fn nothing_fits(has_key: bool) -> Error {
+    let what = if has_key {
+        "this machine's device key does not open the repository"
+    } else {
+        "no device key on this machine, and no passphrase"
+    };
+    Error::new(Kind::WrongPassphrase, what)
+        .hint("give `--passphrase-file FILE`, or set `STASH_PASSPHRASE_FILE`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::device_key::write_device_key;
+    use super::*;
+
+    const ID: RepositoryId = RepositoryId([7; 16]);
+
+    /// Runs the search against a repository that only `right` opens; returns what was tried.
+    fn tried(
+        pairs: &[(&str, &str)],
+        device_key: Option<u8>,
+        typed: &[&str],
+        right: &str,
+    ) -> (Result<()>, Vec<String>) {
+        let keys = tempfile::tempdir().unwrap();
+        if let Some(byte) = device_key {
+            write_device_key(keys.path(), ID, &[byte; 32]).unwrap();
+        }
+        let mut typed = typed.iter();
+        let mut ask = |_: &str| Ok(typed.next().map(|text| SecretText::new((*text).into())));
+        let mut tried = Vec::new();
+        let result = unlock(
+            &SecretOptions::default(),
+            &Environment::given(pairs.iter().copied()),
+            keys.path(),
+            ID,
+            &mut ask,
+            |secret| {
+                let name = match secret {
+                    Secret::DeviceKey(key) => format!("device {}", key[0]),
+                    Secret::Text(text) => text.as_str().unwrap().to_owned(),
+                };
+                tried.push(name.clone());
+                let wrong = || Error::new(Kind::WrongPassphrase, "wrong passphrase");
+                if name == right { Ok(()) } else { Err(wrong()) }
+            },
+        );
+        (result, tried)
+    }
+
+    #[test]
+    fn a_named_source_is_tried_alone_and_named_when_it_fails() {
+        let (result, tried) =
+            tried(&[("STASH_PASSPHRASE", "bad")], Some(1), &["device 1"], "device 1");
+        let error = result.unwrap_err();
+        assert_eq!(error.kind(), Kind::WrongPassphrase);
+        assert_eq!(error.hint_text(), Some("it came from `STASH_PASSPHRASE`"));
+        assert_eq!(tried, ["bad"]);
+    }
+
+    #[test]
+    fn the_device_key_opens_without_a_question() {
+        let (result, tried) = tried(&[], Some(1), &["typed"], "device 1");
+        assert!(result.is_ok());
+        assert_eq!(tried, ["device 1"]);
+    }
+
+    #[test]
+    fn a_device_key_that_no_longer_fits_falls_through_to_the_prompt() {
+        let (result, tried) = tried(&[], Some(1), &["one", "two", "three"], "two");
+        assert!(result.is_ok());
+        assert_eq!(tried, ["device 1", "one", "two"]);
+    }
+
+    #[test]
+    fn a_person_is_asked_three_times() {
+        let (result, tried) = tried(&[], None, &["1", "2", "3", "4"], "4");
+        assert_eq!(result.unwrap_err().kind(), Kind::WrongPassphrase);
+        assert_eq!(tried, ["1", "2", "3"]);
+    }
+
+    #[test]
+    fn without_a_terminal_the_error_names_the_variable() {
+        let (result, tried) = tried(&[], None, &[], "x");
+        let error = result.unwrap_err();
+        assert_eq!(error.kind().exit_code(), 12);
+        assert!(error.hint_text().unwrap().contains("STASH_PASSPHRASE_FILE"));
+        assert!(tried.is_empty());
+    }
+}

@@ -1,0 +1,468 @@
+//! The local copy of what the log says: records, snapshots, and where blobs are.
+//!
+//! A SQLite file that is a pure function of the log: one transaction for each record, safe to
+//! delete at any moment, rebuilt on any doubt, and never an input to deletion. Without a cache
+//! folder the same tables live in memory. One connection behind a lock; no call holds it across
+//! store I/O.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use crate::error::{Error, Result};
+use crate::format::pack::{BlobKind, UnitEntry, UnitForm};
+use crate::format::record::{MarkKind, Record, Snapshot};
+use crate::id::{BlobId, ObjectHash, RepositoryId, SnapshotId};
+use crate::store::{ObjectName, RecordName};
+
+/// Raised whenever the tables change; an older file is then rebuilt.
+const SCHEMA: i64 = 1;
+
+/// Where one blob is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The object that holds it.
+    pub object: ObjectName,
+    /// The number of the unit within the object.
+    pub unit: u32,
+    /// Where the unit begins in the object, in bytes.
+    pub offset: u64,
+    /// The unit's length as stored, in bytes.
+    pub stored_length: u64,
+    /// The unit's length when decompressed, in bytes.
+    pub unit_length: u64,
+    /// The unit's form.
+    pub form: UnitForm,
+    /// The kind of its blobs.
+    pub kind: BlobKind,
+    /// The blob that the unit is a difference from.
+    pub base: Option<BlobId>,
+    /// Where the blob begins in the decompressed unit, in bytes.
+    pub start: u64,
+    /// The blob's length in bytes.
+    pub length: u64,
+}
+
+/// A snapshot with what was said about it later.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SnapshotEntry {
+    /// Its id.
+    pub id: SnapshotId,
+    /// What it says.
+    pub snapshot: Snapshot,
+    /// Whether it was forgotten.
+    pub forgotten: bool,
+    /// Whether it is pinned.
+    pub pinned: bool,
+}
+
+/// The tables. See the module's head.
+pub struct Cache {
+    connection: Mutex<Connection>,
+}
+
+fn wrap(error: rusqlite::Error) -> Error {
+    Error::failed("cannot use the local cache")
+        .source(error)
+        .hint("it holds nothing of its own: delete the cache folder, or add `--no-cache`")
+}
+
+impl Cache {
+    /// Opens the cache of a repository below `folder`, making it anew on any doubt; without a
+    /// folder, or if the folder can't be written, it lives in memory.
+    pub fn open(folder: Option<&Path>, repository: &RepositoryId) -> Result<Cache> {
+        let connection = match folder {
+            Some(folder) => match open_file(&folder.join(repository.to_string())) {
+                Ok(connection) => connection,
+                Err(_) => in_memory()?,
+            },
+            None => in_memory()?,
+        };
+        Ok(Cache { connection: Mutex::new(connection) })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the hashes of the records that have been applied.
+    pub fn records(&self) -> Result<std::collections::HashSet<ObjectHash>> {
+        let connection = self.lock();
+        let mut statement = connection.prepare_cached("SELECT hash FROM record").map_err(wrap)?;
+        let rows = statement.query_map([], |row| row.get::<_, [u8; 32]>(0)).map_err(wrap)?;
+        rows.map(|row| row.map(ObjectHash).map_err(wrap)).collect()
+    }
+
+    /// Applies one record, in one transaction. `length` is the object's length in bytes.
+    pub fn apply(
+        &self,
+        name: &RecordName,
+        record: &Record,
+        snapshot: Option<(SnapshotId, &Snapshot)>,
+    ) -> Result<()> {
+        let mut connection = self.lock();
+        let transaction = connection.transaction().map_err(wrap)?;
+        insert_record(&transaction, name, record, snapshot).map_err(wrap)?;
+        transaction.commit().map_err(wrap)
+    }
+
+    /// Forgets everything, as when a listing no longer shows what was applied.
+    pub fn clear(&self) -> Result<()> {
+        self.lock()
+            .execute_batch(
+                "BEGIN; DELETE FROM record; DELETE FROM snapshot; DELETE FROM mark; \
+                 DELETE FROM object; DELETE FROM unit; DELETE FROM blob; COMMIT",
+            )
+            .map_err(wrap)
+    }
+
+    /// Returns every place of a blob in an object that is neither condemned nor known missing.
+    pub fn places(&self, id: &BlobId) -> Result<Vec<Place>> {
+        let connection = self.lock();
+        let mut statement = connection
+            .prepare_cached(
+                "SELECT object.name, blob.unit, unit.offset, unit.stored, unit.raw, unit.form, \
+                 unit.kind, unit.base, blob.start, blob.length \
+                 FROM blob JOIN unit ON unit.object = blob.object AND unit.number = blob.unit \
+                 JOIN object ON object.number = blob.object WHERE blob.id = ?1",
+            )
+            .map_err(wrap)?;
+        let rows = statement.query_map([id.as_bytes()], place).map_err(wrap)?;
+        rows.filter_map(|row| row.map_err(wrap).transpose()).collect()
+    }
+
+    /// Returns whether a blob has a place on which a new record may rely.
+    pub fn stands(&self, id: &BlobId) -> Result<bool> {
+        let connection = self.lock();
+        let mut statement = connection
+            .prepare_cached(
+                "SELECT 1 FROM blob JOIN object ON object.number = blob.object \
+                 WHERE blob.id = ?1 AND object.unreliable = 0 LIMIT 1",
+            )
+            .map_err(wrap)?;
+        statement
+            .query_row([id.as_bytes()], |_| Ok(()))
+            .optional()
+            .map(|row| row.is_some())
+            .map_err(wrap)
+    }
+
+    /// Returns whether no blob is known at all.
+    pub fn is_empty(&self) -> Result<bool> {
+        self.lock()
+            .query_row("SELECT 1 FROM blob LIMIT 1", [], |_| Ok(()))
+            .optional()
+            .map(|row| row.is_none())
+            .map_err(wrap)
+    }
+
+    /// Returns the objects that hold blobs, with the length that their units reach to.
+    pub fn objects(&self) -> Result<Vec<(ObjectName, u64)>> {
+        let connection = self.lock();
+        let mut statement = connection
+            .prepare_cached(
+                "SELECT object.name, MAX(unit.offset + unit.stored) FROM object \
+                 JOIN unit ON unit.object = object.number GROUP BY object.number",
+            )
+            .map_err(wrap)?;
+        let rows = statement
+            .query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, u64>(1)?)))
+            .map_err(wrap)?;
+        rows.filter_map(|row| match row {
+            Ok((name, length)) => ObjectName::parse(&name).map(|name| Ok((name, length))),
+            Err(error) => Some(Err(wrap(error))),
+        })
+        .collect()
+    }
+
+    /// Returns the blobs of an object.
+    pub fn blobs_of(&self, object: &ObjectHash) -> Result<Vec<BlobId>> {
+        let connection = self.lock();
+        let mut statement = connection
+            .prepare_cached(
+                "SELECT blob.id FROM blob JOIN object ON object.number = blob.object \
+                 WHERE object.hash = ?1",
+            )
+            .map_err(wrap)?;
+        let rows = statement
+            .query_map([object.as_bytes()], |row| row.get::<_, [u8; 32]>(0))
+            .map_err(wrap)?;
+        rows.map(|row| row.map(BlobId).map_err(wrap)).collect()
+    }
+
+    /// Marks objects as nothing that a new record may rely on.
+    pub fn distrust(&self, objects: &[ObjectHash]) -> Result<()> {
+        let mut connection = self.lock();
+        let transaction = connection.transaction().map_err(wrap)?;
+        for object in objects {
+            transaction
+                .execute("UPDATE object SET unreliable = 1 WHERE hash = ?1", [object.as_bytes()])
+                .map_err(wrap)?;
+        }
+        transaction.commit().map_err(wrap)
+    }
+
+    /// Returns all snapshots in ascending order of time, forgotten ones too.
+    pub fn snapshots(&self) -> Result<Vec<SnapshotEntry>> {
+        let connection = self.lock();
+        let mut statement = connection
+            .prepare_cached("SELECT id, body FROM snapshot ORDER BY time, written, id")
+            .map_err(wrap)?;
+        let rows = statement
+            .query_map([], |row| Ok((row.get::<_, [u8; 32]>(0)?, row.get::<_, Vec<u8>>(1)?)))
+            .map_err(wrap)?;
+        let mut entries = Vec::new();
+        for row in rows {
+            let (id, body) = row.map_err(wrap)?;
+            let snapshot = Snapshot::decode(&body).map_err(|error| {
+                Error::failed("cannot use the local cache").source(error).hint("delete it")
+            })?;
+            entries.push(SnapshotEntry {
+                id: SnapshotId(id),
+                snapshot,
+                forgotten: false,
+                pinned: false,
+            });
+        }
+        let mut statement = connection
+            .prepare_cached("SELECT snapshot, kind, tags FROM mark ORDER BY written, rowid")
+            .map_err(wrap)?;
+        let marks = statement
+            .query_map([], |row| {
+                Ok((row.get::<_, [u8; 32]>(0)?, row.get::<_, u64>(1)?, row.get::<_, String>(2)?))
+            })
+            .map_err(wrap)?;
+        for mark in marks {
+            let (id, kind, tags) = mark.map_err(wrap)?;
+            if let Some(entry) = entries.iter_mut().find(|entry| entry.id.0 == id) {
+                apply_mark(entry, kind, &tags);
+            }
+        }
+        Ok(entries)
+    }
+
+    /// Returns sums over the index: objects, units, blobs, stored bytes, raw bytes.
+    pub fn totals(&self) -> Result<Totals> {
+        let connection = self.lock();
+        let one = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, u64>(0));
+        Ok(Totals {
+            objects: one("SELECT COUNT(*) FROM object").map_err(wrap)?,
+            units: one("SELECT COUNT(*) FROM unit").map_err(wrap)?,
+            blobs: one("SELECT COUNT(DISTINCT id) FROM blob").map_err(wrap)?,
+            stored_bytes: one("SELECT COALESCE(SUM(stored), 0) FROM unit").map_err(wrap)?,
+            raw_bytes: one("SELECT COALESCE(SUM(raw), 0) FROM unit").map_err(wrap)?,
+        })
+    }
+}
+
+/// Sums over the index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Totals {
+    /// Objects that hold units.
+    pub objects: u64,
+    /// Units.
+    pub units: u64,
+    /// Blobs, each counted once.
+    pub blobs: u64,
+    /// Bytes of all units as stored.
+    pub stored_bytes: u64,
+    /// Bytes of all units when decompressed.
+    pub raw_bytes: u64,
+}
+
+fn apply_mark(entry: &mut SnapshotEntry, kind: u64, tags: &str) {
+    match kind {
+        kind if kind == MarkKind::Forget as u64 => entry.forgotten = true,
+        kind if kind == MarkKind::Unforget as u64 => entry.forgotten = false,
+        kind if kind == MarkKind::Pin as u64 => entry.pinned = true,
+        kind if kind == MarkKind::Unpin as u64 => entry.pinned = false,
+        _ => {
+            entry.snapshot.tags =
+                tags.split('\n').filter(|tag| !tag.is_empty()).map(str::to_owned).collect();
+        }
+    }
+}
+
+fn place(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<Place>> {
+    let name: String = row.get(0)?;
+    let base: Option<[u8; 32]> = row.get(7)?;
+    let (Some(object), Ok(form), Ok(kind)) = (
+        ObjectName::parse(&name),
+        UnitForm::from_number(row.get(5)?),
+        BlobKind::from_number(row.get(6)?),
+    ) else {
+        return Ok(None);
+    };
+    Ok(Some(Place {
+        object,
+        unit: row.get(1)?,
+        offset: row.get(2)?,
+        stored_length: row.get(3)?,
+        unit_length: row.get(4)?,
+        form,
+        kind,
+        base: base.map(BlobId),
+        start: row.get(8)?,
+        length: row.get(9)?,
+    }))
+}
+
+fn insert_record(
+    connection: &Connection,
+    name: &RecordName,
+    record: &Record,
+    snapshot: Option<(SnapshotId, &Snapshot)>,
+) -> rusqlite::Result<()> {
+    let inserted = connection.execute(
+        "INSERT OR IGNORE INTO record VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![
+            name.hash.as_bytes(),
+            name.lane.as_bytes(),
+            name.sequence,
+            name.global,
+            record.written
+        ],
+    )?;
+    if inserted == 0 {
+        return Ok(());
+    }
+    if let (Some((id, snapshot)), Some(body)) = (snapshot, &record.snapshot) {
+        connection.execute(
+            "INSERT OR IGNORE INTO snapshot VALUES (?1, ?2, ?3, ?4)",
+            params![id.as_bytes(), snapshot.time, snapshot.written, body.0],
+        )?;
+    }
+    for mark in &record.marks {
+        connection.execute(
+            "INSERT INTO mark VALUES (?1, ?2, ?3, ?4)",
+            params![mark.snapshot.as_bytes(), mark.kind, mark.tags.join("\n"), record.written],
+        )?;
+    }
+    let own = ObjectName::Record(name.clone());
+    insert_units(connection, &own, &record.inline)?;
+    for object in &record.entries {
+        insert_units(connection, &ObjectName::Pack(object.object), &object.units)?;
+    }
+    for object in record.condemn.iter().flat_map(|condemn| condemn.objects.iter()) {
+        connection
+            .execute("UPDATE object SET unreliable = 1 WHERE hash = ?1", [object.as_bytes()])?;
+    }
+    Ok(())
+}
+
+fn insert_units(
+    connection: &Connection,
+    object: &ObjectName,
+    units: &[UnitEntry],
+) -> rusqlite::Result<()> {
+    if units.is_empty() {
+        return Ok(());
+    }
+    connection
+        .prepare_cached("INSERT OR IGNORE INTO object (hash, name) VALUES (?1, ?2)")?
+        .execute(params![object.hash().as_bytes(), object.to_string()])?;
+    let number: i64 = connection
+        .prepare_cached("SELECT number FROM object WHERE hash = ?1")?
+        .query_row([object.hash().as_bytes()], |row| row.get(0))?;
+    let mut insert_unit = connection
+        .prepare_cached("INSERT OR IGNORE INTO unit VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?;
+    let mut insert_blob =
+        connection.prepare_cached("INSERT OR IGNORE INTO blob VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    let mut offset = crate::format::object::HEADER_LENGTH as u64;
+    // Random keys into a B-tree are slow; in their own order they are not.
+    let mut rows = Vec::new();
+    for (unit_number, unit) in (0_u32..).zip(units) {
+        insert_unit.execute(params![
+            number,
+            unit_number,
+            offset,
+            unit.stored_length,
+            unit.raw_length(),
+            unit.form,
+            unit.kind,
+            unit.base.as_ref().map(BlobId::as_bytes)
+        ])?;
+        offset = offset.saturating_add(unit.stored_length);
+        let mut start = 0_u64;
+        for (id, length) in unit.blobs.iter().zip(&unit.raw_lengths) {
+            rows.push((*id, unit_number, start, *length));
+            start = start.saturating_add(*length);
+        }
+    }
+    rows.sort_unstable();
+    for (id, unit, start, length) in rows {
+        insert_blob.execute(params![id.as_bytes(), number, unit, start, length])?;
+    }
+    Ok(())
+}
+
+fn prepare(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_prepared_statement_cache_capacity(32);
+    connection.execute_batch(
+        "PRAGMA cache_size = -8192; PRAGMA temp_store = MEMORY; \
+         CREATE TABLE IF NOT EXISTS record (hash BLOB PRIMARY KEY, lane BLOB, sequence INTEGER, \
+           global INTEGER, written INTEGER) WITHOUT ROWID; \
+         CREATE TABLE IF NOT EXISTS snapshot (id BLOB PRIMARY KEY, time INTEGER, \
+           written INTEGER, body BLOB) WITHOUT ROWID; \
+         CREATE TABLE IF NOT EXISTS mark (snapshot BLOB, kind INTEGER, tags TEXT, \
+           written INTEGER); \
+         CREATE TABLE IF NOT EXISTS object (number INTEGER PRIMARY KEY, hash BLOB UNIQUE, \
+           name TEXT, unreliable INTEGER DEFAULT 0); \
+         CREATE TABLE IF NOT EXISTS unit (object INTEGER, number INTEGER, offset INTEGER, \
+           stored INTEGER, raw INTEGER, form INTEGER, kind INTEGER, base BLOB, \
+           PRIMARY KEY (object, number)) WITHOUT ROWID; \
+         CREATE TABLE IF NOT EXISTS blob (id BLOB, object INTEGER, unit INTEGER, \
+           start INTEGER, length INTEGER, PRIMARY KEY (id, object, unit)) WITHOUT ROWID",
+    )
+}
+
+fn in_memory() -> Result<Connection> {
+    let connection = Connection::open_in_memory().map_err(wrap)?;
+    prepare(&connection).map_err(wrap)?;
+    Ok(connection)
+}
+
+/// Opens the file, and makes it anew if it is of another version or damaged.
+#[expect(clippy::disallowed_methods, reason = "the cache owns its folder")]
+fn open_file(folder: &Path) -> std::result::Result<Connection, Box<dyn std::error::Error>> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let path = folder.join("index.sqlite");
+    match try_file(&path) {
+        Ok(connection) => Ok(connection),
+        Err(rusqlite::Error::SqliteFailure(failure, _))
+            if failure.code == rusqlite::ErrorCode::DatabaseBusy =>
+        {
+            Err("another process rebuilds it".into())
+        }
+        Err(_) => {
+            for suffix in ["", "-wal", "-shm", "-journal"] {
+                let mut name = path.clone().into_os_string();
+                name.push(suffix);
+                match std::fs::remove_file(PathBuf::from(name)) {
+                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                        return Err(error.into());
+                    }
+                    _ => {}
+                }
+            }
+            Ok(try_file(&path)?)
+        }
+    }
+}
+
+fn try_file(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(std::time::Duration::from_secs(30))?;
+    connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL")?;
+    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if version != 0 && version != SCHEMA {
+        return Err(rusqlite::Error::InvalidQuery);
+    }
+    prepare(&connection)?;
+    if version == 0 {
+        connection.execute_batch(&format!("PRAGMA user_version = {SCHEMA}"))?;
+    }
+    Ok(connection)
+}

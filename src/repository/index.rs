@@ -1,0 +1,68 @@
+//! Who stores a new blob: the settled answer to "is it there already?".
+//!
+//! The base is the cache's table; on top lies the set of what this run has claimed. A blob counts
+//! as known as soon as one worker has claimed it: if that worker fails, the run fails with it, and
+//! nothing that refers to the blob is committed. Memory: 40 bytes for each blob that this run adds,
+//! until a partial record has published it (at most 100,000).
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::cache::Cache;
+use crate::error::Result;
+use crate::id::BlobId;
+
+/// The answer to a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claim {
+    /// The blob is stored, or is being stored by another.
+    Known,
+    /// The caller must store it.
+    New,
+}
+
+/// The index of one run.
+pub struct Index {
+    cache: Arc<Cache>,
+    base_is_empty: AtomicBool,
+    fresh: Mutex<HashSet<BlobId>>,
+}
+
+impl Index {
+    /// Returns an index over what the log says now.
+    pub fn new(cache: Arc<Cache>) -> Result<Index> {
+        let base_is_empty = AtomicBool::new(cache.is_empty()?);
+        Ok(Index { cache, base_is_empty, fresh: Mutex::default() })
+    }
+
+    fn fresh(&self) -> std::sync::MutexGuard<'_, HashSet<BlobId>> {
+        self.fresh.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Settles who stores a blob. Of any number of claims at once exactly one is answered `New`,
+    /// unless the blob is known already.
+    pub fn claim(&self, id: &BlobId) -> Result<Claim> {
+        if self.fresh().contains(id) {
+            return Ok(Claim::Known);
+        }
+        if !self.base_is_empty.load(Ordering::Acquire) && self.cache.stands(id)? {
+            return Ok(Claim::Known);
+        }
+        Ok(if self.fresh().insert(*id) { Claim::New } else { Claim::Known })
+    }
+
+    /// Returns whether a blob is stored or claimed, without claiming it.
+    pub fn stands(&self, id: &BlobId) -> Result<bool> {
+        Ok(self.fresh().contains(id) || self.cache.stands(id)?)
+    }
+
+    /// Drops from memory what a published record now says.
+    pub fn published(&self, ids: &[BlobId]) {
+        self.base_is_empty.store(false, Ordering::Release);
+        let mut fresh = self.fresh();
+        for id in ids {
+            fresh.remove(id);
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! Records: what others did, and what this machine commits (`format-spec/8-order.md`).
+//!
+//! The only place that reasons about other writers. [`Repository::sync`] lists the log and applies
+//! what is new to the cache; [`Repository::append`] publishes one record, which is the commit. A
+//! record may name packs only by [`Durable`] proofs: what would publish too early does not compile.
+
+use super::cache::Cache;
+use super::container::{Padding, PlainUnit, open_whole, seal};
+use super::packer::verify;
+use super::state::LaneState;
+use super::{Repository, reader};
+use crate::codec::crypto::random_bytes;
+use crate::error::{Error, Result};
+use crate::format::cbor::{self, Ids};
+use crate::format::object::ObjectKind;
+use crate::format::record::{Mark, ObjectUnits, Open, Partial, Record, Snapshot};
+use crate::id::{LaneId, ObjectHash, SnapshotId, Tip};
+use crate::store::{Durable, ObjectName, Prefix, RecordName};
+use crate::time::Timestamp;
+
+/// What a record is to say. Parts may ride together.
+#[derive(Default)]
+pub struct RecordParts {
+    /// A snapshot; its `written` is filled in.
+    pub snapshot: Option<Snapshot>,
+    /// A run that goes on.
+    pub partial: Option<Partial>,
+    /// Packs whose blobs the record publishes.
+    pub packs: Vec<Durable<ObjectUnits>>,
+    /// Units that lie in the record itself.
+    pub inline: Vec<PlainUnit>,
+    /// Words about snapshots.
+    pub marks: Vec<Mark>,
+}
+
+/// What was committed.
+#[derive(Debug, Clone)]
+pub struct Committed {
+    /// The snapshot, if the record held one.
+    pub snapshot: Option<SnapshotId>,
+    /// The record's length in bytes.
+    pub stored_bytes: u64,
+}
+
+/// A record that can't be read.
+#[derive(Debug)]
+pub struct DamagedRecord {
+    /// Its name.
+    pub name: ObjectName,
+    /// Why.
+    pub error: Error,
+}
+
+/// What a sync found.
+#[derive(Debug, Default)]
+pub struct SyncReport {
+    /// Records that were new.
+    pub applied_records: u64,
+    /// Records that can't be read; the rest was applied all the same.
+    pub damaged: Vec<DamagedRecord>,
+}
+
+impl Repository {
+    /// Lists the log and applies every record that is new. A record that can't be read is
+    /// reported and skipped; what only it says is then stored again by the next backup.
+    pub fn sync(&self) -> Result<SyncReport> {
+        let listed: Vec<RecordName> = self
+            .store()
+            .list(Prefix::Log)?
+            .into_iter()
+            .filter_map(|row| match row.name {
+                ObjectName::Record(name) => Some(name),
+                _ => None,
+            })
+            .collect();
+        let mut known = self.cache().records()?;
+        let names: std::collections::HashSet<ObjectHash> =
+            listed.iter().map(|name| name.hash).collect();
+        if !known.is_subset(&names) {
+            // The cache is a function of the log. The log lost something, so the cache does too.
+            self.cache().clear()?;
+            known.clear();
+        }
+        let mut report = SyncReport::default();
+        for name in listed.iter().filter(|name| !known.contains(&name.hash)) {
+            match self.load_record(name) {
+                Ok(record) => {
+                    self.apply(name, &record)?;
+                    report.applied_records = report.applied_records.saturating_add(1);
+                }
+                Err(error) if error.kind() == crate::error::Kind::Damaged => {
+                    let name = ObjectName::Record(name.clone());
+                    report.damaged.push(DamagedRecord { name, error });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        *self.heads() = listed;
+        Ok(report)
+    }
+
+    /// Reads one record, and checks that it is what its name says.
+    pub fn load_record(&self, name: &RecordName) -> Result<Record> {
+        let object = ObjectName::Record(name.clone());
+        let bytes = self
+            .store()
+            .get(&object)?
+            .ok_or_else(|| Error::damaged("record is missing:", object.to_string()))?;
+        let opened = open_whole(self.keys(), ObjectKind::Record, &name.hash, &bytes)
+            .map_err(|error| reader::damaged(&object, &error))?;
+        let record = Record::decode(&opened.body)
+            .map_err(|error| reader::damaged(&object, &error.into()))?;
+        crate::format::pack::validate_units(&record.inline, bytes.len() as u64, opened.tail_length)
+            .map_err(|error| reader::damaged(&object, &error.into()))?;
+        let (kind, global) = record.kind_name();
+        let fits = record.lane == name.lane
+            && record.sequence == name.sequence
+            && kind == name.kind
+            && global == name.global;
+        if fits {
+            Ok(record)
+        } else {
+            Err(Error::damaged("record lies under another's name:", object.to_string()))
+        }
+    }
+
+    fn apply(&self, name: &RecordName, record: &Record) -> Result<()> {
+        let snapshot = match &record.snapshot {
+            Some(bytes) => Some((
+                self.keys().snapshot_id(bytes),
+                Snapshot::decode(bytes).map_err(|error| {
+                    let object = ObjectName::Record(name.clone());
+                    reader::damaged(&object, &error.into())
+                })?,
+            )),
+            None => None,
+        };
+        let snapshot = snapshot.as_ref().map(|(id, snapshot)| (*id, snapshot));
+        Cache::apply(self.cache(), name, record, snapshot)
+    }
+
+    /// Publishes a record. When this returns, it is durable, and so is all that it refers to.
+    pub fn append(&self, parts: RecordParts, now: Timestamp) -> Result<Committed> {
+        let mut lane = self.lane_to_continue()?;
+        let lane_is_new = lane.sequence == 0;
+        let written = now.0.max(lane.written);
+        let mut snapshot_id = None;
+        let snapshot = parts.snapshot.map(|mut snapshot| {
+            snapshot.written = written;
+            let bytes = cbor::encode(&snapshot);
+            snapshot_id = Some(self.keys().snapshot_id(&bytes));
+            bytes.into()
+        });
+        let record = Record {
+            lane: lane.lane,
+            sequence: lane.sequence.saturating_add(1),
+            previous: (!lane_is_new).then_some(lane.tip),
+            written,
+            view: Ids(self.view()),
+            open: lane_is_new
+                .then(|| Open { program: env!("CARGO_PKG_VERSION").to_owned(), ..Open::default() }),
+            snapshot,
+            partial: parts.partial,
+            entries: parts.packs.into_iter().map(Durable::into_inner).collect(),
+            marks: parts.marks,
+            ..Record::default()
+        };
+        let (name, record, stored_bytes) = self.put_record(record, parts.inline)?;
+        self.apply(&name, &record)?;
+        lane.sequence = record.sequence;
+        lane.tip = name.hash;
+        lane.written = written;
+        self.heads().push(name);
+        if let Some(state) = self.state() {
+            state.save_lane(&lane)?;
+            state.clear_journals();
+        }
+        *self.lane() = Some(lane);
+        Ok(Committed { snapshot: snapshot_id, stored_bytes })
+    }
+
+    fn put_record(
+        &self,
+        mut record: Record,
+        inline: Vec<PlainUnit>,
+    ) -> Result<(RecordName, Record, u64)> {
+        let context = record.lane.0;
+        let sequence = record.sequence.to_le_bytes();
+        let object = seal(
+            self.keys(),
+            ObjectKind::Record,
+            &[&context, &sequence],
+            inline,
+            Padding::Blocks,
+            |units| {
+                record.inline = units.to_vec();
+                cbor::encode(&record)
+            },
+        )
+        .map_err(|error| Error::failed("cannot seal a record").source(error))?;
+        verify(self.keys(), &object)?;
+        let (kind, global) = record.kind_name();
+        let name = RecordName {
+            global,
+            lane: record.lane,
+            sequence: record.sequence,
+            kind: kind.to_owned(),
+            hash: object.hash,
+        };
+        self.store().put(ObjectName::Record(name.clone()), &object.parts)?;
+        Ok((name, record, object.length))
+    }
+
+    /// Returns the lane to go on with: the remembered one if the log shows it as it was left, else
+    /// a new one. A clone or a restored home thereby never continues another's chain for long.
+    fn lane_to_continue(&self) -> Result<LaneState> {
+        let remembered = self.lane().or_else(|| self.state().and_then(|state| state.lane()));
+        if let Some(lane) = remembered {
+            let heads = self.heads();
+            let newest = heads.iter().filter(|name| name.lane == lane.lane);
+            let mut tips = newest.filter(|name| name.sequence >= lane.sequence);
+            if tips.next().is_some_and(|tip| tip.hash == lane.tip) && tips.next().is_none() {
+                return Ok(lane);
+            }
+        }
+        let id = random_bytes::<16>()
+            .map_err(|error| Error::failed("cannot start a lane").source(error))?;
+        Ok(LaneState { lane: LaneId(id), sequence: 0, tip: ObjectHash::default(), written: 0 })
+    }
+
+    /// Returns the tips of `log/g` that have been read: of each lane the newest there.
+    fn view(&self) -> Vec<Tip> {
+        let heads = self.heads();
+        let mut newest = std::collections::BTreeMap::<LaneId, u64>::new();
+        for name in heads.iter().filter(|name| name.global) {
+            let sequence = newest.entry(name.lane).or_default();
+            *sequence = name.sequence.max(*sequence);
+        }
+        heads
+            .iter()
+            .filter(|name| name.global && newest.get(&name.lane) == Some(&name.sequence))
+            .filter_map(|name| name.hash.0.first_chunk::<8>().copied().map(Tip))
+            .collect()
+    }
+}

@@ -1,0 +1,406 @@
+//! What the stored objects mean together: a repository, its keys, its log, its index.
+//!
+//! Opening goes in two steps, since the secret to use may depend on which repository it is:
+//! [`LockedRepository::find`] reads header and key slots, [`LockedRepository::unlock`] opens them.
+//! A [`Repository`] may be used from several threads.
+
+pub mod cache;
+pub mod container;
+pub mod index;
+pub mod log;
+pub mod packer;
+pub mod reader;
+pub mod snapshots;
+pub mod state;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use self::cache::Cache;
+use self::state::{LaneState, StateFolder};
+use crate::codec::CodecError;
+use crate::codec::crypto::{
+    MasterKeys, RepositoryKeys, SlotSecret, make_slot, object_hash, open_about, open_slot,
+    random_bytes,
+};
+use crate::error::{Error, Kind, Result};
+use crate::format::LIMITS;
+use crate::format::key::{About, KeySlot, RepositoryHeader, SlotKind};
+use crate::id::{ObjectHash, RepositoryId};
+use crate::store::{ObjectName, Prefix, RecordName, Store};
+use crate::time::Timestamp;
+
+/// Where the cache and this machine's memory of a repository live.
+#[derive(Debug, Clone, Default)]
+pub struct LocalFolders {
+    /// The cache; `None` keeps it in memory.
+    pub cache: Option<PathBuf>,
+    /// The state; `None` remembers nothing.
+    pub state: Option<PathBuf>,
+}
+
+/// What a new repository is told once and for all.
+#[derive(Debug, Clone)]
+pub struct InitOptions {
+    /// Seconds that a writer may go on without looking at the log again.
+    pub window: u64,
+    /// Seconds between condemning and deleting; at least twenty windows.
+    pub grace: u64,
+    /// Flags of the header.
+    pub flags: u64,
+}
+
+impl Default for InitOptions {
+    fn default() -> Self {
+        InitOptions { window: 3600, grace: 72 * 3600, flags: 0 }
+    }
+}
+
+/// A repository whose secrets are still sealed.
+pub struct LockedRepository {
+    store: Store,
+    header: RepositoryHeader,
+    header_bytes: Vec<u8>,
+    slots: Vec<(ObjectHash, KeySlot)>,
+    damaged_slots: Vec<(ObjectName, Error)>,
+}
+
+/// A repository. See the module's head.
+pub struct Repository {
+    store: Store,
+    header: RepositoryHeader,
+    header_bytes: Vec<u8>,
+    master: MasterKeys,
+    keys: Arc<RepositoryKeys>,
+    cache: Arc<Cache>,
+    state: Option<StateFolder>,
+    lane: Mutex<Option<LaneState>>,
+    heads: Mutex<Vec<RecordName>>,
+    slot: Option<ObjectHash>,
+}
+
+/// A key slot, as people see it.
+#[derive(Debug, Clone)]
+pub struct SlotEntry {
+    /// Its object.
+    pub id: ObjectHash,
+    /// What opens it.
+    pub kind: SlotKind,
+    /// Whose it is.
+    pub label: String,
+    /// When it was made (nanoseconds, UTC).
+    pub created: i64,
+    /// Whether this run opened the repository with it.
+    pub in_use: bool,
+}
+
+fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl LockedRepository {
+    /// Reads header and key slots. With several headers in one place, `wanted` (the beginning of
+    /// an id) says which.
+    pub fn find(store: Store, wanted: Option<&str>) -> Result<LockedRepository> {
+        let mut found = Vec::new();
+        for row in store.list(Prefix::Repository)? {
+            let bytes = store.get(&row.name)?.unwrap_or_default();
+            if object_hash(&bytes) != row.name.hash() {
+                return Err(Error::damaged("repository header is damaged:", row.name.to_string())
+                    .hint(
+                        "each key slot holds a copy: run `stash repair index` to write it anew",
+                    ));
+            }
+            let header = RepositoryHeader::decode(&bytes).map_err(|error| {
+                Error::new(Kind::NoRepository, "cannot read repository in")
+                    .object(store.description())
+                    .source(error)
+                    .hint("a newer stash may be needed; nothing was changed")
+            })?;
+            if wanted.is_none_or(|wanted| header.id.to_string().starts_with(wanted)) {
+                found.push((header, bytes.to_vec()));
+            }
+        }
+        if found.len() > 1 {
+            let ids: Vec<String> = found.iter().map(|(header, _)| header.id.short()).collect();
+            return Err(Error::usage("several repositories lie in")
+                .object(store.description())
+                .hint(format!("choose one with `--repo-id`: {}", ids.join(", "))));
+        }
+        let (header, header_bytes) = match found.pop() {
+            Some(found) => found,
+            None => Self::rescue_header(&store)?,
+        };
+        let mut locked = LockedRepository {
+            store,
+            header,
+            header_bytes,
+            slots: Vec::new(),
+            damaged_slots: Vec::new(),
+        };
+        locked.load_slots()?;
+        Ok(locked)
+    }
+
+    /// Without a header there is nothing to open; what else lies there decides what to say.
+    fn rescue_header(store: &Store) -> Result<(RepositoryHeader, Vec<u8>)> {
+        let place = store.description().to_owned();
+        if store.list(Prefix::Keys)?.is_empty() {
+            return Err(Error::new(Kind::NoRepository, "no repository in")
+                .object(place)
+                .hint("`stash init` makes one; `-r` names another place"));
+        }
+        Err(Error::damaged("the repository's header is missing in", place)
+            .hint("each key slot holds a copy: run `stash repair index` to write it anew"))
+    }
+
+    fn load_slots(&mut self) -> Result<()> {
+        let rows = self.store.list(Prefix::Keys)?;
+        if rows.len() > LIMITS.key_slots {
+            return Err(Error::damaged("too many key slots in", self.store.description()));
+        }
+        for row in rows {
+            let bytes = self.store.get(&row.name)?.unwrap_or_default();
+            let slot = if object_hash(&bytes) == row.name.hash() {
+                KeySlot::decode(&bytes).map_err(|error| {
+                    Error::damaged("cannot read key slot", row.name.to_string()).source(error)
+                })
+            } else {
+                Err(Error::damaged("key slot is damaged:", row.name.to_string()))
+            };
+            match slot {
+                Ok(slot) => self.slots.push((row.name.hash(), slot)),
+                Err(error) => self.damaged_slots.push((row.name, error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the repository's id.
+    pub fn id(&self) -> RepositoryId {
+        self.header.id
+    }
+
+    /// Returns which kinds of secrets have a slot.
+    pub fn slot_kinds(&self) -> Vec<SlotKind> {
+        self.slots.iter().filter_map(|(_, slot)| SlotKind::from_number(slot.kind).ok()).collect()
+    }
+
+    /// Returns the key slots that can't be read, with the reason.
+    pub fn damaged_slots(&self) -> &[(ObjectName, Error)] {
+        &self.damaged_slots
+    }
+
+    /// Opens the repository with `secret`. A secret that no slot takes gives
+    /// [`Kind::WrongPassphrase`].
+    pub fn unlock(&self, secret: &SlotSecret, folders: &LocalFolders) -> Result<Repository> {
+        let kind = secret.kind();
+        let mut failure = None;
+        for (hash, slot) in self.slots.iter().filter(|(_, slot)| slot.kind == kind as u64) {
+            match open_slot(slot, secret) {
+                Ok((master, header)) if header == self.header_bytes => {
+                    return self.assemble(master, folders, Some(*hash));
+                }
+                Ok(_) => {
+                    let name = ObjectName::KeySlot(*hash).to_string();
+                    failure = Some(
+                        Error::damaged("the repository's header is not the one sealed in", name)
+                            .hint("someone has changed it, or put two repositories in one place"),
+                    );
+                }
+                Err(CodecError::WrongKey) => {}
+                Err(error) => {
+                    let name = ObjectName::KeySlot(*hash).to_string();
+                    failure = Some(Error::damaged("cannot open key slot", name).source(error));
+                }
+            }
+        }
+        Err(failure.unwrap_or_else(|| {
+            Error::new(
+                Kind::WrongPassphrase,
+                format!(
+                    "cannot open repository `{}`: wrong {}",
+                    self.store.description(),
+                    match kind {
+                        SlotKind::Device => "device key",
+                        SlotKind::Passphrase => "passphrase",
+                        SlotKind::Recovery => "recovery code",
+                    }
+                ),
+            )
+        }))
+    }
+
+    fn assemble(
+        &self,
+        master: MasterKeys,
+        folders: &LocalFolders,
+        slot: Option<ObjectHash>,
+    ) -> Result<Repository> {
+        let keys = Arc::new(RepositoryKeys::derive(&master, &self.header.id));
+        let cache = Arc::new(Cache::open(folders.cache.as_deref(), &self.header.id)?);
+        let state = match &folders.state {
+            Some(folder) => Some(StateFolder::open(folder, &self.header.id)?),
+            None => None,
+        };
+        Ok(Repository {
+            store: self.store.clone(),
+            header: self.header.clone(),
+            header_bytes: self.header_bytes.clone(),
+            master,
+            keys,
+            cache,
+            state,
+            lane: Mutex::default(),
+            heads: Mutex::default(),
+            slot,
+        })
+    }
+}
+
+impl Repository {
+    /// Makes a repository in an empty store, with one key slot for each secret.
+    ///
+    /// The slots are durable before the header: a header that nobody can open never exists.
+    pub fn init(
+        store: &Store,
+        options: &InitOptions,
+        secrets: &[(SlotSecret, String)],
+        now: Timestamp,
+        folders: &LocalFolders,
+    ) -> Result<Repository> {
+        let occupied = !store.list(Prefix::Repository)?.is_empty();
+        if occupied {
+            return Err(Error::failed("a repository exists already in")
+                .object(store.description())
+                .hint("`stash backup` uses it; `-r` names another place"));
+        }
+        let internal = |error: CodecError| Error::failed("cannot make a repository").source(error);
+        let header = RepositoryHeader {
+            id: RepositoryId(random_bytes().map_err(internal)?),
+            created: now.0,
+            flags: options.flags,
+            window: options.window,
+            grace: options.grace,
+            chunker: 1,
+            ..RepositoryHeader::default()
+        };
+        let header_bytes = header.encode();
+        RepositoryHeader::decode(&header_bytes)
+            .map_err(|error| Error::usage("bad options for a repository").source(error))?;
+        let master = MasterKeys::random().map_err(internal)?;
+        let mut first = None;
+        for (secret, label) in secrets {
+            let about = About { label: label.clone(), created: now.0, ..About::default() };
+            let slot = make_slot(&master, &header_bytes, secret, &about, None).map_err(internal)?;
+            let hash = put_slot(store, &slot)?;
+            first.get_or_insert(hash);
+        }
+        let name = ObjectName::Repository(object_hash(&header_bytes));
+        store.put(name, &[header_bytes.clone().into()])?;
+        let locked = LockedRepository {
+            store: store.clone(),
+            header,
+            header_bytes,
+            slots: Vec::new(),
+            damaged_slots: Vec::new(),
+        };
+        locked.assemble(master, folders, first)
+    }
+
+    /// Returns the store.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Returns the header.
+    pub fn header(&self) -> &RepositoryHeader {
+        &self.header
+    }
+
+    /// Returns the repository's id.
+    pub fn id(&self) -> RepositoryId {
+        self.header.id
+    }
+
+    /// Returns the derived keys.
+    pub fn keys(&self) -> &Arc<RepositoryKeys> {
+        &self.keys
+    }
+
+    /// Returns the local copy of the log.
+    pub fn cache(&self) -> &Arc<Cache> {
+        &self.cache
+    }
+
+    /// Returns what this machine remembers, if it is to remember anything.
+    pub fn state(&self) -> Option<&StateFolder> {
+        self.state.as_ref()
+    }
+
+    fn lane(&self) -> MutexGuard<'_, Option<LaneState>> {
+        guard(&self.lane)
+    }
+
+    fn heads(&self) -> MutexGuard<'_, Vec<RecordName>> {
+        guard(&self.heads)
+    }
+
+    /// Returns the key slots.
+    pub fn key_slots(&self) -> Result<Vec<SlotEntry>> {
+        let mut entries = Vec::new();
+        for row in self.store.list(Prefix::Keys)? {
+            let bytes = self.store.get(&row.name)?.unwrap_or_default();
+            let Ok(slot) = KeySlot::decode(&bytes) else { continue };
+            let Ok(kind) = SlotKind::from_number(slot.kind) else { continue };
+            let about = open_about(&self.master, &slot).unwrap_or_default();
+            entries.push(SlotEntry {
+                id: row.name.hash(),
+                kind,
+                label: about.label,
+                created: about.created,
+                in_use: self.slot == Some(row.name.hash()),
+            });
+        }
+        Ok(entries)
+    }
+
+    /// Adds a key slot. `kdf_memory` (KiB) raises the cost of a passphrase.
+    pub fn add_key(
+        &self,
+        secret: &SlotSecret,
+        label: &str,
+        kdf_memory: Option<u32>,
+        now: Timestamp,
+    ) -> Result<ObjectHash> {
+        if self.store.list(Prefix::Keys)?.len() >= LIMITS.key_slots {
+            return Err(Error::failed("the repository has as many key slots as it may have")
+                .hint("remove one with `stash key remove`"));
+        }
+        let about = About { label: label.to_owned(), created: now.0, ..About::default() };
+        let slot = make_slot(&self.master, &self.header_bytes, secret, &about, kdf_memory)
+            .map_err(|error| Error::failed("cannot make a key slot").source(error))?;
+        put_slot(&self.store, &slot)
+    }
+
+    /// Removes a key slot. The last one, and the one in use, stay.
+    pub fn remove_key(&self, id: &ObjectHash) -> Result<()> {
+        if self.slot == Some(*id) {
+            return Err(Error::usage("this run opened the repository with that key")
+                .object(id.short())
+                .hint("open it with another key to remove this one"));
+        }
+        let rows = self.store.list(Prefix::Keys)?;
+        if rows.len() <= 1 {
+            return Err(Error::usage("the last key slot stays: without it nothing can be read"));
+        }
+        self.store.delete_key_slot(id)
+    }
+}
+
+fn put_slot(store: &Store, slot: &KeySlot) -> Result<ObjectHash> {
+    let bytes = slot.encode();
+    let hash = object_hash(&bytes);
+    store.put(ObjectName::KeySlot(hash), &[bytes.into()])?;
+    Ok(hash)
+}
