@@ -1,7 +1,13 @@
 //! Single steps: cutting, hashing, compressing, sealing, claiming.
 //!
 //! `cargo bench --bench micro`. Figures are throughputs; compare them within one run.
-#![allow(missing_docs, clippy::pedantic, clippy::disallowed_methods, reason = "a benchmark")]
+#![allow(
+    missing_docs,
+    clippy::pedantic,
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    reason = "a benchmark"
+)]
 
 use std::sync::Arc;
 
