@@ -409,7 +409,15 @@ pub fn open_slot(slot: &KeySlot, secret: &SlotSecret) -> Result<(MasterKeys, Vec
         return Err(CodecError::WrongKey);
     }
     let plain = open_once(&key, &slot.associated_data(), &slot.wrapped)?;
-    let secrets: Secrets = cbor::decode(&plain).map_err(|_| CodecError::BadTag)?;
+    // As `cbor::decode`, but what is encoded for the comparison is a secret as well.
+    let secrets: Secrets = cbor::decode_lenient(&plain).map_err(|_| CodecError::BadTag)?;
+    if *Zeroizing::new(cbor::encode(&secrets)) != *plain {
+        return Err(CodecError::BadTag);
+    }
+    // Epoch 0 is the root secret's.
+    if !secrets.epochs.is_sorted_by(|a, b| a.0 < b.0) || secrets.epochs.iter().any(|e| e.0 == 0) {
+        return Err(CodecError::BadTag);
+    }
     let key = |bytes: &SecretBytes| {
         <[u8; 32]>::try_from(bytes.0.as_slice()).map(Key).map_err(|_| CodecError::BadTag)
     };

@@ -8,7 +8,7 @@
 
 use zstd::zstd_safe::{CCtx, CParameter, DCtx, DParameter};
 
-use super::{CodecError, ZSTD_WINDOW_LOG};
+use super::{CodecError, ZSTD_WINDOW_LOG, check_frame};
 use crate::format::LIMITS;
 
 /// The size of a page in a page patch, in bytes.
@@ -137,6 +137,7 @@ fn decompress_with_prefix(
     if raw_length > LIMITS.blob {
         return Err(CodecError::TooLong);
     }
+    check_frame(frame)?;
     let mut context = DCtx::try_create().ok_or(CodecError::BadFrame)?;
     context
         .set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_LOG))

@@ -143,7 +143,7 @@ impl UnitDecoder {
         }
     }
 
-    /// Decompresses one frame that must give exactly `raw_length` bytes.
+    /// Decompresses one frame that fills `frame` and must give exactly `raw_length` bytes.
     pub fn decode_zstd(
         &mut self,
         frame: &[u8],
@@ -151,6 +151,10 @@ impl UnitDecoder {
         out: &mut Vec<u8>,
     ) -> Result<(), CodecError> {
         out.clear();
+        if raw_length > LIMITS.unit {
+            return Err(CodecError::TooLong);
+        }
+        check_frame(frame)?;
         out.reserve(raw_length);
         // zstd fills what room there is, which an earlier unit bounded; the length decides.
         let result = self.context.decompress_to_buffer(frame, out);
@@ -164,9 +168,53 @@ impl UnitDecoder {
     }
 }
 
+/// Checks that `frame` is one zstd frame, without a dictionary, and that its window is allowed.
+///
+/// Decoding in one piece would take several frames in a row, frames that are skipped, and any
+/// window: a reader that decodes as a stream would refuse those.
+fn check_frame(frame: &[u8]) -> Result<(), CodecError> {
+    let (magic, rest) = frame.split_first_chunk::<4>().ok_or(CodecError::BadFrame)?;
+    let (&descriptor, rest) = rest.split_first().ok_or(CodecError::BadFrame)?;
+    let (has_window, has_dictionary) = (descriptor & 0x20 == 0, descriptor & 3 != 0);
+    if *magic != [0x28, 0xb5, 0x2f, 0xfd] || has_dictionary {
+        return Err(CodecError::BadFrame);
+    }
+    // Exponent and eighths (RFC 8878, section 3.1.1.1.2). Without a window there is a content
+    // size, which decoding compares with the room it has.
+    let window = rest.first().map_or(0, |byte| {
+        let base = 1_u64 << (byte >> 3).saturating_add(10);
+        base.saturating_add((base / 8).saturating_mul(u64::from(byte & 7)))
+    });
+    if has_window && window > 1 << ZSTD_WINDOW_LOG {
+        return Err(CodecError::BadFrame);
+    }
+    match zstd::zstd_safe::find_frame_compressed_size(frame) {
+        Ok(length) if length == frame.len() => Ok(()),
+        _ => Err(CodecError::BadFrame),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_one_whole_frame_with_an_allowed_window_is_read() {
+        let mut encoder = UnitEncoder::new(Compression::Auto).unwrap();
+        let mut decoder = UnitDecoder::new().unwrap();
+        let (mut frame, mut back) = (Vec::new(), Vec::new());
+        encoder.encode(&[7; 500], &mut frame);
+        assert!(decoder.decode_zstd(&frame, 500, &mut back).is_ok());
+        let twice = [frame.as_slice(), &frame].concat();
+        assert_eq!(decoder.decode_zstd(&twice, 1000, &mut back), Err(CodecError::BadFrame));
+        let skipped = [&[0x50, 0x2a, 0x4d, 0x18, 1, 0, 0, 0, 9], frame.as_slice()].concat();
+        assert_eq!(decoder.decode_zstd(&skipped, 500, &mut back), Err(CodecError::BadFrame));
+        // One raw block of one byte, window 8 MiB and one step more.
+        for (window, read) in [(13 << 3, true), (13 << 3 | 1, false)] {
+            let frame = [0x28, 0xb5, 0x2f, 0xfd, 0, window, 9, 0, 0, b'x'];
+            assert_eq!(decoder.decode_zstd(&frame, 1, &mut back).is_ok(), read);
+        }
+    }
 
     #[test]
     fn what_does_not_shrink_is_kept_raw() {

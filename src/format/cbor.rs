@@ -1,7 +1,8 @@
 //! Deterministic CBOR: the one encoding of everything that has a structure (`format-spec/1-objects.md`).
 //!
 //! Encoding goes through `serde_cbor`. Decoding scans the bytes first, without allocating: depth,
-//! counts against the bytes left, shortest integers, definite lengths, no tags, no floats. Then it
+//! counts against the bytes left, the number of maps and items, shortest integers, definite
+//! lengths, no tags, no floats. Then it
 //! decodes, encodes again and compares, so that one value has exactly one accepted encoding.
 //!
 //! Maps are written by [`cbor_map!`](crate::format::cbor::cbor_map): short text keys in the order
@@ -44,13 +45,17 @@ pub fn decode_lenient<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeErro
 
 /// Checks that `bytes` is one well-formed item within the limits, without allocating.
 fn scan(bytes: &[u8]) -> Result<(), DecodeError> {
-    let mut cursor = Scanner { bytes };
+    let mut cursor = Scanner { bytes, maps: LIMITS.cbor_maps, items: LIMITS.cbor_items };
     cursor.item(0)?;
     if cursor.bytes.is_empty() { Ok(()) } else { Err(DecodeError::TrailingBytes) }
 }
 
 struct Scanner<'a> {
     bytes: &'a [u8],
+    /// How many more maps may come.
+    maps: usize,
+    /// How many more items may come.
+    items: usize,
 }
 
 impl Scanner<'_> {
@@ -89,6 +94,11 @@ impl Scanner<'_> {
         }
         let initial = self.take(1)?.first().copied().unwrap_or_default();
         let (major, info) = (initial >> 5, initial & 0x1f);
+        let too_many = DecodeError::TooLong { what: "number of items" };
+        self.items = self.items.checked_sub(1).ok_or_else(|| too_many.clone())?;
+        if major == 5 {
+            self.maps = self.maps.checked_sub(1).ok_or(too_many)?;
+        }
         match major {
             0 | 1 => self.argument(info).map(drop),
             2 | 3 => {
@@ -354,5 +364,20 @@ mod tests {
         let deep = vec![0x81; 100_000];
         assert!(matches!(decode::<Vec<u64>>(&deep), Err(DecodeError::TooDeep { .. })));
         assert_eq!(decode::<u64>(b"\x01\x01"), Err(DecodeError::TrailingBytes));
+    }
+
+    #[test]
+    fn many_small_maps_stop_before_they_become_many_large_structs() {
+        let row = |count: usize, item: u8| {
+            let mut bytes = vec![0x9a];
+            bytes.extend_from_slice(&u32::try_from(count).unwrap().to_be_bytes());
+            bytes.resize(bytes.len() + count, item);
+            bytes
+        };
+        let too_many = Err(DecodeError::TooLong { what: "number of items" });
+        assert!(scan(&row(LIMITS.cbor_maps, 0xa0)).is_ok());
+        assert_eq!(scan(&row(LIMITS.cbor_maps + 1, 0xa0)), too_many);
+        assert!(scan(&row(LIMITS.cbor_items - 1, 0x60)).is_ok());
+        assert_eq!(scan(&row(LIMITS.cbor_items, 0x60)), too_many);
     }
 }

@@ -1,7 +1,7 @@
 //! The repository's header and its key slots (`format-spec/2-keys.md`).
 
 use super::cbor::{self, Bytes, cbor_map};
-use super::object::{ObjectKind, PREFIX_LENGTH, decode_prefix, encode_prefix};
+use super::object::{ObjectKind, PREFIX_LENGTH, decode_bare_prefix, encode_prefix};
 use super::{DecodeError, LIMITS};
 use crate::id::RepositoryId;
 
@@ -40,10 +40,14 @@ impl RepositoryHeader {
 
     /// Reads and checks an object's bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let (_, body) = decode_prefix(bytes, ObjectKind::Repository)?;
+        let body = decode_bare_prefix(bytes, ObjectKind::Repository)?;
         let header: RepositoryHeader = cbor::decode(body)?;
         if header.chunker != 1 {
             return Err(DecodeError::Unknown("chunker"));
+        }
+        let both = REPOSITORY_EXCLUSIVE | REPOSITORY_REPLICATED;
+        if header.flags & both == both {
+            return Err(DecodeError::Inconsistent("flags"));
         }
         if header.window == 0 || header.grace < header.window.saturating_mul(20) {
             return Err(DecodeError::Inconsistent("window and grace"));
@@ -120,7 +124,7 @@ impl KeySlot {
 
     /// Reads and checks an object's bytes; the cost of the KDF is bounded here.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let (_, body) = decode_prefix(bytes, ObjectKind::KeySlot)?;
+        let body = decode_bare_prefix(bytes, ObjectKind::KeySlot)?;
         let slot: KeySlot = cbor::decode(body)?;
         let kind = SlotKind::from_number(slot.kind)?;
         if slot.salt.len() != 32 || slot.check.len() != 32 {
@@ -231,10 +235,25 @@ mod tests {
     }
 
     #[test]
+    fn what_nothing_vouches_for_says_nothing_and_is_small() {
+        let mut bytes = slot(KDF_FLOOR).encode();
+        bytes[12] = 1;
+        assert_eq!(KeySlot::decode(&bytes), Err(DecodeError::NotCanonical));
+        bytes[12] = 0;
+        bytes[8] = 1;
+        assert_eq!(KeySlot::decode(&bytes), Err(DecodeError::NotCanonical));
+        bytes.resize(LIMITS.key_object + 1, 0);
+        assert_eq!(KeySlot::decode(&bytes), Err(DecodeError::TooLong { what: "object" }));
+    }
+
+    #[test]
     fn window_and_grace_are_one_invariant() {
         let mut header =
             RepositoryHeader { window: 5, grace: 100, chunker: 1, ..RepositoryHeader::default() };
         assert_eq!(RepositoryHeader::decode(&header.encode()), Ok(header.clone()));
+        header.flags = REPOSITORY_EXCLUSIVE | REPOSITORY_REPLICATED;
+        assert!(RepositoryHeader::decode(&header.encode()).is_err());
+        header.flags = 0;
         header.grace = 99;
         assert!(RepositoryHeader::decode(&header.encode()).is_err());
     }

@@ -26,6 +26,11 @@ pub struct Limits {
     pub delta_depth: u64,
     /// Nesting of CBOR arrays and maps.
     pub cbor_depth: usize,
+    /// Maps in one encoding, at any depth. A map of one byte becomes a struct of hundreds, so that
+    /// the length of the encoding alone bounds no memory.
+    pub cbor_maps: usize,
+    /// Items of any type in one encoding, at any depth.
+    pub cbor_items: usize,
     /// A name or a link's target, in bytes.
     pub name_length: usize,
     /// Directories within directories.
@@ -36,6 +41,19 @@ pub struct Limits {
     pub node_blobs: usize,
     /// Data blob ids in one list segment.
     pub segment_blobs: usize,
+    /// Nodes or references in one part of a directory.
+    pub part_items: usize,
+    /// Where a writer ends a part of a directory at the latest, in bytes of its encoding.
+    pub part_bytes: usize,
+    /// A directory that is held in its own node, encoded, in bytes.
+    pub inline_subtree: usize,
+    /// Directories held in nodes, one in another.
+    pub inline_nesting: usize,
+    /// Units held in a record, stored, in bytes.
+    pub inline_units: usize,
+    /// The repository's header or a key slot as stored, in bytes. Both are read before anything
+    /// vouches for them.
+    pub key_object: usize,
     /// Key slots of a repository.
     pub key_slots: usize,
     /// Argon2's memory in KiB.
@@ -55,11 +73,19 @@ pub const LIMITS: Limits = Limits {
     record: 16 << 20,
     delta_depth: 64,
     cbor_depth: 32,
+    cbor_maps: 1 << 18,
+    cbor_items: 1 << 22,
     name_length: 4_096,
     tree_depth: 4_096,
     inline_content: 1_024,
     node_blobs: 8,
     segment_blobs: 4_096,
+    part_items: 2_048,
+    part_bytes: 1 << 20,
+    inline_subtree: 4_096,
+    inline_nesting: 8,
+    inline_units: 256 << 10,
+    key_object: 64 << 10,
     key_slots: 64,
     kdf_memory: 4 << 20,
     kdf_passes: 32,

@@ -76,6 +76,19 @@ pub fn decode_prefix(bytes: &[u8], kind: ObjectKind) -> Result<(u32, &[u8]), Dec
     Ok((u32::from_le_bytes([e0, e1, e2, e3]), rest))
 }
 
+/// Checks what an object that is not sealed begins with, and returns its body. Nothing vouches
+/// for such a prefix, so that it may say nothing: no features, no epoch.
+pub fn decode_bare_prefix(bytes: &[u8], kind: ObjectKind) -> Result<&[u8], DecodeError> {
+    if bytes.len() > LIMITS.key_object {
+        return Err(DecodeError::TooLong { what: "object" });
+    }
+    let (_, body) = decode_prefix(bytes, kind)?;
+    if bytes.get(8..PREFIX_LENGTH).is_some_and(|rest| rest.iter().any(|&byte| byte != 0)) {
+        return Err(DecodeError::NotCanonical);
+    }
+    Ok(body)
+}
+
 /// The header of a sealed object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ObjectHeader {

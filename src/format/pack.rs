@@ -96,7 +96,7 @@ cbor_map! {
         "b" => blobs: Ids<BlobId>,
         /// The base of a delta or page patch.
         "x" => base: Option<BlobId>,
-        /// How many units must be read one after the other to read this one; 0 without a base.
+        /// How many bases lie below it, one upon another, as the writer knew; 0 without a base.
         "y" => depth: u64,
     }
 }
@@ -126,6 +126,7 @@ impl UnitEntry {
             || form.has_base() != self.base.is_some()
             || form.has_base() != (self.depth > 0)
             || (form.has_base() && self.blobs.len() != 1)
+            || self.base.is_some_and(|base| self.blobs.contains(&base))
             || (form == UnitForm::Raw
                 && self.stored_length != self.raw_length().saturating_add(TAG_LENGTH as u64))
         {
@@ -213,13 +214,14 @@ mod tests {
 
     #[test]
     fn contradictions_within_a_unit_are_refused() {
-        let broken: [fn(&mut UnitEntry); 6] = [
+        let broken: [fn(&mut UnitEntry); 7] = [
             |unit| unit.raw_lengths.clear(),
             |unit| unit.stored_length = 15,
             |unit| unit.depth = 1,
             |unit| unit.form = 2,
             |unit| unit.form = 0,
             |unit| unit.base = Some(BlobId([2; 32])),
+            |unit| (unit.form, unit.depth, unit.base) = (2, 1, Some(BlobId([1; 32]))),
         ];
         for change in broken {
             let mut unit = unit();

@@ -5,7 +5,7 @@
 
 use super::cbor::{self, Bytes, Ids, cbor_map};
 use super::pack::{UnitEntry, validate_unit_table};
-use super::tree::{Node, validate_name};
+use super::tree::{Node, ascending_keys, validate_name};
 use super::{DecodeError, LIMITS};
 use crate::id::{BlobId, LaneId, ObjectHash, SnapshotId, Tip};
 
@@ -105,7 +105,7 @@ cbor_map! {
         "f" => flags: u64,
         /// What it holds.
         "r" => roots: Vec<Root>,
-        /// What is kept beside.
+        /// What is kept beside, in ascending order of kinds, each at most once.
         "x" => attachments: Vec<Attachment>,
         /// What the run counted.
         "s" => statistics: Statistics,
@@ -129,6 +129,17 @@ impl Snapshot {
                     validate_name(word.as_bytes())?;
                 }
             }
+        }
+        for attachment in &snapshot.attachments {
+            if attachment.blob.is_some() && !attachment.entries.is_empty() {
+                return Err(DecodeError::Inconsistent("attachment"));
+            }
+            ascending_keys(&attachment.entries)?;
+        }
+        let kinds: Vec<_> =
+            snapshot.attachments.iter().map(|attachment| &attachment.kind).collect();
+        if !kinds.is_sorted_by(|a, b| a < b) {
+            return Err(DecodeError::Order);
         }
         Ok(snapshot)
     }
@@ -367,22 +378,18 @@ impl AttachmentMap {
 
     /// Reads and checks a blob's bytes.
     pub fn decode(bytes: &[u8]) -> Result<AttachmentMap, DecodeError> {
-        fn ascending<T>(items: &[(Bytes, T)]) -> Result<(), DecodeError> {
-            let ordered = items.windows(2).all(|pair| match pair {
-                [a, b] => a.0 < b.0,
-                _ => true,
-            });
-            if ordered { Ok(()) } else { Err(DecodeError::Order) }
-        }
         match bytes.get(..2) {
             Some([0x82, 0]) => {
                 let (_, entries): (u64, Vec<(Bytes, Bytes)>) = cbor::decode(bytes)?;
-                ascending(&entries)?;
+                ascending_keys(&entries)?;
                 Ok(AttachmentMap::Entries(entries))
             }
             Some([0x82, 1]) => {
                 let (_, parts): (u64, Vec<(Bytes, BlobId)>) = cbor::decode(bytes)?;
-                ascending(&parts)?;
+                if parts.is_empty() {
+                    return Err(DecodeError::Inconsistent("attachment"));
+                }
+                ascending_keys(&parts)?;
                 Ok(AttachmentMap::Parts(parts))
             }
             Some(_) => Err(DecodeError::Unknown("attachment form")),
@@ -433,6 +440,29 @@ mod tests {
             Record::decode(&cbor::encode(&record)),
             Err(DecodeError::Inconsistent("record"))
         );
+    }
+
+    #[test]
+    fn an_attachment_is_either_a_blob_or_entries_and_each_kind_comes_once() {
+        let entry = |key: &[u8]| (Bytes::from(key), Bytes::default());
+        let attachment = |kind: &str, keys: &[&[u8]]| Attachment {
+            kind: kind.into(),
+            entries: keys.iter().map(|key| entry(key)).collect(),
+            ..Attachment::default()
+        };
+        let decode = |attachments: Vec<Attachment>| {
+            Snapshot::decode(&cbor::encode(&Snapshot { attachments, ..Snapshot::default() }))
+        };
+        assert!(decode(vec![attachment("a", &[b"x", b"y"]), attachment("b", &[])]).is_ok());
+        let mut both = attachment("a", &[b"x"]);
+        both.blob = Some(BlobId([1; 32]));
+        assert_eq!(decode(vec![both]), Err(DecodeError::Inconsistent("attachment")));
+        assert_eq!(decode(vec![attachment("a", &[b"y", b"x"])]), Err(DecodeError::Order));
+        assert_eq!(
+            decode(vec![attachment("a", &[]), attachment("a", &[])]),
+            Err(DecodeError::Order)
+        );
+        assert!(AttachmentMap::decode(&AttachmentMap::Parts(Vec::new()).encode()).is_err());
     }
 
     #[test]

@@ -76,6 +76,77 @@ impl<'de> Deserialize<'de> for NodeKind {
     }
 }
 
+/// What a file of a coding agent is. The numbers are the format's; 0 stands for a file that
+/// belongs to no agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Category {
+    /// What the user wrote and the agent reads.
+    Config = 1,
+    /// Preferences, trust, key bindings.
+    Settings = 2,
+    /// Conversations.
+    Sessions = 3,
+    /// What the agent noted for itself.
+    Memory = 4,
+    /// Skills, commands, hooks and plugins that the user wrote.
+    Skills = 5,
+    /// Typed prompts.
+    History = 6,
+    /// Credentials.
+    Secrets = 7,
+    /// Plans, tasks, checkpoints.
+    Workspace = 8,
+    /// What the agent can make again.
+    Cache = 9,
+    /// Anything else.
+    Other = 10,
+}
+
+impl Category {
+    /// All categories, in ascending order of their numbers.
+    pub const ALL: [Category; 10] = [
+        Category::Config,
+        Category::Settings,
+        Category::Sessions,
+        Category::Memory,
+        Category::Skills,
+        Category::History,
+        Category::Secrets,
+        Category::Workspace,
+        Category::Cache,
+        Category::Other,
+    ];
+
+    /// Returns the category of a node's number: `None` for 0, [`Category::Other`] for a number
+    /// that this version does not know.
+    pub fn from_number(number: u64) -> Option<Category> {
+        let known = Self::ALL.into_iter().find(|category| *category as u64 == number);
+        if number == 0 { None } else { known.or(Some(Category::Other)) }
+    }
+
+    /// Returns the category of a word.
+    pub fn from_name(name: &str) -> Option<Category> {
+        Self::ALL.into_iter().find(|category| category.name() == name)
+    }
+
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Category::Config => "config",
+            Category::Settings => "settings",
+            Category::Sessions => "sessions",
+            Category::Memory => "memory",
+            Category::Skills => "skills",
+            Category::History => "history",
+            Category::Secrets => "secrets",
+            Category::Workspace => "workspace",
+            Category::Cache => "cache",
+            Category::Other => "other",
+        }
+    }
+}
+
 /// A file's time: seconds since 1970 (may be negative) and nanoseconds (0 to 999,999,999).
 ///
 /// Two numbers, because file systems go beyond what 64 bits of nanoseconds can hold.
@@ -175,11 +246,11 @@ cbor_map! {
         "x" => xattrs: Vec<(Bytes, Bytes)>,
         /// Whether the file had holes; runs of zeros are then restored as holes.
         "o" => sparse: bool,
-        /// What an agent's file is: a number of the table in `6-tree.md`.
+        /// What an agent's file is: the number of a [`Category`], or 0.
         "k" => category: u64,
         /// Since when (nanoseconds, UTC) the item is no longer there; it is kept all the same.
         "a" => absent_since: Option<i64>,
-        /// How a database was read: 1 consistent, 2 raw and perhaps torn.
+        /// How a database was read: 1 consistent, 2 raw and perhaps torn; 0 for other files.
         "q" => capture: u64,
     }
 }
@@ -201,10 +272,11 @@ impl Node {
         if forms > 1
             || (!is_file && (forms > 0 || self.size != 0 || self.sparse))
             || (!is_dir && self.subtree != Subtree::default())
+            || (is_dir && self.hard_link != 0)
             || matches!(self.kind, NodeKind::Symlink | NodeKind::Reference)
                 == self.target.is_empty()
             || is_device != self.device.is_some()
-            || (is_file && forms == 0 && self.size != 0)
+            || (is_file && (forms == 0) != (self.size == 0))
             || (!self.inline.is_empty() && self.inline.len() as u64 != self.size)
         {
             return Err(DecodeError::Inconsistent("node"));
@@ -218,6 +290,14 @@ impl Node {
         if self.mode > 0o7777 || self.mtime.1 > 999_999_999 {
             return Err(DecodeError::Inconsistent("node"));
         }
+        // No system call takes these, and one that stops at the NUL would take another.
+        let has_nul = |bytes: &[u8]| bytes.contains(&0);
+        if has_nul(&self.target)
+            || self.xattrs.iter().any(|(name, _)| name.is_empty() || has_nul(name))
+        {
+            return Err(DecodeError::BadName);
+        }
+        ascending_keys(&self.xattrs)?;
         if let Subtree::Inline(nodes) = &self.subtree {
             validate_nodes(nodes)?;
         }
@@ -238,6 +318,11 @@ pub fn validate_name(name: &[u8]) -> Result<(), DecodeError> {
     } else {
         Ok(())
     }
+}
+
+/// Checks that the keys of `items` ascend, so that none is there twice.
+pub(super) fn ascending_keys<T>(items: &[(Bytes, T)]) -> Result<(), DecodeError> {
+    if items.is_sorted_by(|a, b| a.0 < b.0) { Ok(()) } else { Err(DecodeError::Order) }
 }
 
 fn validate_nodes(nodes: &[Node]) -> Result<(), DecodeError> {
@@ -283,7 +368,8 @@ impl Tree {
 
     /// Reads and checks a blob's bytes. Any cut between parts is accepted.
     pub fn decode(bytes: &[u8]) -> Result<Tree, DecodeError> {
-        // An array of two, whose first item is the level.
+        // An array of two, whose first item says what the second holds. A list of parts may
+        // refer to further lists of parts, which have the same number.
         match bytes.get(..2) {
             Some([0x82, 0]) => {
                 let Wire(_, nodes) = cbor::decode::<Wire<Vec<Node>>>(bytes)?;
@@ -368,12 +454,31 @@ mod tests {
     }
 
     #[test]
+    fn attributes_ascend_and_their_names_can_be_given_to_a_system() {
+        let tree = |names: &[&[u8]]| {
+            let mut node = file("a");
+            node.xattrs = names.iter().map(|&name| (name.into(), Bytes::default())).collect();
+            Tree::decode(&encode_nodes(&[node]))
+        };
+        assert!(tree(&[b"user.a", b"user.b"]).is_ok());
+        assert_eq!(tree(&[b"user.b", b"user.a"]), Err(DecodeError::Order));
+        assert_eq!(tree(&[b"user.a", b"user.a"]), Err(DecodeError::Order));
+        assert_eq!(tree(&[b""]), Err(DecodeError::BadName));
+        assert_eq!(tree(&[b"user.a\0"]), Err(DecodeError::BadName));
+    }
+
+    #[test]
     fn fields_of_another_kind_are_refused() {
         let mut link = file("l");
         link.kind = NodeKind::Symlink;
         let mut short = file("s");
         short.size = 4;
-        for node in [link, short] {
+        let mut empty = file("e");
+        (empty.size, empty.inline) = (0, Bytes::default());
+        empty.blobs = Ids(vec![BlobId([1; 32])]);
+        let mut linked = dir("d", vec![]);
+        linked.hard_link = 1;
+        for node in [link, short, empty, linked] {
             let tree = Tree::Nodes(vec![node]);
             assert_eq!(Tree::decode(&tree.encode()), Err(DecodeError::Inconsistent("node")));
         }

@@ -169,7 +169,8 @@ impl DirectoryBuilder {
         writer: &mut MetadataWriter<'_>,
     ) -> Result<()> {
         if !self.nodes.is_empty()
-            && (writer.keys.name_hash(&node.name) & 0xff == 0 || self.nodes.len() >= PART_ENTRIES)
+            && (writer.keys.name_hash(&node.name).trailing_zeros() >= 8
+                || self.nodes.len() >= PART_ENTRIES)
         {
             self.flush_nodes(writer)?;
         }
@@ -195,7 +196,7 @@ impl DirectoryBuilder {
         let shift = u32::try_from(level.saturating_add(1).saturating_mul(8)).unwrap_or(u32::MAX);
         let bits = writer.keys.name_hash(&part.0).checked_shr(shift).unwrap_or(0);
         // Past the hash's end every name would be a border; there only the count cuts.
-        let border = shift < 64 && bits & 0xff == 0;
+        let border = shift < 64 && bits.trailing_zeros() >= 8;
         if self.levels.len() <= level {
             self.levels.push(Vec::new());
         }
