@@ -240,11 +240,13 @@ impl Shared {
         )
         .map_err(|error| internal(&error))?;
         verify(&self.keys, &object)?;
-        let durable = self.store.put(ObjectName::Pack(object.hash), &object.parts)?;
-        self.stored_bytes.fetch_add(object.length, Ordering::Relaxed);
+        // Noted before it is stored: a run killed in between would not know of it. A note of a pack
+        // that never arrived does no harm.
         if let Some(state) = &self.state {
             state.note_pack(&object.hash, self.now)?;
         }
+        let durable = self.store.put(ObjectName::Pack(object.hash), &object.parts)?;
+        self.stored_bytes.fetch_add(object.length, Ordering::Relaxed);
         Ok(durable.map(|name| ObjectUnits {
             object: name.hash(),
             units: object.units,
