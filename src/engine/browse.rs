@@ -79,7 +79,7 @@ fn descend(reader: &mut BlobReader<'_>, root: &Node, below: &[u8]) -> Result<Opt
 #[derive(Debug)]
 pub enum TreeStep {
     /// A node; a directory's content follows, up to its `Leave`.
-    Node(Found),
+    Node(Box<Found>),
     /// The directory entered last ends.
     Leave,
     /// A directory, or the rest of one, can't be read.
@@ -149,6 +149,6 @@ impl TreeWalk {
             let nodes = reader.nodes(&item.node.subtree);
             self.levels.push(Level { path: item.path.clone(), nodes });
         }
-        TreeStep::Node(item)
+        TreeStep::Node(Box::new(item))
     }
 }

@@ -214,7 +214,8 @@ impl Repository {
     /// Returns the lane to go on with: the remembered one if the log shows it as it was left, else
     /// a new one. A clone or a restored home thereby never continues another's chain for long.
     fn lane_to_continue(&self) -> Result<LaneState> {
-        let remembered = self.lane().or_else(|| self.state().and_then(|state| state.lane()));
+        let remembered =
+            self.lane().or_else(|| self.state().and_then(super::state::StateFolder::lane));
         if let Some(lane) = remembered {
             let heads = self.heads();
             let newest = heads.iter().filter(|name| name.lane == lane.lane);

@@ -15,8 +15,8 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::container::{Padding, PlainUnit, SealedObject, encode_pack_table, seal};
 use super::state::StateFolder;
-use crate::codec::UnitDecoder;
 use crate::codec::crypto::{RepositoryKeys, Role};
+use crate::codec::{CodecError, UnitDecoder};
 use crate::error::{Error, Kind, Result};
 use crate::format::LIMITS;
 use crate::format::object::{ObjectKind, padme};
@@ -317,7 +317,7 @@ pub fn verify(keys: &RepositoryKeys, object: &SealedObject) -> Result<()> {
         }
         let length = usize::try_from(unit.raw_length()).unwrap_or(usize::MAX);
         decoder.decode(form, payload, length, None, &mut plain).map_err(|error| broken(&error))?;
-        verify_blobs(keys, unit, kind, &plain).map_err(|()| broken(&"content"))?;
+        verify_blobs(keys, unit, kind, &plain).map_err(|error| broken(&error))?;
     }
     Ok(())
 }
@@ -336,14 +336,15 @@ pub fn verify_blobs(
     unit: &UnitEntry,
     kind: BlobKind,
     mut plain: &[u8],
-) -> Result<(), ()> {
+) -> Result<(), CodecError> {
+    let wrong = || CodecError::WrongContent;
     for (id, length) in unit.blobs.iter().zip(&unit.raw_lengths) {
-        let length = usize::try_from(*length).map_err(|_| ())?;
-        let (blob, rest) = plain.split_at_checked(length).ok_or(())?;
+        let length = usize::try_from(*length).map_err(|_| wrong())?;
+        let (blob, rest) = plain.split_at_checked(length).ok_or_else(wrong)?;
         if keys.blob_id(kind, blob) != *id {
-            return Err(());
+            return Err(wrong());
         }
         plain = rest;
     }
-    if plain.is_empty() { Ok(()) } else { Err(()) }
+    if plain.is_empty() { Ok(()) } else { Err(wrong()) }
 }

@@ -129,7 +129,8 @@ impl Repository {
                 .object(prefix)
                 .hint("`stash snapshots` lists them")),
             Match::Many(ids) => {
-                let list: Vec<String> = ids.iter().take(8).map(|id| id.short()).collect();
+                let list: Vec<String> =
+                    ids.iter().take(8).map(crate::id::SnapshotId::short).collect();
                 Err(Error::usage("several snapshots begin with")
                     .object(prefix)
                     .hint(format!("one of {}", list.join(", "))))

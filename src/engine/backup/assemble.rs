@@ -122,12 +122,10 @@ impl Assembler<'_, '_> {
     }
 
     fn place(&mut self, node: Node, inline_depth: usize) -> Result<()> {
-        match self.stack.last_mut() {
-            Some(frame) => frame.builder.push(node, inline_depth, self.writer),
-            None => {
-                self.roots.push(node);
-                Ok(())
-            }
+        if let Some(frame) = self.stack.last_mut() {
+            return frame.builder.push(node, inline_depth, self.writer);
         }
+        self.roots.push(node);
+        Ok(())
     }
 }

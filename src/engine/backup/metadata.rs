@@ -203,7 +203,7 @@ impl DirectoryBuilder {
 
     fn push_cut(&mut self, node: Node, writer: &mut MetadataWriter<'_>) -> Result<()> {
         let length = cbor::encoded_length(&node);
-        let is_border = writer.keys.name_hash(&node.name) & 0xff == 0;
+        let is_border = writer.keys.name_hash(&node.name).trailing_zeros() >= 8;
         if is_border || !has_room(self.nodes.len(), self.node_bytes, length) {
             self.flush_nodes(writer)?;
         }
@@ -230,7 +230,7 @@ impl DirectoryBuilder {
         let shift = u32::try_from(level.saturating_add(1).saturating_mul(8)).unwrap_or(u32::MAX);
         let bits = writer.keys.name_hash(&part.0).checked_shr(shift).unwrap_or(0);
         // Past the hash's end every name would be a border; there only the count cuts.
-        let is_border = shift < 64 && bits & 0xff == 0;
+        let is_border = shift < 64 && bits.trailing_zeros() >= 8;
         let length = cbor::encoded_length(&part);
         if self.levels.len() <= level {
             self.levels.push(Level::default());
@@ -395,7 +395,7 @@ mod tests {
             &MasterKeys::from_parts([1; 32], [2; 32]),
             &RepositoryId([3; 16]),
         );
-        keys.name_hash(&node.name) & 0xff == 0
+        keys.name_hash(&node.name).trailing_zeros() >= 8
     }
 
     #[test]

@@ -179,7 +179,7 @@ impl<'a> Backup<'a> {
             adopted: Vec::new(),
             has_gaps: false,
         };
-        backup.find_parent()?;
+        backup.find_parent();
         backup.has_gaps = backup.distrust_missing_packs()?;
         backup.adopt_journal()?;
         if let Some(parent) = &backup.parent {
@@ -190,7 +190,7 @@ impl<'a> Backup<'a> {
         Ok(backup)
     }
 
-    fn find_parent(&mut self) -> Result<()> {
+    fn find_parent(&mut self) {
         let filter = SnapshotFilter {
             hosts: vec![self.options.host.clone()],
             job: Some(self.options.job.clone()),
@@ -198,7 +198,6 @@ impl<'a> Backup<'a> {
         };
         self.parent =
             self.repository.find_snapshot(&SnapshotWish::Latest(0), &filter, self.began).ok();
-        Ok(())
     }
 
     /// Compares the index with a listing, so that what has vanished is stored again.

@@ -390,7 +390,8 @@ impl<'a, 'b> Producer<'a, 'b> {
             return Ok(true);
         }
         if self.backup.options.dry_run {
-            return self.would_read(entry, action);
+            self.would_read(entry, action);
+            return Ok(true);
         }
         let stored = if entry.stat.kind == NodeKind::File {
             self.read_file(entry, hash, action)?
@@ -401,7 +402,7 @@ impl<'a, 'b> Producer<'a, 'b> {
         Ok(stored)
     }
 
-    fn would_read(&mut self, entry: &Entry, action: Action) -> Result<bool> {
+    fn would_read(&mut self, entry: &Entry, action: Action) {
         let node = bare_node(entry.name(), &entry.stat);
         let size = if is_file(&node) { entry.stat.size } else { 0 };
         if is_file(&node) {
@@ -410,7 +411,6 @@ impl<'a, 'b> Producer<'a, 'b> {
         let counted = Node { size, ..node };
         self.count(&counted, action);
         self.tell(&entry.path, action, size);
-        Ok(true)
     }
 
     fn tell(&self, path: &Path, action: Action, size_bytes: u64) {

@@ -72,13 +72,13 @@ pub(super) struct Batch {
 }
 
 impl FileJob {
-    pub(super) fn new(directory: TargetDir, path: Vec<u8>, node: Node, replaces: bool) -> FileJob {
+    pub(super) fn new(directory: TargetDir, path: Vec<u8>, node: &Node, replaces: bool) -> FileJob {
         let inline = node.inline.0.clone();
         FileJob {
             directory,
             name: node.name.0.clone(),
             path,
-            node: super::metadata_of(&node),
+            node: super::metadata_of(node),
             inline,
             replaces,
             remaining: AtomicUsize::new(1),
@@ -445,13 +445,12 @@ fn write_piece(
     let from_unit = unit
         .and_then(|unit| unit.get(start..start.saturating_add(length)))
         .filter(|blob| shared.repository.keys().blob_id(BlobKind::Data, blob) == piece.id);
-    let result = match from_unit {
-        Some(blob) => piece.job.write(piece.offset, blob),
+    let result = if let Some(blob) = from_unit {
+        piece.job.write(piece.offset, blob)
+    } else {
         // Every other place is tried before the blob counts as lost.
-        None => {
-            let blob = reader.load(BlobKind::Data, &piece.id)?;
-            piece.job.write(piece.offset, &blob)
-        }
+        let blob = reader.load(BlobKind::Data, &piece.id)?;
+        piece.job.write(piece.offset, &blob)
     };
     Counters::add(&shared.counters.done_bytes, piece.place.length);
     result

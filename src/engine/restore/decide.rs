@@ -38,9 +38,8 @@ pub(super) fn decide(node: &Node, there: Option<&Stat>, options: &RestoreOptions
     }
     let same = there.size == node.size && there.mtime == node.mtime;
     match options.overwrite {
-        Overwrite::IfChanged if same => Decision::Refresh,
+        Overwrite::IfChanged | Overwrite::IfNewer if same => Decision::Refresh,
         Overwrite::IfNewer if there.mtime > node.mtime => Decision::Keep,
-        Overwrite::IfNewer if same => Decision::Refresh,
         _ => Decision::Replace,
     }
 }

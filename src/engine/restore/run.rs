@@ -28,6 +28,16 @@ const BATCH_DIRECTORIES: usize = 128;
 /// Directories of the walk that are held open.
 const OPEN_LEVELS: usize = 64;
 
+/// A directory that is done: the names that lead to it, its path, its metadata.
+struct FinishedDirectory {
+    names: Vec<Vec<u8>>,
+    path: Vec<u8>,
+    node: Node,
+}
+
+/// What lies in a directory of the target, ascending.
+type Existing = VecDeque<(Vec<u8>, Stat)>;
+
 struct Frame {
     name: Vec<u8>,
     path: Vec<u8>,
@@ -40,7 +50,7 @@ struct Frame {
     /// Whether the filter takes all that lies in it.
     included: bool,
     /// For `--delete`: what is there, ascending, and not yet met in the snapshot.
-    there: Option<VecDeque<(Vec<u8>, Stat)>>,
+    there: Option<Existing>,
     /// How the directory is to be left alone: neither deletion nor metadata.
     spared: bool,
 }
@@ -55,7 +65,7 @@ struct Run<'a, 's> {
     frames: Vec<Frame>,
     /// Names between the target and the first frame.
     above: Vec<Vec<u8>>,
-    finished_directories: Vec<(Vec<Vec<u8>>, Vec<u8>, Node)>,
+    finished_directories: Vec<FinishedDirectory>,
     links: HardLinks,
 }
 
@@ -133,13 +143,9 @@ pub(super) fn run(
 }
 
 /// Gives directories their metadata, the deepest first, so that times stay.
-fn finish_directories(
-    target: &Target,
-    directories: &[(Vec<Vec<u8>>, Vec<u8>, Node)],
-    shared: &Shared<'_>,
-) {
-    for (above, path, node) in directories {
-        let names: Vec<&[u8]> = above.iter().map(Vec::as_slice).collect();
+fn finish_directories(target: &Target, directories: &[FinishedDirectory], shared: &Shared<'_>) {
+    for FinishedDirectory { names, path, node } in directories {
+        let names: Vec<&[u8]> = names.iter().map(Vec::as_slice).collect();
         let Some((name, parents)) = names.split_last() else { continue };
         match target.directory(parents, false) {
             Ok(Some(directory)) => {
@@ -172,7 +178,7 @@ impl Run<'_, '_> {
                     TreeStep::Node(_) if std::mem::take(&mut skip_first) => {}
                     TreeStep::Node(found) => {
                         let is_directory = found.node.kind == NodeKind::Directory;
-                        let entered = self.node(reader, found, is_empty)?;
+                        let entered = self.node(reader, *found, is_empty)?;
                         if is_directory && !entered {
                             walk.skip();
                             self.frames.push(Frame::skipped());
@@ -213,7 +219,7 @@ impl Run<'_, '_> {
         &self,
         directory: Option<&TargetDir>,
         is_new: bool,
-    ) -> Result<Option<VecDeque<(Vec<u8>, Stat)>>> {
+    ) -> Result<Option<Existing>> {
         match directory {
             Some(directory) if self.options.delete && !is_new => Ok(Some(directory.list()?.into())),
             _ => Ok(None),
@@ -347,7 +353,8 @@ impl Run<'_, '_> {
         let Some(frame) = self.frames.pop() else { return Ok(()) };
         let touched = frame.exists && (frame.included || frame.is_new);
         if touched && !frame.spared && !names.is_empty() && !self.options.dry_run {
-            self.finished_directories.push((names, frame.path, frame.node));
+            let Frame { path, node, .. } = frame;
+            self.finished_directories.push(FinishedDirectory { names, path, node });
         }
         Ok(())
     }
@@ -513,12 +520,12 @@ impl Run<'_, '_> {
         directory: TargetDir,
         replaces: bool,
     ) -> Result<()> {
-        let blobs = found.node.blobs.0.clone();
-        let segments = found.node.segments.0.clone();
-        let job = Arc::new(FileJob::new(directory, found.path, found.node, replaces));
+        let blobs = &found.node.blobs.0;
+        let segments = &found.node.segments.0;
+        let job = Arc::new(FileJob::new(directory, found.path, &found.node, replaces));
         let mut offset = 0_u64;
-        self.name_pieces(&job, &blobs, &mut offset)?;
-        for segment in &segments {
+        self.name_pieces(&job, blobs, &mut offset)?;
+        for segment in segments {
             match reader.load_list(segment) {
                 Ok(ids) => self.name_pieces(&job, &ids, &mut offset)?,
                 Err(error) => {
