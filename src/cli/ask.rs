@@ -39,3 +39,32 @@ pub fn consent(question: &str) -> Result<Option<bool>> {
     BufReader::new(terminal).read_line(&mut answer).map_err(failed)?;
     Ok(Some(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")))
 }
+
+/// Shows a secret on the terminal itself, below a line that says what it is; false if nobody is
+/// there, and then nothing was shown.
+pub fn show_secret(title: &str, text: &str) -> Result<bool> {
+    if !has_terminal() {
+        return Ok(false);
+    }
+    let mut terminal = OpenOptions::new()
+        .write(true)
+        .open("/dev/tty")
+        .map_err(|error| Error::failed("cannot write to the terminal").source(error))?;
+    write!(terminal, "\n{title}\n\n")
+        .and_then(|()| writeln!(terminal, "{}", in_lines(text).as_str()))
+        .map_err(|error| Error::failed("cannot write to the terminal").source(error))?;
+    Ok(true)
+}
+
+/// Sets words in lines of six, so that they are easy to copy by hand.
+fn in_lines(words: &str) -> zeroize::Zeroizing<String> {
+    let mut text = zeroize::Zeroizing::new(String::with_capacity(words.len().saturating_mul(2)));
+    for (place, word) in words.split_whitespace().enumerate() {
+        text.push_str(if place % 6 == 0 { "    " } else { " " });
+        text.push_str(word);
+        if place % 6 == 5 {
+            text.push('\n');
+        }
+    }
+    text
+}

@@ -3,9 +3,15 @@
 //! Names and meanings are restic's where it has them. Fields are added, never changed; a test
 //! compares each shape with its documentation here.
 
+mod lists;
+mod summaries;
+
 use std::fmt::Write as _;
 
 use serde::Serialize;
+
+pub use lists::{LISTS, SnapshotRow, SnapshotSummary, time as snapshot_time};
+pub use summaries::{BackupContributor, BackupSummary, Initialized, RestoreSummary};
 
 use crate::error::Error;
 use crate::event::{Action, Counters};
@@ -175,13 +181,21 @@ of the same name with `_b64` appended (`item`, `item_b64`).
 "
     .to_owned();
     // Writing to a String can't fail.
-    for message in MESSAGE_TYPES {
-        let _ = writeln!(text, "\n{}: {}", message.name, message.when);
-        for (field, meaning) in message.fields {
-            let _ = writeln!(text, "  {field:<18} {meaning}");
-        }
+    for message in MESSAGE_TYPES.iter().chain(summaries::MESSAGE_TYPES) {
+        push(&mut text, message);
+    }
+    text.push_str("\nLists print an array of such objects:\n");
+    for list in LISTS {
+        push(&mut text, list);
     }
     text
+}
+
+fn push(text: &mut String, message: &MessageType) {
+    let _ = writeln!(text, "\n{}: {}", message.name, message.when);
+    for (field, meaning) in message.fields {
+        let _ = writeln!(text, "  {field:<22} {meaning}");
+    }
 }
 
 /// Returns the text of `stash help exit-codes`.
@@ -191,14 +205,20 @@ pub fn exit_codes() -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn assert_documented(name: &str, value: &impl Serialize, added: &[&str]) {
+    /// Fails unless the fields of `value` and `added` are those that `types` documents.
+    pub(in crate::cli) fn assert_documented(
+        types: &[MessageType],
+        name: &str,
+        value: &impl Serialize,
+        added: &[&str],
+    ) {
         let value = serde_json::to_value(value).unwrap();
         let mut fields: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
         fields.extend(added);
-        let message = MESSAGE_TYPES.iter().find(|message| message.name == name).unwrap();
+        let message = types.iter().find(|message| message.name == name).unwrap();
         let mut documented: Vec<&str> = message.fields.iter().map(|(field, _)| *field).collect();
         fields.sort_unstable();
         documented.sort_unstable();
@@ -208,14 +228,19 @@ mod tests {
     #[test]
     fn every_field_is_documented_and_every_documented_field_exists() {
         let status = Status { seconds_remaining: Some(1), ..Status::default() };
-        assert_documented("status", &status, &[]);
+        assert_documented(MESSAGE_TYPES, "status", &status, &[]);
         let item = VerboseStatus { action: Action::New, size: 1 };
-        assert_documented("verbose_status", &item, &["item"]);
+        assert_documented(MESSAGE_TYPES, "verbose_status", &item, &["item"]);
         let message = Message { message: String::new() };
-        assert_documented("error", &ItemError { error: message, during: "backup" }, &["item"]);
-        assert_documented("warning", &Warning { message: "" }, &[]);
+        assert_documented(
+            MESSAGE_TYPES,
+            "error",
+            &ItemError { error: message, during: "backup" },
+            &["item"],
+        );
+        assert_documented(MESSAGE_TYPES, "warning", &Warning { message: "" }, &[]);
         let error = Error::failed("x").hint("y");
-        assert_documented("exit_error", &ExitError::from(&error), &[]);
+        assert_documented(MESSAGE_TYPES, "exit_error", &ExitError::from(&error), &[]);
     }
 
     #[test]

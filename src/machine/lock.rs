@@ -63,6 +63,28 @@ impl RunLock {
     }
 }
 
+/// The lock that every reader and writer of an exclusive repository holds together, and that a
+/// deletion of objects needs alone; released when dropped.
+#[derive(Debug)]
+pub struct SharedLock {
+    _file: Option<File>,
+}
+
+impl SharedLock {
+    /// Takes the lock in a repository's folder; waits for a deletion to end.
+    ///
+    /// In a folder where the file can't be made nobody deletes either: then nothing is locked.
+    pub fn take(folder: &Path) -> Result<Self> {
+        let path = folder.join("lock");
+        let made = OpenOptions::new().append(true).create(true).open(&path);
+        let Ok(file) = made.or_else(|_| OpenOptions::new().read(true).open(&path)) else {
+            return Ok(SharedLock { _file: None });
+        };
+        file.lock_shared().at("cannot lock", &path)?;
+        Ok(SharedLock { _file: Some(file) })
+    }
+}
+
 fn write_owner(file: &mut File) -> std::io::Result<()> {
     file.set_len(0)?;
     file.rewind()?;

@@ -16,12 +16,18 @@
 //! | `device_key` | the key file of this machine, and the recovery code that waits to be tested |
 //! | `unlock` | the order in which secrets are tried |
 //! | `lock` | one run at a time on this machine |
+//! | `disk` | what a folder's file system means for a repository in it |
+//! | `input` | paths, lists and commands that a person hands in |
+//! | `limits` | how many files and threads we may have |
 //! | `signal` | Ctrl-C and its kin |
 
 mod clock;
 mod device_key;
+mod disk;
 mod environment;
 mod identity;
+mod input;
+mod limits;
 mod location;
 mod lock;
 mod moment;
@@ -35,10 +41,13 @@ pub use device_key::{
     read_device_key, read_pending_recovery, remove_pending_recovery, write_device_key,
     write_pending_recovery,
 };
+pub use disk::{holds_something, is_same_file_system, repository_flags};
 pub use environment::Environment;
 pub use identity::{Identity, offset_minutes};
+pub use input::{SourceCommand, absolute_path, read_entries, read_lines};
+pub use limits::{raise_open_files, worker_count};
 pub use location::{Chosen, Location, LocationOptions, choose};
-pub use lock::RunLock;
+pub use lock::{RunLock, SharedLock};
 pub use moment::{Bare, parse as parse_moment, show as show_moment, zone as local_zone};
 pub use passphrase::{
     Ask, MINIMUM_PASSPHRASE_CHARS, Passphrase, SecretOptions, SecretText, explicit_source,

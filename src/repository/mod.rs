@@ -42,6 +42,8 @@ pub struct LocalFolders {
 /// What a new repository is told once and for all.
 #[derive(Debug, Clone)]
 pub struct InitOptions {
+    /// The id, where something must know it before the repository exists; else one is drawn.
+    pub id: Option<RepositoryId>,
     /// Seconds that a writer may go on without looking at the log again.
     pub window: u64,
     /// Seconds between condemning and deleting; at least twenty windows.
@@ -52,7 +54,7 @@ pub struct InitOptions {
 
 impl Default for InitOptions {
     fn default() -> Self {
-        InitOptions { window: 3600, grace: 72 * 3600, flags: 0 }
+        InitOptions { id: None, window: 3600, grace: 72 * 3600, flags: 0 }
     }
 }
 
@@ -269,15 +271,13 @@ impl Repository {
         now: Timestamp,
         folders: &LocalFolders,
     ) -> Result<Repository> {
-        let occupied = !store.list(Prefix::Repository)?.is_empty();
-        if occupied {
-            return Err(Error::failed("a repository exists already in")
-                .object(store.description())
-                .hint("`stash backup` uses it; `-r` names another place"));
-        }
+        Self::refuse_occupied(store)?;
         let internal = |error: CodecError| Error::failed("cannot make a repository").source(error);
         let header = RepositoryHeader {
-            id: RepositoryId(random_bytes().map_err(internal)?),
+            id: match options.id {
+                Some(id) => id,
+                None => RepositoryId(random_bytes().map_err(internal)?),
+            },
             created: now.0,
             flags: options.flags,
             window: options.window,
@@ -306,6 +306,24 @@ impl Repository {
             damaged_slots: Vec::new(),
         };
         locked.assemble(master, folders, first)
+    }
+
+    /// Fails if a repository lies in the store.
+    pub fn refuse_occupied(store: &Store) -> Result<()> {
+        if store.list(Prefix::Repository)?.is_empty() {
+            return Ok(());
+        }
+        Err(Error::failed("a repository exists already in")
+            .object(store.description())
+            .hint("`stash backup` uses it; `-r` names another place"))
+    }
+
+    /// Returns whether nothing was ever stored here: no header, no record, no pack. Key slots that
+    /// a run left which died before it wrote the header don't count.
+    pub fn is_unborn(store: &Store) -> Result<bool> {
+        Ok(store.list(Prefix::Repository)?.is_empty()
+            && store.list(Prefix::Log)?.is_empty()
+            && store.list(Prefix::Packs)?.is_empty())
     }
 
     /// Returns the store.

@@ -15,8 +15,8 @@ const FUTURE: i64 = 3600 * SECOND;
 pub struct SnapshotFilter {
     /// Only these machines; empty means all.
     pub hosts: Vec<String>,
-    /// Only those with all of these tags.
-    pub tags: Vec<String>,
+    /// Only those with all tags of one of these groups; empty means all.
+    pub tags: Vec<Vec<String>>,
     /// Only those that hold all of these absolute paths, or something below or above them.
     pub paths: Vec<Vec<u8>>,
     /// Only this job.
@@ -29,7 +29,8 @@ impl SnapshotFilter {
         let snapshot = &entry.snapshot;
         (self.hosts.is_empty() || self.hosts.contains(&snapshot.host))
             && self.job.as_ref().is_none_or(|job| *job == snapshot.job)
-            && self.tags.iter().all(|tag| snapshot.tags.contains(tag))
+            && (self.tags.is_empty()
+                || self.tags.iter().any(|all| all.iter().all(|tag| snapshot.tags.contains(tag))))
             && self.paths.iter().all(|path| {
                 snapshot.roots.iter().any(|root| {
                     let place = root.place.0.as_slice();
@@ -52,8 +53,8 @@ pub enum SnapshotWish {
     Latest(usize),
     /// The one whose id begins like this.
     Prefix(String),
-    /// The newest at or before a moment.
-    At(Timestamp),
+    /// The newest at or before a moment, or the one so many before it.
+    At(Timestamp, usize),
 }
 
 impl SnapshotWish {
@@ -106,9 +107,9 @@ impl Repository {
                 && entry.snapshot.flags & SNAPSHOT_SAFETY == 0
         });
         let found = match wish {
-            SnapshotWish::At(moment) => {
-                entries.iter().rposition(|entry| entry.snapshot.time <= moment.0)
-            }
+            SnapshotWish::At(moment, back) => entries
+                .partition_point(|entry| entry.snapshot.time <= moment.0)
+                .checked_sub(back.saturating_add(1)),
             SnapshotWish::Latest(back) => entries.len().checked_sub(back.saturating_add(1)),
             SnapshotWish::Prefix(_) => None,
         };
@@ -141,9 +142,14 @@ impl Repository {
 
 fn nothing_found(wish: &SnapshotWish, entries: &[SnapshotEntry]) -> Error {
     let error = match wish {
-        SnapshotWish::At(moment) => {
+        SnapshotWish::At(moment, 0) => {
             Error::failed(format!("no snapshot at or before {}", moment.to_rfc3339()))
         }
+        SnapshotWish::At(moment, back) => Error::failed(format!(
+            "no snapshot is the {} at or before {}",
+            counted_back(*back),
+            moment.to_rfc3339()
+        )),
         SnapshotWish::Latest(0) | SnapshotWish::Prefix(_) => Error::failed("no snapshot matches"),
         SnapshotWish::Latest(back) => Error::failed(format!("no snapshot is `latest~{back}`")),
     };
@@ -155,6 +161,10 @@ fn nothing_found(wish: &SnapshotWish, entries: &[SnapshotEntry]) -> Error {
         )),
         (None, _) => error.hint("`stash snapshots` lists what there is; `stash backup` makes one"),
     }
+}
+
+fn counted_back(back: usize) -> String {
+    format!("{}th newest", back.saturating_add(1))
 }
 
 #[cfg(test)]

@@ -7,11 +7,36 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::Args;
 use clap::builder::FalseyValueParser;
+use clap::{Args, ValueEnum};
 
 use super::values;
+use crate::codec::Compression;
 use crate::error::{Error, Result};
+
+/// How hard to compress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum CompressionLevel {
+    /// Less time, more bytes
+    #[value(alias = "fastest")]
+    Fast,
+    /// What pays for most data
+    #[default]
+    Auto,
+    /// Much more time, fewer bytes
+    #[value(alias = "better")]
+    Max,
+}
+
+impl From<CompressionLevel> for Compression {
+    fn from(level: CompressionLevel) -> Self {
+        match level {
+            CompressionLevel::Fast => Compression::Fast,
+            CompressionLevel::Auto => Compression::Auto,
+            CompressionLevel::Max => Compression::Max,
+        }
+    }
+}
 
 /// Arguments of `init`.
 #[derive(Debug, Args)]
@@ -62,6 +87,19 @@ pub struct BackupArguments {
     /// Names the machine in the snapshot [default: this machine's name; env: STASH_HOST]
     #[arg(short = 'H', long, value_name = "NAME", visible_alias = "machine")]
     pub host: Option<String>,
+    /// Names the line of snapshots that this one continues [default: made from the paths]
+    #[arg(short = 'P', long, value_name = "NAME", env = "STASH_JOB", hide_env_values = true)]
+    pub job: Option<String>,
+    /// How hard to compress what is new
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        value_enum,
+        default_value_t,
+        env = "STASH_COMPRESSION",
+        hide_env_values = true
+    )]
+    pub compression: CompressionLevel,
     /// Dates the snapshot TIME instead of now, as in `2026-11-20 14:30`
     #[arg(long, value_name = "TIME")]
     pub time: Option<String>,

@@ -25,7 +25,7 @@ use std::time::Duration;
 use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-pub use backup::{BackupArguments, InitArguments};
+pub use backup::{BackupArguments, CompressionLevel, InitArguments};
 pub use inspect::{
     CatArguments, CatKind, DiffArguments, FilterOptions, FindArguments, HistoryArguments,
     LsArguments, SnapshotsArguments, StatsArguments,
@@ -219,6 +219,30 @@ pub enum Command {
     Help(HelpArguments),
     /// Prints the version
     Version,
+}
+
+impl Command {
+    /// Returns the command's name, for messages.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Command::Init(_) => "init",
+            Command::Backup(_) => "backup",
+            Command::Restore(_) => "restore",
+            Command::Snapshots(_) => "snapshots",
+            Command::Ls(_) => "ls",
+            Command::Find(_) => "find",
+            Command::Diff(_) => "diff",
+            Command::History(_) => "history",
+            Command::Dump(_) => "dump",
+            Command::Cat(_) => "cat",
+            Command::Stats(_) => "stats",
+            Command::Check(_) => "check",
+            Command::Repair(_) => "repair",
+            Command::Key(_) => "key",
+            Command::Help(_) => "help",
+            Command::Version => "version",
+        }
+    }
 }
 
 /// Arguments of `help`.

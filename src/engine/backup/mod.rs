@@ -107,6 +107,8 @@ pub struct BackupReport {
     pub excluded_items: u64,
     /// Bytes of files left out.
     pub excluded_bytes: u64,
+    /// Folders of the tool's own that lie in the paths, and were left out.
+    pub own_left_out: Vec<PathBuf>,
     /// What would be read, by where most of it lies. Only for a dry run.
     pub contributors: Vec<Contributor>,
     /// Bytes that would be read. Only for a dry run.

@@ -19,7 +19,7 @@ use super::source::{Content, ContentReader, ReadContent};
 use super::{Backup, BackupReport, Packer, StreamSource, is_file, root_kind};
 use crate::error::{Error, Result, io_error};
 use crate::event::{Action, Counters, Event};
-use crate::files::{Entry, Owners, Stat, Step, Walk};
+use crate::files::{Entry, ExcludeReason, Owners, Stat, Step, Walk};
 use crate::format::record::Root;
 use crate::format::tree::{FileTime, Node, NodeKind};
 use crate::repository::index::Index;
@@ -289,7 +289,7 @@ impl<'a, 'b> Producer<'a, 'b> {
                     self.send(Item::Leave)?;
                 }
                 Step::Excluded { path, reason, size_bytes } => {
-                    self.excluded(&path, reason.text(), size_bytes);
+                    self.excluded(&path, reason, size_bytes);
                 }
                 Step::Failed { path, error } => self.failed(&path, &error),
             }
@@ -304,16 +304,15 @@ impl<'a, 'b> Producer<'a, 'b> {
         self.backup.counters.go_on()
     }
 
-    fn excluded(&mut self, path: &Path, reason: &str, size_bytes: u64) {
+    fn excluded(&mut self, path: &Path, reason: ExcludeReason, size_bytes: u64) {
         let report = &mut self.walked.report;
         report.excluded_items = report.excluded_items.saturating_add(1);
         report.excluded_bytes = report.excluded_bytes.saturating_add(size_bytes);
+        if reason == ExcludeReason::Own {
+            report.own_left_out.push(path.to_owned());
+        }
         let path = path.as_os_str().as_bytes();
         self.backup.reporter.event(&Event::Item { path, action: Action::Skipped, size_bytes });
-        if reason == crate::files::ExcludeReason::Own.text() {
-            let message = format!("left out `{}`: it {reason}", String::from_utf8_lossy(path));
-            self.backup.reporter.event(&Event::Warning { message: &message });
-        }
     }
 
     fn failed(&mut self, path: &Path, error: &Error) {

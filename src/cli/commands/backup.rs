@@ -1,0 +1,318 @@
+//! `stash backup`.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Map;
+
+use super::open::Run;
+use super::repository::{Make, Opened};
+use crate::cli::args::BackupArguments;
+use crate::cli::figures::{count, counted, duration, size};
+use crate::cli::json::{BackupContributor, BackupSummary};
+use crate::cli::name;
+use crate::codec::crypto::object_hash;
+use crate::engine::backup::{BackupOptions, BackupReport, StreamSource, backup, backup_stream};
+use crate::error::{Error, Result};
+use crate::files::{ExcludeOptions, Excludes};
+use crate::machine::{self, Bare, SourceCommand};
+use crate::time::{Clock as _, Timestamp};
+
+/// A job's name is shown and stored with each snapshot: longer ones are cut, and told apart by a
+/// hash.
+const JOB_LENGTH: usize = 512;
+
+/// When a run began, by both clocks.
+struct Began {
+    time: Timestamp,
+    boot: i64,
+}
+
+pub(super) fn run(run: &Run, arguments: &BackupArguments) -> Result<u8> {
+    run.stop_on_signals()?;
+    let paths = paths(arguments)?;
+    let excludes = exclude_options(arguments)?;
+    // Patterns that make no sense must not leave a new repository behind.
+    Excludes::new(&excludes)?;
+    let time = arguments.time.as_deref().map(|text| run.moment(text, Bare::Start)).transpose()?;
+    let make = if arguments.dry_run { Make::InMemory } else { Make::Default };
+    let repository = run.repository(make)?;
+    let _lock = (!arguments.dry_run).then(|| run.lock(repository.id())).transpose()?;
+    let excludes = ExcludeOptions { skip: own_folders(run, &repository), ..excludes };
+    let began = Began { time: run.clock.now(), boot: run.clock.boot_nanoseconds() };
+    let options = BackupOptions {
+        excludes: Arc::new(Excludes::new(&excludes)?),
+        host: arguments.host.clone().unwrap_or_else(|| run.identity.host.clone()),
+        user: run.identity.user.clone(),
+        job: arguments.job.clone().unwrap_or_else(|| job_name(&paths)),
+        paths,
+        tags: tags(arguments),
+        time,
+        offset_minutes: machine::offset_minutes(time.unwrap_or(began.time), &run.zone).into(),
+        force: arguments.force,
+        always: arguments.always,
+        dry_run: arguments.dry_run,
+        compression: arguments.compression.into(),
+        threads: machine::worker_count(),
+    };
+    let progress = run.screen.progress(&run.counters);
+    let report = save(run, arguments, &repository, &options);
+    drop(progress);
+    let report = report?;
+    show(run, &repository, &options, &report, &began)?;
+    Ok(if report.statistics.errors > 0 { 3 } else { 0 })
+}
+
+fn save(
+    run: &Run,
+    arguments: &BackupArguments,
+    repository: &Opened,
+    options: &BackupOptions,
+) -> Result<BackupReport> {
+    let (clock, counters, screen) = (&run.clock, &*run.counters, &*run.screen);
+    let path = || options.paths.first().cloned().unwrap_or_default();
+    if arguments.stdin_from_command {
+        let (mut command, mut output) = SourceCommand::start(&arguments.paths)?;
+        let source =
+            StreamSource { reader: &mut output, path: path(), finish: &mut || command.finish() };
+        return backup_stream(repository, options, source, clock, counters, screen);
+    }
+    if arguments.stdin {
+        let mut input = std::io::stdin();
+        let source = StreamSource { reader: &mut input, path: path(), finish: &mut || Ok(()) };
+        return backup_stream(repository, options, source, clock, counters, screen);
+    }
+    backup(repository, options, clock, counters, screen)
+}
+
+/// Returns what to save, as absolute paths; for a stream the path that it gets in the snapshot.
+fn paths(arguments: &BackupArguments) -> Result<Vec<PathBuf>> {
+    if arguments.stdin || arguments.stdin_from_command {
+        let below_root = Path::new("/").join(&arguments.stdin_filename);
+        let path = machine::absolute_path(&below_root)?;
+        return match path.file_name() {
+            Some(_) => Ok(vec![path]),
+            None => Err(Error::usage("`--stdin-filename` is no file's name")),
+        };
+    }
+    let mut words: Vec<OsString> = arguments.paths.clone();
+    for file in &arguments.files_from {
+        words.extend(machine::read_entries(file)?);
+    }
+    if words.is_empty() {
+        return Err(Error::usage("nothing to save: the list of paths is empty"));
+    }
+    words.iter().map(|path| machine::absolute_path(Path::new(path))).collect()
+}
+
+fn tags(arguments: &BackupArguments) -> Vec<String> {
+    let mut tags: Vec<String> =
+        arguments.tags.iter().filter(|tag| !tag.is_empty()).cloned().collect();
+    tags.sort_unstable();
+    tags.dedup();
+    tags
+}
+
+fn exclude_options(arguments: &BackupArguments) -> Result<ExcludeOptions> {
+    let mut exclude_lines = Vec::new();
+    for file in &arguments.exclude_file {
+        exclude_lines.extend(machine::read_lines(file)?);
+    }
+    Ok(ExcludeOptions {
+        exclude: patterns(&arguments.exclude)?,
+        iexclude: patterns(&arguments.iexclude)?,
+        exclude_lines,
+        exclude_if_present: patterns(&arguments.exclude_if_present)?,
+        exclude_caches: arguments.leaves_out_caches(),
+        exclude_larger_than: arguments.exclude_larger_than,
+        one_file_system: arguments.one_file_system,
+        gitignore: arguments.gitignore,
+        skip: Vec::new(),
+    })
+}
+
+/// Returns patterns as text, which they must be.
+pub(super) fn patterns(words: &[OsString]) -> Result<Vec<String>> {
+    let text = |word: &OsString| {
+        word.to_str().map(str::to_owned).ok_or_else(|| {
+            Error::usage("this pattern is not valid UTF-8:")
+                .object(name::shown(word.as_bytes()))
+                .hint("`?` stands for a letter that can't be written")
+        })
+    };
+    words.iter().map(text).collect()
+}
+
+/// The folders that no backup holds: what is in them is made from the repository, or is it.
+fn own_folders(run: &Run, repository: &Opened) -> Vec<PathBuf> {
+    vec![repository.folder.clone(), run.places.cache.clone(), run.places.state.clone()]
+}
+
+/// Returns a name that is the same whenever the same paths are given.
+fn job_name(paths: &[PathBuf]) -> String {
+    let mut names: Vec<String> =
+        paths.iter().map(|path| name::shown(path.as_os_str().as_bytes())).collect();
+    names.sort_unstable();
+    names.dedup();
+    let whole = names.join(" ");
+    if whole.len() <= JOB_LENGTH {
+        return whole;
+    }
+    let end = whole.floor_char_boundary(JOB_LENGTH);
+    let begin = whole.get(..end).unwrap_or_default();
+    format!("{begin}… {}", object_hash(whole.as_bytes()))
+}
+
+fn show(
+    run: &Run,
+    repository: &Opened,
+    options: &BackupOptions,
+    report: &BackupReport,
+    began: &Began,
+) -> Result<()> {
+    let took = run.clock.boot_nanoseconds().saturating_sub(began.boot);
+    let took = Duration::from_nanos(u64::try_from(took).unwrap_or(0));
+    let same_disk =
+        options.paths.iter().any(|path| machine::is_same_file_system(path, &repository.folder));
+    let left_out = own_left_out(repository, report);
+    if run.screen.is_json() {
+        let summary = summary(run, options, report, began, took, same_disk);
+        return run.screen.message("summary", &summary);
+    }
+    if let Some(path) = left_out {
+        run.screen.note(&format!("left out the repository itself, `{}`", path.display()));
+    }
+    if options.dry_run {
+        for line in dry_run_lines(report) {
+            run.screen.summary(&line)?;
+        }
+        return Ok(());
+    }
+    run.screen.summary(&line(report, took))?;
+    if same_disk {
+        run.screen.summary("same disk: a second target is missing")?;
+    }
+    Ok(())
+}
+
+fn own_left_out<'a>(repository: &Opened, report: &'a BackupReport) -> Option<&'a PathBuf> {
+    report.own_left_out.iter().find(|path| {
+        **path == repository.folder
+            || path.canonicalize().ok() == repository.folder.canonicalize().ok()
+    })
+}
+
+fn line(report: &BackupReport, took: Duration) -> String {
+    let statistics = &report.statistics;
+    let mut text = match (report.snapshot, report.parent) {
+        (None, Some(parent)) => format!(
+            "nothing changed: {}, {} in {}; nothing was written, the newest snapshot stays {}",
+            counted(statistics.files, "file"),
+            size(statistics.bytes),
+            duration(took),
+            parent.short(),
+        ),
+        (id, _) => format!(
+            "saved {}, {} in {}: {} new, {} changed, {} unchanged; added {}, stored as {}; \
+             snapshot {}",
+            counted(statistics.files, "file"),
+            size(statistics.bytes),
+            duration(took),
+            count(statistics.files_new),
+            count(statistics.files_changed),
+            count(report.files_unchanged),
+            size(statistics.added_bytes),
+            size(statistics.stored_bytes),
+            id.map(|id| id.short()).unwrap_or_default(),
+        ),
+    };
+    if statistics.errors > 0 {
+        text.push_str(&format!(
+            " (without {})",
+            counted(statistics.errors, "item") + " that failed"
+        ));
+    }
+    text
+}
+
+fn dry_run_lines(report: &BackupReport) -> Vec<String> {
+    let statistics = &report.statistics;
+    let mut lines = vec![format!(
+        "would read {} of {}: {} new, {} changed, {} unchanged; {} left out",
+        size(report.bytes_to_read),
+        size(statistics.bytes),
+        count(statistics.files_new),
+        count(statistics.files_changed),
+        count(report.files_unchanged),
+        counted(report.excluded_items, "item"),
+    )];
+    if !report.contributors.is_empty() {
+        lines.push("most of it lies in".to_owned());
+    }
+    lines.extend(report.contributors.iter().map(|it| {
+        let files = if it.files == 1 {
+            String::new()
+        } else {
+            format!("  ({})", counted(it.files, "file"))
+        };
+        format!("{:>12}  {}{files}", size(it.bytes), name::shown(&it.path))
+    }));
+    lines
+}
+
+fn summary(
+    run: &Run,
+    options: &BackupOptions,
+    report: &BackupReport,
+    began: &Began,
+    took: Duration,
+    same_disk: bool,
+) -> BackupSummary {
+    let statistics = &report.statistics;
+    let largest = report.contributors.iter().map(|it| {
+        let mut item = Map::new();
+        name::insert(&mut item, "item", &it.path);
+        BackupContributor { bytes: it.bytes, files: it.files, item }
+    });
+    BackupSummary {
+        dry_run: options.dry_run,
+        files_new: statistics.files_new,
+        files_changed: statistics.files_changed,
+        files_unmodified: report.files_unchanged,
+        dirs_new: report.directories_new,
+        blobs_added: report.blobs_added,
+        data_added: if options.dry_run { report.bytes_to_read } else { statistics.added_bytes },
+        data_added_packed: statistics.stored_bytes,
+        total_files_processed: statistics.files,
+        total_dirs_processed: statistics.directories,
+        total_bytes_processed: statistics.bytes,
+        total_duration: took.as_secs_f64(),
+        backup_start: began.time.to_rfc3339(),
+        backup_end: run.clock.now().to_rfc3339(),
+        excluded_items: report.excluded_items,
+        error_count: statistics.errors,
+        snapshot_id: report.snapshot,
+        parent: report.parent,
+        same_disk,
+        largest: largest.collect::<Vec<_>>(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_is_named_by_its_paths_whatever_their_order() {
+        let job = |paths: &[&str]| job_name(&paths.iter().map(PathBuf::from).collect::<Vec<_>>());
+        assert_eq!(job(&["/b", "/a", "/b"]), "/a /b");
+        assert_eq!(job(&["/a\n"]), "/a\\n");
+        let many: Vec<String> = (0..200).map(|number| format!("/folder/{number}")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        let (all, fewer) = (job(&many), job(many.split_last().unwrap().1));
+        assert!(all.len() < 600 && all != fewer);
+    }
+}

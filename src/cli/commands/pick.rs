@@ -1,0 +1,113 @@
+//! Which snapshots the words on the command line mean.
+
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use super::open::Run;
+use crate::cli::args::{FilterOptions, SnapshotArgument, SnapshotName};
+use crate::error::{Error, Result};
+use crate::machine::{self, Bare};
+use crate::repository::Repository;
+use crate::repository::cache::SnapshotEntry;
+use crate::repository::snapshots::{SnapshotFilter, SnapshotWish};
+use crate::time::Clock as _;
+
+impl Run {
+    /// Returns what the options of a filter say.
+    pub fn filter(&self, options: &FilterOptions) -> Result<SnapshotFilter> {
+        let groups = options.tags.iter().map(|group| {
+            group.split(',').filter(|tag| !tag.is_empty()).map(str::to_owned).collect()
+        });
+        let paths = options.paths.iter().map(|path| {
+            machine::absolute_path(Path::new(path)).map(|path| path.as_os_str().as_bytes().to_vec())
+        });
+        Ok(SnapshotFilter {
+            hosts: options.hosts.clone(),
+            tags: groups.collect(),
+            paths: paths.collect::<Result<_>>()?,
+            job: None,
+        })
+    }
+
+    /// Finds the snapshot that is meant. `latest` is this machine's unless a host is named.
+    pub fn pick(
+        &self,
+        repository: &Repository,
+        name: &SnapshotName,
+        at: Option<&str>,
+        options: &FilterOptions,
+    ) -> Result<SnapshotEntry> {
+        let mut filter = self.filter(options)?;
+        let wish = match name {
+            SnapshotName::Id(prefix) => SnapshotWish::Prefix(prefix.clone()),
+            SnapshotName::Latest(back) => {
+                let back = usize::try_from(*back).unwrap_or(usize::MAX);
+                match at {
+                    Some(at) => SnapshotWish::At(self.moment(at, Bare::End)?, back),
+                    None => SnapshotWish::Latest(back),
+                }
+            }
+        };
+        let any_host = filter.hosts.is_empty();
+        if any_host {
+            filter.hosts.push(self.identity.host.clone());
+        }
+        repository.find_snapshot(&wish, &filter, self.clock.now()).map_err(|error| {
+            if any_host && matches!(name, SnapshotName::Latest(_)) {
+                self.name_other_hosts(repository, &filter, error)
+            } else {
+                error
+            }
+        })
+    }
+
+    /// Adds to an error which other machines have snapshots, if this one has none.
+    fn name_other_hosts(
+        &self,
+        repository: &Repository,
+        filter: &SnapshotFilter,
+        error: Error,
+    ) -> Error {
+        if repository.snapshots(filter).is_ok_and(|entries| !entries.is_empty()) {
+            return error;
+        }
+        let all = SnapshotFilter { hosts: Vec::new(), ..filter.clone() };
+        let mut hosts: Vec<String> = repository
+            .snapshots(&all)
+            .unwrap_or_default()
+            .into_iter()
+            .map(|entry| entry.snapshot.host)
+            .collect();
+        hosts.sort_unstable();
+        hosts.dedup();
+        let Some(first) = hosts.first() else { return error };
+        let named = hosts.iter().take(5).map(|host| format!("`{host}`")).collect::<Vec<_>>();
+        Error::failed(format!("no snapshot of this machine, `{}`", self.identity.host))
+            .hint(format!("there are some of {}: add `--host {first}`", named.join(", ")))
+    }
+
+    /// Finds every snapshot that is named; without names all that match, oldest first.
+    pub fn pick_all(
+        &self,
+        repository: &Repository,
+        names: &[SnapshotArgument],
+        options: &FilterOptions,
+    ) -> Result<Vec<SnapshotEntry>> {
+        if names.is_empty() {
+            return repository.snapshots(&self.filter(options)?);
+        }
+        let mut entries = Vec::new();
+        for argument in names {
+            if argument.path.is_some() {
+                return Err(Error::usage("a whole snapshot is meant here, not")
+                    .object(argument.to_string())
+                    .hint("leave out the colon and what follows"));
+            }
+            let entry = self.pick(repository, &argument.name, None, options)?;
+            if !entries.contains(&entry) {
+                entries.push(entry);
+            }
+        }
+        Ok(entries)
+    }
+}

@@ -1,0 +1,236 @@
+//! Opening the repository that is meant, and making one.
+//!
+//! **Making, in this order**: this machine's device key and the recovery code are on disk before
+//! the repository is; then come the key slots, and the header last. A crash in between leaves files
+//! for an id that no repository has, and perhaps slots without a header: neither opens or blocks
+//! anything, and the next run makes the repository with an id and keys of its own. One process of
+//! this machine makes a repository at a time.
+
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use super::open::Run;
+use crate::cli::ask;
+use crate::codec::crypto::{Key, SlotSecret, random_bytes, read_recovery_words, recovery_words};
+use crate::error::{Error, Kind, Result};
+use crate::format::key::REPOSITORY_EXCLUSIVE;
+use crate::id::RepositoryId;
+use crate::machine::{self, Chosen, Secret, SecretText, SharedLock};
+use crate::repository::{InitOptions, LocalFolders, LockedRepository, Repository};
+use crate::store::Store;
+use crate::time::Clock as _;
+
+/// Whether a repository may be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Make {
+    /// What is not there is an error.
+    Never,
+    /// The default one is made if nothing is there.
+    Default,
+    /// If nothing is there, an empty one in memory stands for the default one: for dry runs.
+    InMemory,
+}
+
+/// An open repository.
+pub struct Opened {
+    /// Its folder.
+    pub folder: PathBuf,
+    repository: Repository,
+    _shared: Option<SharedLock>,
+}
+
+impl Deref for Opened {
+    type Target = Repository;
+
+    fn deref(&self) -> &Repository {
+        &self.repository
+    }
+}
+
+impl Run {
+    /// Opens the repository that is meant.
+    pub fn repository(&self, make: Make) -> Result<Opened> {
+        let chosen = self.chosen()?;
+        let folder = folder_of(&chosen)?;
+        let may_make = make != Make::Never && matches!(chosen, Chosen::Default(_));
+        if may_make && is_unborn(&folder)? {
+            return match make {
+                Make::InMemory => self.stand_in(folder),
+                _ => self.make_default(&folder),
+            };
+        }
+        let store =
+            Store::folder(&folder, false).map_err(|error| match (&chosen, error.kind()) {
+                (Chosen::Default(_), Kind::NoRepository) => {
+                    error.hint("`stash backup PATH` makes it; `-r` names another place")
+                }
+                _ => error,
+            })?;
+        self.open(store, folder)
+    }
+
+    /// Opens the repository, and reads what other writers did.
+    pub fn current_repository(&self) -> Result<Opened> {
+        let repository = self.repository(Make::Never)?;
+        self.catch_up(&repository)?;
+        Ok(repository)
+    }
+
+    /// Reads what other writers did. A record that can't be read is told, and goes missing.
+    pub fn catch_up(&self, repository: &Repository) -> Result<()> {
+        for damaged in repository.sync()?.damaged {
+            self.screen.warning(&format!(
+                "{}; the snapshot in it, or data that only it names, is missing here",
+                damaged.error
+            ));
+        }
+        Ok(())
+    }
+
+    /// Makes a repository at the place that is meant; one that is there already is an error.
+    pub fn make_repository(&self) -> Result<Opened> {
+        let folder = folder_of(&self.chosen()?)?;
+        let _one_at_a_time = self.lock(RepositoryId::default())?;
+        self.make(&folder)
+    }
+
+    /// Makes the default repository, unless another process just did.
+    fn make_default(&self, folder: &Path) -> Result<Opened> {
+        let _one_at_a_time = self.lock(RepositoryId::default())?;
+        if is_unborn(folder)? {
+            self.make(folder)
+        } else {
+            self.open(Store::folder(folder, false)?, folder.to_owned())
+        }
+    }
+
+    /// Returns an empty repository that leaves no trace.
+    fn stand_in(&self, folder: PathBuf) -> Result<Opened> {
+        self.screen.note("no repository yet; the first backup makes it");
+        let internal = |error| Error::failed("cannot make a repository").source(error);
+        let secret = SlotSecret::Device(Key::random().map_err(internal)?);
+        let repository = Repository::init(
+            &Store::memory(),
+            &InitOptions::default(),
+            &[(secret, String::new())],
+            self.clock.now(),
+            &LocalFolders::default(),
+        )?;
+        Ok(Opened { folder, repository, _shared: None })
+    }
+
+    fn open(&self, store: Store, folder: PathBuf) -> Result<Opened> {
+        let locked = LockedRepository::find(store, self.global.repo_id.as_deref())?;
+        for (_, error) in locked.damaged_slots() {
+            self.screen.warning(&error.to_string());
+        }
+        let folders = self.local_folders();
+        let repository =
+            self.unlock(locked.id(), |secret| try_secret(&locked, secret, &folders))?;
+        opened(repository, folder)
+    }
+
+    fn make(&self, folder: &Path) -> Result<Opened> {
+        let passphrase = self.named_passphrase()?;
+        if let Some(passphrase) = &passphrase {
+            passphrase.check_new()?;
+        }
+        let store = Store::folder(folder, true)?;
+        Repository::refuse_occupied(&store)?;
+        let internal = |error| Error::failed("cannot make a repository").source(error);
+        let id = RepositoryId(random_bytes().map_err(internal)?);
+        let device = Key::random().map_err(internal)?;
+        let recovery = Key::random().map_err(internal)?;
+        let words = recovery_words(&recovery).map_err(internal)?;
+        let keys = self.places.keys();
+        machine::write_device_key(&keys, id, &device.0)?;
+        machine::write_pending_recovery(&keys, id, &words)?;
+        let mut secrets = vec![
+            (SlotSecret::Device(device), self.identity.host.clone()),
+            (SlotSecret::Recovery(recovery), "recovery code".to_owned()),
+        ];
+        if let Some(passphrase) = &passphrase {
+            let text = passphrase_text(&passphrase.text)?;
+            secrets.push((SlotSecret::Passphrase(text), "passphrase".to_owned()));
+        }
+        let options = InitOptions {
+            id: Some(id),
+            flags: machine::repository_flags(folder),
+            ..InitOptions::default()
+        };
+        let now = self.clock.now();
+        let made = Repository::init(&store, &options, &secrets, now, &self.local_folders())?;
+        self.show_made(folder, &words)?;
+        opened(made, folder.to_owned())
+    }
+
+    /// Says that the repository is made; the recovery code goes to a terminal or nowhere.
+    fn show_made(&self, folder: &Path, words: &Zeroizing<String>) -> Result<()> {
+        self.screen.note(&format!("made the repository `{}`", folder.display()));
+        if ask::show_secret(
+            "Its recovery code, which opens it when this computer is lost. Keep it elsewhere:",
+            words,
+        )? {
+            self.screen.note("`stash key recovery --test` checks that you kept it");
+        } else {
+            self.screen.note(
+                "its recovery code waits to be written down: `stash key recovery --show` on a \
+                 terminal",
+            );
+        }
+        Ok(())
+    }
+
+    /// Returns where the cache and this machine's memory lie.
+    pub fn local_folders(&self) -> LocalFolders {
+        LocalFolders {
+            cache: (!self.global.no_cache).then(|| self.places.cache.clone()),
+            state: Some(self.places.state.clone()),
+        }
+    }
+}
+
+fn opened(repository: Repository, folder: PathBuf) -> Result<Opened> {
+    let is_exclusive = repository.header().flags & REPOSITORY_EXCLUSIVE != 0;
+    let shared = is_exclusive.then(|| SharedLock::take(&folder)).transpose()?;
+    Ok(Opened { folder, repository, _shared: shared })
+}
+
+fn folder_of(chosen: &Chosen) -> Result<PathBuf> {
+    let folder = chosen.location().folder();
+    folder.map(Path::to_owned).ok_or_else(|| Error::usage("this build reaches local folders only"))
+}
+
+fn is_unborn(folder: &Path) -> Result<bool> {
+    if folder.exists() { Repository::is_unborn(&Store::folder(folder, false)?) } else { Ok(true) }
+}
+
+/// Tries one secret: what a person typed may be a passphrase or the recovery code.
+fn try_secret(
+    locked: &LockedRepository,
+    secret: &Secret,
+    folders: &LocalFolders,
+) -> Result<Repository> {
+    let text = match secret {
+        Secret::DeviceKey(key) => {
+            return locked.unlock(&SlotSecret::Device(Key(**key)), folders);
+        }
+        Secret::Text(text) => text,
+    };
+    if let Some(key) = text.as_str().and_then(read_recovery_words) {
+        match locked.unlock(&SlotSecret::Recovery(key), folders) {
+            Err(error) if error.kind() == Kind::WrongPassphrase => {}
+            other => return other,
+        }
+    }
+    locked.unlock(&SlotSecret::Passphrase(passphrase_text(text)?), folders)
+}
+
+/// Returns a passphrase as the format wants it: text.
+pub fn passphrase_text(text: &SecretText) -> Result<Zeroizing<String>> {
+    text.as_str()
+        .map(|text| Zeroizing::new(text.to_owned()))
+        .ok_or_else(|| Error::new(Kind::WrongPassphrase, "the passphrase is not valid UTF-8"))
+}
