@@ -5,7 +5,7 @@
 //! lengths, no tags, no floats. Then it
 //! decodes, encodes again and compares, so that one value has exactly one accepted encoding.
 //!
-//! Maps are written by [`cbor_map!`](crate::format::cbor::cbor_map): short text keys in the order
+//! Maps are written by the macro `cbor_map!`: short text keys in the order
 //! of the page's table; a field that holds its default is left out; keys that this version does
 //! not know are kept, after the known ones, in ascending order.
 
