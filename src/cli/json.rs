@@ -3,6 +3,7 @@
 //! Names and meanings are restic's where it has them. Fields are added, never changed; a test
 //! compares each shape with its documentation here.
 
+mod items;
 mod lists;
 mod summaries;
 
@@ -10,6 +11,10 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+pub use items::{
+    ChangeLine, DiffStatistics, KeyLine, KeyRow, NodeRow, SnapshotLine, StatsLine, VersionRow,
+    file_time, node, node_with_content, permissions, ratio,
+};
 pub use lists::{LISTS, SnapshotRow, SnapshotSummary, time as snapshot_time};
 pub use summaries::{BackupContributor, BackupSummary, Initialized, RestoreSummary};
 
@@ -181,11 +186,12 @@ of the same name with `_b64` appended (`item`, `item_b64`).
 "
     .to_owned();
     // Writing to a String can't fail.
-    for message in MESSAGE_TYPES.iter().chain(summaries::MESSAGE_TYPES) {
+    for message in MESSAGE_TYPES.iter().chain(summaries::MESSAGE_TYPES).chain(items::MESSAGE_TYPES)
+    {
         push(&mut text, message);
     }
     text.push_str("\nLists print an array of such objects:\n");
-    for list in LISTS {
+    for list in LISTS.iter().chain(items::LISTS) {
         push(&mut text, list);
     }
     text
