@@ -2,6 +2,9 @@
 //!
 //! Both faces use this file: `fuzz_targets/` under a fuzzer, `tests/fuzz_corpora.rs` on stable.
 //! The promises: no panic; what decodes encodes to the same bytes; no output above its limit.
+//!
+//! `cargo fuzz run tree` with a nightly compiler; on stable
+//! `RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none tree`. What it finds goes to `corpus/tree/`.
 
 #[path = "../tests/vectors/open.rs"]
 pub mod open;

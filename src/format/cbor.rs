@@ -5,7 +5,7 @@
 //! lengths, no tags, no floats. Then it
 //! decodes, encodes again and compares, so that one value has exactly one accepted encoding.
 //!
-//! Maps are written by [`cbor_map!`](crate::format::cbor::cbor_map): short text keys in the order
+//! Maps are written by the macro `cbor_map!`: short text keys in the order
 //! of the page's table; a field that holds its default is left out; keys that this version does
 //! not know are kept, after the known ones, in ascending order.
 
@@ -26,6 +26,37 @@ pub type Extra = Vec<(String, Value)>;
 #[expect(clippy::expect_used, reason = "serialising our own types to memory can't fail")]
 pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     serde_cbor::to_vec(value).expect("own types serialise, because they hold no foreign code")
+}
+
+/// Returns the length of `value` when encoded, without keeping the encoding.
+///
+/// # Panics
+/// Never; see [`encode`].
+#[expect(clippy::expect_used, reason = "serialising our own types to a counter can't fail")]
+pub fn encoded_length<T: Serialize>(value: &T) -> usize {
+    struct Counter(usize);
+    impl std::io::Write for Counter {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 = self.0.saturating_add(bytes.len());
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut counter = Counter(0);
+    serde_cbor::to_writer(&mut counter, value).expect("own types serialise, whatever takes them");
+    counter.0
+}
+
+/// Returns the length of an array's head: what is written before its items.
+pub fn array_head_length(count: usize) -> usize {
+    match count {
+        0..=23 => 1,
+        24..=0xff => 2,
+        0x100..=0xffff => 3,
+        _ => 5,
+    }
 }
 
 /// Decodes one value that fills `bytes` exactly and is in canonical form.
@@ -337,6 +368,16 @@ mod tests {
         assert_eq!(sample.extra, vec![("z".to_owned(), Value::Integer(6))]);
         assert_eq!(encode(&sample), bytes);
         assert_eq!(encode(&Sample::default()), b"\xa0");
+    }
+
+    #[test]
+    fn lengths_are_those_of_the_encoding() {
+        for count in [0, 1, 23, 24, 255, 256, 65_535, 65_536] {
+            let list = vec![7_u64; count];
+            let length = encode(&list).len();
+            assert_eq!(encoded_length(&list), length);
+            assert_eq!(array_head_length(count), length - count);
+        }
     }
 
     #[test]

@@ -156,7 +156,7 @@ impl Repository {
             sequence: lane.sequence.saturating_add(1),
             previous: (!lane_is_new).then_some(lane.tip),
             written,
-            view: Ids(self.view()),
+            view: Ids(self.view()?),
             open: lane_is_new
                 .then(|| Open { program: env!("CARGO_PKG_VERSION").to_owned(), ..Open::default() }),
             snapshot,
@@ -229,18 +229,58 @@ impl Repository {
         Ok(LaneState { lane: LaneId(id), sequence: 0, tip: ObjectHash::default(), written: 0 })
     }
 
-    /// Returns the tips of `log/g` that have been read: of each lane the newest there.
-    fn view(&self) -> Vec<Tip> {
+    /// Returns the tips of `log/g` that have been read and applied: of each lane the newest there.
+    /// A record that is listed but can't be read must not be claimed: it may condemn something.
+    fn view(&self) -> Result<Vec<Tip>> {
+        let applied = self.cache().records()?;
         let heads = self.heads();
+        let known = || heads.iter().filter(|name| name.global && applied.contains(&name.hash));
         let mut newest = std::collections::BTreeMap::<LaneId, u64>::new();
-        for name in heads.iter().filter(|name| name.global) {
+        for name in known() {
             let sequence = newest.entry(name.lane).or_default();
             *sequence = name.sequence.max(*sequence);
         }
-        heads
-            .iter()
-            .filter(|name| name.global && newest.get(&name.lane) == Some(&name.sequence))
+        Ok(known()
+            .filter(|name| newest.get(&name.lane) == Some(&name.sequence))
             .filter_map(|name| name.hash.0.first_chunk::<8>().copied().map(Tip))
-            .collect()
+            .collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::crypto::{Key, SlotSecret, object_hash};
+    use crate::repository::{InitOptions, LocalFolders};
+    use crate::store::Store;
+
+    /// What a view claims protects nothing any more: claiming a record that was not read would
+    /// hide a condemnation.
+    #[test]
+    fn a_view_does_not_claim_records_that_cannot_be_read() {
+        let store = Store::memory();
+        let secret = SlotSecret::Device(Key([7; 32]));
+        let repository = Repository::init(
+            &store,
+            &InitOptions::default(),
+            &[(secret, String::new())],
+            Timestamp(5),
+            &LocalFolders::default(),
+        )
+        .unwrap();
+        repository.append(RecordParts::default(), Timestamp(5)).unwrap();
+        let own = repository.view().unwrap();
+        assert_eq!(own.len(), 1);
+        let bytes = b"not a record";
+        let damaged = RecordName {
+            global: true,
+            lane: LaneId([9; 16]),
+            sequence: 1,
+            kind: "condemn".into(),
+            hash: object_hash(bytes),
+        };
+        store.put(ObjectName::Record(damaged), &[bytes.as_slice().into()]).unwrap();
+        assert_eq!(repository.sync().unwrap().damaged.len(), 1);
+        assert_eq!(repository.view().unwrap(), own);
     }
 }

@@ -73,6 +73,7 @@ struct Shared {
     state: Option<StateFolder>,
     now: i64,
     finished: Mutex<Vec<Durable<ObjectUnits>>>,
+    finished_blobs: AtomicU64,
     failure: Mutex<Option<Error>>,
     poisoned: AtomicBool,
     stored_bytes: AtomicU64,
@@ -114,6 +115,7 @@ impl Packer {
             state,
             now,
             finished: Mutex::default(),
+            finished_blobs: AtomicU64::new(0),
             failure: Mutex::default(),
             poisoned: AtomicBool::new(false),
             stored_bytes: AtomicU64::new(0),
@@ -126,7 +128,9 @@ impl Packer {
 
     /// Takes over packs that an earlier run had stored, to be named in this run's record.
     pub fn adopt(&self, packs: Vec<Durable<ObjectUnits>>) {
-        guard(&self.shared.finished).extend(packs);
+        for pack in packs {
+            self.shared.add_finished(pack);
+        }
     }
 
     /// Takes a unit. Blocks while the store is slower than the caller.
@@ -152,10 +156,17 @@ impl Packer {
         self.shared.stored_bytes.load(Ordering::Relaxed)
     }
 
+    /// Returns how many blobs are in durable packs that no record names yet.
+    pub fn finished_blobs(&self) -> u64 {
+        self.shared.finished_blobs.load(Ordering::Relaxed)
+    }
+
     /// Takes the packs that have become durable since the last call, to be named in a record.
     pub fn take_finished(&self) -> Result<Vec<Durable<ObjectUnits>>> {
         self.check()?;
-        Ok(std::mem::take(&mut *guard(&self.shared.finished)))
+        let mut finished = guard(&self.shared.finished);
+        self.shared.finished_blobs.store(0, Ordering::Relaxed);
+        Ok(std::mem::take(&mut *finished))
     }
 
     /// Stores what is left. Small rests come back to go into the record. The second value is the
@@ -227,6 +238,13 @@ impl Shared {
         self.poisoned.store(true, Ordering::Release);
     }
 
+    fn add_finished(&self, pack: Durable<ObjectUnits>) {
+        let blobs = pack.get().units.iter().map(|unit| unit.blobs.len() as u64).sum();
+        let mut finished = guard(&self.finished);
+        self.finished_blobs.fetch_add(blobs, Ordering::Relaxed);
+        finished.push(pack);
+    }
+
     fn store_pack(&self, units: Vec<PlainUnit>) -> Result<Durable<ObjectUnits>> {
         let internal =
             |error: &dyn std::fmt::Display| Error::failed(format!("cannot seal a pack: {error}"));
@@ -240,11 +258,13 @@ impl Shared {
         )
         .map_err(|error| internal(&error))?;
         verify(&self.keys, &object)?;
-        let durable = self.store.put(ObjectName::Pack(object.hash), &object.parts)?;
-        self.stored_bytes.fetch_add(object.length, Ordering::Relaxed);
+        // Noted before it is stored: a run killed in between would not know of it. A note of a pack
+        // that never arrived does no harm.
         if let Some(state) = &self.state {
             state.note_pack(&object.hash, self.now)?;
         }
+        let durable = self.store.put(ObjectName::Pack(object.hash), &object.parts)?;
+        self.stored_bytes.fetch_add(object.length, Ordering::Relaxed);
         Ok(durable.map(|name| ObjectUnits {
             object: name.hash(),
             units: object.units,
@@ -259,7 +279,7 @@ fn store_packs(shared: &Shared, receiver: &Receiver<Vec<PlainUnit>>) {
             return;
         }
         match shared.store_pack(units) {
-            Ok(pack) => guard(&shared.finished).push(pack),
+            Ok(pack) => shared.add_finished(pack),
             Err(error) => {
                 shared.fail(error);
                 return;

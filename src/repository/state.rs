@@ -1,4 +1,4 @@
-//! What this machine remembers beside the cache: its lane, and packs not yet in a record.
+//! What this machine remembers beside the cache: its lane, and packs that no record names yet.
 //!
 //! Nothing here is believed: a lane that is not as remembered is left for a new one, and a pack of
 //! the journal counts only after its own footer has been read. Losing the folder costs work, never
@@ -86,7 +86,7 @@ impl StateFolder {
         std::fs::read(self.path(name)).ok()
     }
 
-    /// Notes that a pack is durable. Each process has a journal of its own.
+    /// Notes that a pack is about to be stored. Each process has a journal of its own.
     pub fn note_pack(&self, pack: &ObjectHash, now: i64) -> Result<()> {
         let path = self.path(&format!("journal-{}", std::process::id()));
         let mut file = std::fs::OpenOptions::new()

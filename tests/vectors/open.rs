@@ -1,5 +1,5 @@
 //! Opens whole sealed objects as page 1 says, step by step: the reader that vectors and fuzz
-//! targets are judged by.
+//! targets are judged by. The program's own way of opening must agree with it.
 
 use stash::codec::crypto::{MasterKeys, RepositoryKeys, Role};
 use stash::codec::{CodecError, UnitDecoder};
@@ -12,6 +12,7 @@ use stash::format::pack::{PackTable, UnitEntry, validate_units};
 use stash::format::record::{Record, Segment};
 use stash::format::{DecodeError, LIMITS};
 use stash::id::{BlobId, RepositoryId};
+use stash::repository::container::{self, OpenError};
 
 /// Why bytes were refused: the word of `format-spec/README.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,9 +74,57 @@ pub enum Body {
     Segment(Segment),
 }
 
+/// Opens an object, here and by the program; both must come to the same.
+pub fn open_object(
+    bytes: &[u8],
+    kind: ObjectKind,
+    keys: &RepositoryKeys,
+) -> Result<(Body, Vec<BlobId>), Failure> {
+    let opened = open_by_the_page(bytes, kind, keys);
+    let by_the_program = open_by_the_program(bytes, kind, keys);
+    match (&opened, &by_the_program) {
+        (Err(failure), Err(other)) => assert_eq!(failure, other),
+        (Ok(_), outcome) => assert_eq!(*outcome, Ok(())),
+        // Units are read one by one there, when they are needed.
+        (Err(failure), Ok(())) => {
+            let of_units = ["bad-tag", "bad-frame", "wrong-content"];
+            assert!(of_units.contains(&failure.0), "{failure:?}");
+        }
+    }
+    opened
+}
+
+/// Header, trailer, footer and table, as the program reads them.
+fn open_by_the_program(
+    bytes: &[u8],
+    kind: ObjectKind,
+    keys: &RepositoryKeys,
+) -> Result<(), Failure> {
+    let failure = |error: OpenError| match error {
+        OpenError::WrongHash => Failure("wrong-hash"),
+        OpenError::Codec(error) => error.into(),
+        OpenError::Decode(error) => error.into(),
+    };
+    let hash = stash::codec::crypto::object_hash(bytes);
+    let opened = container::open_whole(keys, kind, &hash, bytes).map_err(failure)?;
+    let length = bytes.len() as u64;
+    match kind {
+        ObjectKind::Pack => drop(container::pack_table(&opened, length)?),
+        ObjectKind::Record => {
+            let record = Record::decode(&opened.body)?;
+            validate_units(&record.inline, length, opened.tail_length)?;
+        }
+        _ => {
+            Segment::decode(&opened.body)?;
+            validate_units(&[], length, opened.tail_length)?;
+        }
+    }
+    Ok(())
+}
+
 /// Opens an object from its end; returns its body and the blobs of all units without a base, which
 /// were checked against their ids.
-pub fn open_object(
+fn open_by_the_page(
     bytes: &[u8],
     kind: ObjectKind,
     keys: &RepositoryKeys,

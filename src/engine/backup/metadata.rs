@@ -5,7 +5,7 @@ use crate::codec::crypto::RepositoryKeys;
 use crate::codec::{CodecError, Compression, UnitEncoder};
 use crate::error::{Error, Result};
 use crate::format::LIMITS;
-use crate::format::cbor::Ids;
+use crate::format::cbor::{self, Ids};
 use crate::format::pack::BlobKind;
 use crate::format::record::encode_list;
 use crate::format::tree::{Node, Part, Subtree, Tree, encode_nodes};
@@ -16,12 +16,6 @@ use crate::repository::packer::Packer;
 
 /// A unit is closed before its blobs exceed this, in bytes.
 pub(super) const UNIT_BYTES: usize = 1 << 20;
-/// A directory that takes no more than this lies in its node, in bytes.
-const INLINE_BYTES: usize = 4096;
-/// Directories lie within nodes within nodes at most so often.
-const INLINE_DEPTH: usize = 8;
-/// Entries of one part at most.
-const PART_ENTRIES: usize = 2048;
 
 /// Collects blobs of one kind into units.
 pub(super) struct UnitWriter<'a> {
@@ -151,13 +145,35 @@ impl<'a> MetadataWriter<'a> {
 }
 
 /// A directory under construction. Nodes come in ascending order of their names.
+///
+/// They wait until it is clear that the directory is too large for its node; only then is it cut.
+/// Where it is cut is a function of the nodes alone (`6-tree.md`, rules 13 to 15).
 #[derive(Default)]
 pub(super) struct DirectoryBuilder {
     nodes: Vec<Node>,
+    /// Length of `nodes`, each encoded, in bytes.
+    node_bytes: usize,
+    /// Whether the directory is too large for its node.
+    is_cut: bool,
     /// References not yet stored, by level.
-    levels: Vec<Vec<Part>>,
+    levels: Vec<Level>,
     /// The deepest inlining among the nodes.
     inline_depth: usize,
+}
+
+/// The references of one level that are not stored yet.
+#[derive(Default)]
+struct Level {
+    parts: Vec<Part>,
+    /// Their length, each encoded, in bytes.
+    bytes: usize,
+}
+
+/// Returns whether an array of `count` items may take one of `length` bytes more.
+fn has_room(count: usize, bytes: usize, length: usize) -> bool {
+    let head = cbor::array_head_length(count.saturating_add(1));
+    count < LIMITS.part_items
+        && head.saturating_add(bytes).saturating_add(length) <= LIMITS.part_bytes
 }
 
 impl DirectoryBuilder {
@@ -168,18 +184,36 @@ impl DirectoryBuilder {
         inline_depth: usize,
         writer: &mut MetadataWriter<'_>,
     ) -> Result<()> {
-        if !self.nodes.is_empty()
-            && (writer.keys.name_hash(&node.name).trailing_zeros() >= 8
-                || self.nodes.len() >= PART_ENTRIES)
-        {
+        self.inline_depth = self.inline_depth.max(inline_depth);
+        if self.is_cut {
+            return self.push_cut(node, writer);
+        }
+        self.node_bytes = self.node_bytes.saturating_add(cbor::encoded_length(&node));
+        self.nodes.push(node);
+        let length = cbor::array_head_length(self.nodes.len()).saturating_add(self.node_bytes);
+        if length > LIMITS.inline_subtree || self.inline_depth >= LIMITS.inline_nesting {
+            self.is_cut = true;
+            self.node_bytes = 0;
+            for node in std::mem::take(&mut self.nodes) {
+                self.push_cut(node, writer)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn push_cut(&mut self, node: Node, writer: &mut MetadataWriter<'_>) -> Result<()> {
+        let length = cbor::encoded_length(&node);
+        let is_border = writer.keys.name_hash(&node.name).trailing_zeros() >= 8;
+        if is_border || !has_room(self.nodes.len(), self.node_bytes, length) {
             self.flush_nodes(writer)?;
         }
-        self.inline_depth = self.inline_depth.max(inline_depth);
+        self.node_bytes = self.node_bytes.saturating_add(length);
         self.nodes.push(node);
         Ok(())
     }
 
     fn flush_nodes(&mut self, writer: &mut MetadataWriter<'_>) -> Result<()> {
+        self.node_bytes = 0;
         let nodes = std::mem::take(&mut self.nodes);
         let Some(first) = nodes.first() else { return Ok(()) };
         let name = first.name.clone();
@@ -196,25 +230,27 @@ impl DirectoryBuilder {
         let shift = u32::try_from(level.saturating_add(1).saturating_mul(8)).unwrap_or(u32::MAX);
         let bits = writer.keys.name_hash(&part.0).checked_shr(shift).unwrap_or(0);
         // Past the hash's end every name would be a border; there only the count cuts.
-        let border = shift < 64 && bits.trailing_zeros() >= 8;
+        let is_border = shift < 64 && bits.trailing_zeros() >= 8;
+        let length = cbor::encoded_length(&part);
         if self.levels.len() <= level {
-            self.levels.push(Vec::new());
+            self.levels.push(Level::default());
         }
-        let full = self
+        let must_flush = self
             .levels
             .get(level)
-            .is_some_and(|parts| !parts.is_empty() && (border || parts.len() >= PART_ENTRIES));
-        if full {
+            .is_some_and(|level| is_border || !has_room(level.parts.len(), level.bytes, length));
+        if must_flush {
             self.flush_level(level, writer)?;
         }
-        if let Some(parts) = self.levels.get_mut(level) {
-            parts.push(part);
+        if let Some(level) = self.levels.get_mut(level) {
+            level.parts.push(part);
+            level.bytes = level.bytes.saturating_add(length);
         }
         Ok(())
     }
 
     fn flush_level(&mut self, level: usize, writer: &mut MetadataWriter<'_>) -> Result<()> {
-        let parts = self.levels.get_mut(level).map(std::mem::take).unwrap_or_default();
+        let parts = self.levels.get_mut(level).map(std::mem::take).unwrap_or_default().parts;
         let Some(first) = parts.first() else { return Ok(()) };
         let name = first.0.clone();
         let id = writer.store(BlobKind::Tree, &Tree::Parts(parts).encode())?;
@@ -223,21 +259,15 @@ impl DirectoryBuilder {
 
     /// Ends the directory: its content, and how deep directories lie within it.
     pub(super) fn finish(mut self, writer: &mut MetadataWriter<'_>) -> Result<(Subtree, usize)> {
-        if self.levels.is_empty() {
-            let encoded = encode_nodes(&self.nodes);
-            // Behind the two bytes of the blob's own head lies the array that a node would hold.
-            if encoded.len().saturating_sub(2) <= INLINE_BYTES && self.inline_depth < INLINE_DEPTH {
-                let depth = self.inline_depth.saturating_add(usize::from(!self.nodes.is_empty()));
-                return Ok((Subtree::Inline(self.nodes), depth));
-            }
-            let id = writer.store(BlobKind::Tree, &encoded)?;
-            return Ok((Subtree::Blob(id), 0));
+        if !self.is_cut {
+            let depth = self.inline_depth.saturating_add(usize::from(!self.nodes.is_empty()));
+            return Ok((Subtree::Inline(self.nodes), depth));
         }
         self.flush_nodes(writer)?;
         let mut level = 0_usize;
         loop {
             let is_top = self.levels.len() == level.saturating_add(1);
-            match self.levels.get(level).map(Vec::as_slice) {
+            match self.levels.get(level).map(|level| level.parts.as_slice()) {
                 Some([only]) if is_top => return Ok((Subtree::Blob(only.1), 0)),
                 Some([]) | None if is_top => {
                     return Err(Error::failed("a directory was cut into no parts"));
@@ -295,5 +325,126 @@ impl ListBuilder {
             node.segments = Ids(self.segments);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::codec::crypto::MasterKeys;
+    use crate::format::cbor::Bytes;
+    use crate::id::RepositoryId;
+    use crate::repository::cache::Cache;
+    use crate::store::Store;
+
+    /// Cuts a directory and reads it back: its form, its nodes, and the lengths of its parts.
+    fn cut(nodes: &[Node]) -> (Subtree, Vec<Node>, Vec<usize>) {
+        let id = RepositoryId([3; 16]);
+        let keys = Arc::new(RepositoryKeys::derive(&MasterKeys::from_parts([1; 32], [2; 32]), &id));
+        let index = Index::new(Arc::new(Cache::open(None, &id).unwrap())).unwrap();
+        let packer = Packer::start(Store::memory(), Arc::clone(&keys), [4; 16], None, 0);
+        let mut writer = MetadataWriter::new(&keys, &index, &packer).unwrap();
+        let mut builder = DirectoryBuilder::default();
+        for node in nodes {
+            builder.push(node.clone(), 0, &mut writer).unwrap();
+        }
+        let (subtree, _) = builder.finish(&mut writer).unwrap();
+        // One unit of all that was written, to look into.
+        let blobs = writer.trees.blobs.clone();
+        let plain = writer.trees.plain.clone();
+        let find = |wanted: &BlobId| {
+            let mut start = 0;
+            for (id, length) in &blobs {
+                let end = start + usize::try_from(*length).unwrap();
+                if id == wanted {
+                    return plain[start..end].to_vec();
+                }
+                start = end;
+            }
+            panic!("the blob is in another unit");
+        };
+        let (mut found, mut lengths) = (Vec::new(), Vec::new());
+        let mut open = match &subtree {
+            Subtree::Inline(nodes) => {
+                found.extend(nodes.clone());
+                Vec::new()
+            }
+            Subtree::Blob(id) => vec![*id],
+        };
+        while let Some(id) = open.pop() {
+            let blob = find(&id);
+            match Tree::decode(&blob).unwrap() {
+                Tree::Nodes(nodes) => {
+                    lengths.push(nodes.len());
+                    found.extend(nodes);
+                }
+                Tree::Parts(parts) => open.extend(parts.iter().rev().map(|part| part.1)),
+            }
+        }
+        (subtree, found, lengths)
+    }
+
+    fn file(number: usize) -> Node {
+        Node { name: format!("{number:06}").into_bytes().into(), mode: 0o644, ..Node::default() }
+    }
+
+    fn is_border(node: &Node) -> bool {
+        let keys = RepositoryKeys::derive(
+            &MasterKeys::from_parts([1; 32], [2; 32]),
+            &RepositoryId([3; 16]),
+        );
+        keys.name_hash(&node.name).trailing_zeros() >= 8
+    }
+
+    #[test]
+    fn a_small_directory_is_never_cut_and_a_large_one_at_every_border() {
+        let border = (1..9_999).map(file).find(is_border).unwrap();
+        let mut first = file(0);
+        let (subtree, nodes, _) = cut(&[first.clone(), border.clone()]);
+        assert_eq!(subtree, Subtree::Inline(vec![first.clone(), border.clone()]));
+        assert_eq!(nodes.len(), 2);
+        // The same with more than lies in a node.
+        first.xattrs = vec![(b"user.x".as_slice().into(), vec![7; 4096].into())];
+        let (subtree, nodes, lengths) = cut(&[first.clone(), border.clone()]);
+        assert!(matches!(subtree, Subtree::Blob(_)));
+        assert_eq!(nodes, [first, border]);
+        assert_eq!(lengths, [1, 1]);
+    }
+
+    #[test]
+    fn cuts_depend_on_names_alone() {
+        let nodes: Vec<Node> = (0..9_000).map(file).collect();
+        let (_, back, lengths) = cut(&nodes);
+        assert_eq!(back, nodes);
+        let borders = nodes.iter().skip(1).filter(|node| is_border(node)).count();
+        let forced = lengths.iter().filter(|length| **length == LIMITS.part_items).count();
+        assert_eq!(lengths.len(), borders + 1 + forced);
+        assert!(lengths.len() > 10, "{lengths:?}");
+    }
+
+    #[test]
+    fn no_part_grows_beyond_its_bound_in_bytes() {
+        let large = |number| Node {
+            xattrs: vec![(b"user.x".as_slice().into(), Bytes(vec![7; 400_000]))],
+            ..file(number)
+        };
+        let nodes: Vec<Node> = (0..5).map(large).collect();
+        assert!(!nodes.iter().any(is_border));
+        let id = RepositoryId([3; 16]);
+        let keys = Arc::new(RepositoryKeys::derive(&MasterKeys::from_parts([1; 32], [2; 32]), &id));
+        let index = Index::new(Arc::new(Cache::open(None, &id).unwrap())).unwrap();
+        let packer = Packer::start(Store::memory(), Arc::clone(&keys), [4; 16], None, 0);
+        let mut writer = MetadataWriter::new(&keys, &index, &packer).unwrap();
+        let mut builder = DirectoryBuilder::default();
+        for node in nodes {
+            builder.push(node, 0, &mut writer).unwrap();
+        }
+        builder.finish(&mut writer).unwrap();
+        writer.finish().unwrap();
+        // Two, two and one, and the list of the three.
+        let (_, _, blobs) = writer.sums();
+        assert_eq!(blobs, 4);
     }
 }

@@ -32,6 +32,8 @@ use crate::time::SECOND;
 const PARTIAL_BYTES: u64 = 1 << 30;
 /// … or after so many nanoseconds.
 const PARTIAL_TIME: i64 = 600 * SECOND;
+/// … or after so many blobs: a record that names more would outgrow what a reader takes.
+const PARTIAL_BLOBS: u64 = 100_000;
 /// How often a file that changes while it is read is read.
 const ATTEMPTS: u32 = 3;
 /// Messages on their way to the assembler.
@@ -541,7 +543,8 @@ impl<'a, 'b> Producer<'a, 'b> {
         let stored = self.packer.stored_bytes();
         let elapsed = self.backup.clock.boot_nanoseconds().saturating_sub(self.last_partial);
         let grown = stored.saturating_sub(self.last_partial_bytes);
-        if grown == 0 || (grown < PARTIAL_BYTES && elapsed < PARTIAL_TIME) {
+        let is_due = grown > 0 && (grown >= PARTIAL_BYTES || elapsed >= PARTIAL_TIME);
+        if !is_due && self.packer.finished_blobs() < PARTIAL_BLOBS {
             return Ok(());
         }
         let packs = self.packer.take_finished()?;
