@@ -5,6 +5,7 @@
 
 mod items;
 mod lists;
+mod nodes;
 mod summaries;
 
 use std::fmt::Write as _;
@@ -12,10 +13,10 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 pub use items::{
-    ChangeLine, DiffStatistics, KeyLine, KeyRow, NodeRow, SnapshotLine, StatsLine, VersionRow,
-    file_time, node, node_with_content, permissions, ratio,
+    ChangeLine, DiffStatistics, KeyLine, KeyRow, SnapshotLine, StatsLine, VersionRow, ratio,
 };
 pub use lists::{LISTS, SnapshotRow, SnapshotSummary, time as snapshot_time};
+pub use nodes::{NodeRow, file_time, node, node_with_content, permissions};
 pub use summaries::{BackupContributor, BackupSummary, Initialized, RestoreSummary};
 
 use crate::error::Error;

@@ -9,7 +9,7 @@ use std::thread::ScopedJoinHandle;
 
 use crossbeam_channel::Sender;
 
-use super::assemble::{Item, Message, assemble};
+use super::assemble::{Assembled, Item, Message, assemble};
 use super::content::{Batch, Sums, WorkerContext, work};
 use super::contributors::Contributors;
 use super::metadata::MetadataWriter;
@@ -86,7 +86,7 @@ pub(super) fn run(
         poisoned: &poisoned,
         compression: backup.options.compression,
     };
-    let (walked, root_nodes, sums) = std::thread::scope(|scope| {
+    let (walked, assembled, sums) = std::thread::scope(|scope| {
         let workers: Vec<ScopedJoinHandle<'_, Result<Sums>>> = (0..threads)
             .map(|_| {
                 let (batches, buffers) = (batch_receiver.clone(), buffer_sender.clone());
@@ -108,7 +108,10 @@ pub(super) fn run(
         let walked = producer.and_then(|producer| producer.run(stream));
         gather(walked, workers, assembler)
     })?;
+    let Assembled { roots: root_nodes, same_files, .. } = assembled;
     let Walked { mut report, places, seen, published, contributors } = walked;
+    report.statistics.files_changed = report.statistics.files_changed.saturating_sub(same_files);
+    report.files_unchanged = report.files_unchanged.saturating_add(same_files);
     let (added, stored, blobs) = sums;
     report.statistics.added_bytes = added;
     report.statistics.stored_bytes = stored;
@@ -133,8 +136,8 @@ pub(super) fn run(
 fn gather(
     walked: Result<Walked>,
     workers: Vec<ScopedJoinHandle<'_, Result<Sums>>>,
-    assembler: ScopedJoinHandle<'_, Result<(Vec<Node>, Sums)>>,
-) -> Result<(Walked, Vec<Node>, Sums)> {
+    assembler: ScopedJoinHandle<'_, Result<Assembled>>,
+) -> Result<(Walked, Assembled, Sums)> {
     let panicked = || Error::failed("a worker of the backup has panicked");
     let mut sums = (0_u64, 0_u64, 0_u64);
     let add = |sums: &mut Sums, more: Sums| {
@@ -162,9 +165,9 @@ fn gather(
         }
         (walked, _) => walked?,
     };
-    let (roots, more) = assembled?;
-    add(&mut sums, more);
-    Ok((walked, roots, sums))
+    let assembled = assembled?;
+    add(&mut sums, assembled.sums);
+    Ok((walked, assembled, sums))
 }
 
 struct Walked {
@@ -369,15 +372,16 @@ impl<'a, 'b> Producer<'a, 'b> {
             None => Action::New,
             Some(_) => Action::Modified,
         };
-        let reusable = parent.filter(|node| {
+        let reusable = parent.as_ref().filter(|node| {
             node.kind == entry.stat.kind
                 && node.mtime == entry.stat.mtime
                 && (node.kind != NodeKind::File || node.size == entry.stat.size)
                 && self.walked.seen.before.is_same(hash, &entry.stat)
         });
-        if let Some(mut node) = reusable
-            && (!self.backup.has_gaps || self.parent.stands(&node, self.index))
+        if let Some(node) = reusable
+            && (!self.backup.has_gaps || self.parent.stands(node, self.index))
         {
+            let mut node = node.clone();
             self.walked.seen.reused = self.walked.seen.reused.saturating_add(1);
             self.walked.seen.now.enter(hash, &entry.stat, self.backup.began);
             node.hard_link = self.hard_link(&entry.stat, hash);
@@ -393,9 +397,9 @@ impl<'a, 'b> Producer<'a, 'b> {
             return Ok(true);
         }
         let stored = if entry.stat.kind == NodeKind::File {
-            self.read_file(entry, hash, action)?
+            self.read_file(entry, hash, parent)?
         } else {
-            self.read_other(entry, hash, action)?
+            self.read_other(entry, hash, parent.as_ref())?
         };
         Counters::add(&self.backup.counters.done_items, 1);
         Ok(stored)
@@ -441,12 +445,12 @@ impl<'a, 'b> Producer<'a, 'b> {
         *self.links.entry((stat.device, stat.inode)).or_insert_with(|| path_hash.max(1))
     }
 
-    fn read_other(&mut self, entry: &Entry, hash: u64, action: Action) -> Result<bool> {
+    fn read_other(&mut self, entry: &Entry, hash: u64, parent: Option<&Node>) -> Result<bool> {
         match entry.read_node(&self.owners) {
             Ok(mut node) => {
                 node.hard_link = self.hard_link(&entry.stat, hash);
                 self.walked.seen.now.enter(hash, &entry.stat, self.backup.began);
-                self.tell(&entry.path, action, 0);
+                self.tell(&entry.path, action(parent, &node), 0);
                 self.send(Item::Ready(Box::new(node)))?;
                 Ok(true)
             }
@@ -464,7 +468,7 @@ impl<'a, 'b> Producer<'a, 'b> {
         }
     }
 
-    fn read_file(&mut self, entry: &Entry, hash: u64, action: Action) -> Result<bool> {
+    fn read_file(&mut self, entry: &Entry, hash: u64, parent: Option<Node>) -> Result<bool> {
         let mut last = None;
         for attempt in 1..=ATTEMPTS {
             let opened = entry.open().and_then(|(file, stat)| {
@@ -491,7 +495,7 @@ impl<'a, 'b> Producer<'a, 'b> {
                 if is_whole {
                     self.walked.seen.now.enter(hash, &stat, self.backup.began);
                 }
-                self.store_node(entry, node, &stat, read, hash, action)?;
+                self.store_node(entry, node, &stat, read, hash, parent)?;
                 return Ok(true);
             }
             if attempt < ATTEMPTS {
@@ -507,7 +511,7 @@ impl<'a, 'b> Producer<'a, 'b> {
             .object(entry.path.display().to_string())
             .hint("it is saved as last read, which may be torn");
         self.failed(&entry.path, &error);
-        self.store_node(entry, node, &stat, read, hash, action)?;
+        self.store_node(entry, node, &stat, read, hash, parent)?;
         Ok(true)
     }
 
@@ -518,23 +522,26 @@ impl<'a, 'b> Producer<'a, 'b> {
         stat: &Stat,
         read: ReadContent,
         hash: u64,
-        action: Action,
+        parent: Option<Node>,
     ) -> Result<()> {
         node.size = read.size;
         node.hard_link = self.hard_link(stat, hash);
+        if let Content::Inline(bytes) = &read.content {
+            node.inline = bytes.clone().into();
+        }
+        let action = action(parent.as_ref(), &node);
         self.count(&node, action);
         self.tell(&entry.path, action, node.size);
-        self.send_content(node, read.content)?;
+        self.send_content(node, read.content, parent)?;
         self.publish_partial()
     }
 
-    fn send_content(&mut self, mut node: Node, content: Content) -> Result<()> {
+    fn send_content(&mut self, node: Node, content: Content, parent: Option<Node>) -> Result<()> {
         match content {
-            Content::Inline(bytes) => {
-                node.inline = bytes.into();
-                self.send(Item::Ready(Box::new(node)))
+            Content::Inline(_) => self.send(Item::Ready(Box::new(node))),
+            Content::Chunks(file, count) => {
+                self.send(Item::Pending(Box::new(node), file, count, parent.map(Box::new)))
             }
-            Content::Chunks(file, count) => self.send(Item::Pending(Box::new(node), file, count)),
         }
     }
 
@@ -584,7 +591,17 @@ impl<'a, 'b> Producer<'a, 'b> {
         };
         self.count(&node, Action::New);
         self.walked.places.push((root_kind(true), stream.path.clone()));
-        self.send_content(node, read.content)
+        self.send_content(node, read.content, None)
+    }
+}
+
+/// Returns what became of an item whose node is complete but for the ids of its blobs; a file that
+/// was read for nothing is told from a changed one when those are known.
+fn action(parent: Option<&Node>, node: &Node) -> Action {
+    match parent {
+        None => Action::New,
+        Some(parent) if parent == node => Action::Unchanged,
+        Some(_) => Action::Modified,
     }
 }
 
