@@ -5,6 +5,7 @@
 
 mod lists;
 mod summaries;
+mod verify;
 
 use std::fmt::Write as _;
 
@@ -12,6 +13,7 @@ use serde::Serialize;
 
 pub use lists::{LISTS, SnapshotRow, SnapshotSummary, time as snapshot_time};
 pub use summaries::{BackupContributor, BackupSummary, Initialized, RestoreSummary};
+pub use verify::{CheckSummary, FindingLine};
 
 use crate::error::Error;
 use crate::event::{Action, Counters};
@@ -181,7 +183,8 @@ of the same name with `_b64` appended (`item`, `item_b64`).
 "
     .to_owned();
     // Writing to a String can't fail.
-    for message in MESSAGE_TYPES.iter().chain(summaries::MESSAGE_TYPES) {
+    for message in MESSAGE_TYPES.iter().chain(summaries::MESSAGE_TYPES).chain(verify::MESSAGE_TYPES)
+    {
         push(&mut text, message);
     }
     text.push_str("\nLists print an array of such objects:\n");

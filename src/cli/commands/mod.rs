@@ -1,6 +1,7 @@
 //! What is done for each command: resolve, call, hand over.
 
 mod backup;
+mod check;
 mod first_run;
 mod help;
 mod init;
@@ -34,6 +35,7 @@ pub fn run(arguments: Arguments, screen: &Arc<Screen>, environment: Environment)
         Command::Init(_) => init::run(&run),
         Command::Backup(backup) => backup::run(&run, &backup),
         Command::Restore(restore) => restore::run(&run, &restore),
+        Command::Check(check) => check::run(&run, &check),
         Command::Snapshots(snapshots) => snapshots::run(&run, &snapshots),
         _ => Err(Error::failed("this build lacks the command")),
     }
