@@ -193,6 +193,27 @@ impl Cache {
         rows.map(|row| row.map(BlobId).map_err(wrap)).collect()
     }
 
+    /// Returns the blobs whose hex id begins with `prefix`, nine at most; none if it is no hex.
+    pub fn blobs_beginning(&self, prefix: &str) -> Result<Vec<BlobId>> {
+        let hex = prefix.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if !hex || prefix.is_empty() || prefix.len() > 2 * BlobId::LEN {
+            return Ok(Vec::new());
+        }
+        let bound = |fill: char| {
+            let mut text = prefix.to_owned();
+            text.extend(std::iter::repeat_n(fill, (2 * BlobId::LEN).saturating_sub(prefix.len())));
+            crate::id::from_hex::<32>(&text).unwrap_or_default()
+        };
+        let connection = self.lock();
+        let mut statement = connection
+            .prepare_cached("SELECT DISTINCT id FROM blob WHERE id BETWEEN ?1 AND ?2 LIMIT 9")
+            .map_err(wrap)?;
+        let rows = statement
+            .query_map([bound('0'), bound('f')], |row| row.get::<_, [u8; 32]>(0))
+            .map_err(wrap)?;
+        rows.map(|row| row.map(BlobId).map_err(wrap)).collect()
+    }
+
     /// Marks objects as nothing that a new record may rely on.
     pub fn distrust(&self, objects: &[ObjectHash]) -> Result<()> {
         let mut connection = self.lock();

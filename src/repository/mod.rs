@@ -423,6 +423,20 @@ impl Repository {
         put_slot(&self.store, &slot)
     }
 
+    /// Puts a key slot in another's place, even if this run opened the repository with that one.
+    pub fn replace_key(
+        &self,
+        old: &ObjectHash,
+        secret: &SlotSecret,
+        label: &str,
+        kdf_memory: Option<u32>,
+        now: Timestamp,
+    ) -> Result<ObjectHash> {
+        let id = self.add_key(secret, label, kdf_memory, now)?;
+        self.store.delete_key_slot(old)?;
+        Ok(id)
+    }
+
     /// Removes a key slot. The last one, and the one in use, stay.
     pub fn remove_key(&self, id: &ObjectHash) -> Result<()> {
         if self.slot == Some(*id) {
