@@ -11,7 +11,7 @@ use crossbeam_channel::Receiver;
 use super::content::{FileNumber, HashedChunk, Sums};
 use super::metadata::{DirectoryBuilder, ListBuilder, MetadataWriter};
 use crate::error::{Error, Result};
-use crate::format::tree::Node;
+use crate::format::tree::{Node, Subtree};
 
 /// One step of the walk, with what is to be stored for it.
 pub(super) enum Item {
@@ -19,7 +19,7 @@ pub(super) enum Item {
     Enter(Box<Node>),
     /// The directory entered last ends.
     Leave,
-    /// A node that is complete.
+    /// A node that is complete; a directory comes with its content.
     Ready(Box<Node>),
     /// A file whose chunks are on their way, and what the parent had in its place.
     Pending(Box<Node>, FileNumber, u32, Option<Box<Node>>),
@@ -114,7 +114,10 @@ impl Assembler<'_, '_> {
                     self.stack.push(Frame { node, builder: DirectoryBuilder::default() });
                 }
                 Item::Leave => self.leave()?,
-                Item::Ready(node) => self.place(*node, 0)?,
+                Item::Ready(node) => {
+                    let depth = inline_depth(&node);
+                    self.place(*node, depth)?;
+                }
                 Item::Pending(mut node, file, _, before) => {
                     let list = self.lists.remove(&file).unwrap_or_default();
                     list.finish(&mut node, self.writer)?;
@@ -142,5 +145,15 @@ impl Assembler<'_, '_> {
         }
         self.roots.push(node);
         Ok(())
+    }
+}
+
+/// Returns how deep directories lie within a node, as [`DirectoryBuilder::finish`] counts.
+fn inline_depth(node: &Node) -> usize {
+    match &node.subtree {
+        Subtree::Inline(nodes) if !nodes.is_empty() => {
+            nodes.iter().map(inline_depth).max().unwrap_or(0).saturating_add(1)
+        }
+        _ => 0,
     }
 }

@@ -18,8 +18,10 @@
 mod assemble;
 mod content;
 mod contributors;
+mod items;
 mod metadata;
 mod parent;
+mod producer;
 mod run;
 mod seen;
 mod source;
