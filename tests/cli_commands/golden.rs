@@ -1,5 +1,6 @@
 //! What one success and one failure of each command look like (style T9).
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::home::{Home, noise};
@@ -9,11 +10,11 @@ fn transcript(home: &Home, runs: &[&[&str]]) -> String {
     let mut text = String::new();
     for words in runs {
         let output = home.run(words);
-        text += &format!("$ stash {}\n{}", words.join(" "), output.out);
+        write!(text, "$ stash {}\n{}", words.join(" "), output.out).unwrap();
         for line in output.err.lines() {
-            text += &format!("! {line}\n");
+            writeln!(text, "! {line}").unwrap();
         }
-        text += &format!("({})\n\n", output.code);
+        write!(text, "({})\n\n", output.code).unwrap();
     }
     masked(&text, home)
 }

@@ -1,5 +1,6 @@
 //! `restore`, from what `backup` saved.
 
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
 use crate::home::{Home, inventory, noise};
@@ -18,7 +19,6 @@ fn fill(home: &Home) {
     let old = std::time::UNIX_EPOCH + std::time::Duration::new(12_345, 678_901_234);
     let file = std::fs::File::options().write(true).open(home.path("work/empty")).unwrap();
     file.set_modified(old).unwrap();
-    use std::os::unix::ffi::OsStrExt as _;
     let odd = std::ffi::OsStr::from_bytes(b"work/odd\xff\nname");
     std::fs::write(home.path("").join(odd), "odd").unwrap();
 }
