@@ -7,6 +7,7 @@ mod items;
 mod lists;
 mod nodes;
 mod summaries;
+mod verify;
 
 use std::fmt::Write as _;
 
@@ -18,6 +19,7 @@ pub use items::{
 pub use lists::{LISTS, SnapshotRow, SnapshotSummary, time as snapshot_time};
 pub use nodes::{NodeRow, file_time, node, node_with_content, permissions};
 pub use summaries::{BackupContributor, BackupSummary, Initialized, RestoreSummary};
+pub use verify::{CheckSummary, FindingLine};
 
 use crate::error::Error;
 use crate::event::{Action, Counters};
@@ -187,8 +189,9 @@ of the same name with `_b64` appended (`item`, `item_b64`).
 "
     .to_owned();
     // Writing to a String can't fail.
-    for message in MESSAGE_TYPES.iter().chain(summaries::MESSAGE_TYPES).chain(items::MESSAGE_TYPES)
-    {
+    let types =
+        [MESSAGE_TYPES, summaries::MESSAGE_TYPES, verify::MESSAGE_TYPES, items::MESSAGE_TYPES];
+    for message in types.into_iter().flatten() {
         push(&mut text, message);
     }
     text.push_str("\nLists print an array of such objects:\n");

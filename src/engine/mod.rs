@@ -3,5 +3,6 @@
 
 pub mod backup;
 pub mod browse;
+pub mod check;
 pub mod inspect;
 pub mod restore;

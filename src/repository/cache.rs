@@ -5,6 +5,8 @@
 //! folder the same tables live in memory. One connection behind a lock; no call holds it across
 //! store I/O.
 
+mod contents;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -336,6 +336,11 @@ impl Repository {
         &self.header
     }
 
+    /// Returns the header's bytes.
+    pub fn header_bytes(&self) -> &[u8] {
+        &self.header_bytes
+    }
+
     /// Returns the repository's id.
     pub fn id(&self) -> RepositoryId {
         self.header.id
@@ -354,6 +359,23 @@ impl Repository {
     /// Returns what this machine remembers, if it is to remember anything.
     pub fn state(&self) -> Option<&StateFolder> {
         self.state.as_ref()
+    }
+
+    /// Returns a second handle whose index is read anew from the log: what a machine sees that
+    /// comes here for the first time. It is for reading; its index lies in memory.
+    pub fn afresh(&self) -> Result<Repository> {
+        Ok(Repository {
+            store: self.store.clone(),
+            header: self.header.clone(),
+            header_bytes: self.header_bytes.clone(),
+            master: self.master.clone(),
+            keys: Arc::clone(&self.keys),
+            cache: Arc::new(Cache::open(None, &self.header.id)?),
+            state: None,
+            lane: Mutex::default(),
+            heads: Mutex::default(),
+            slot: self.slot,
+        })
     }
 
     fn lane(&self) -> MutexGuard<'_, Option<LaneState>> {

@@ -2,6 +2,7 @@
 
 mod backup;
 mod cat;
+mod check;
 mod diff;
 mod dump;
 mod find;
@@ -42,6 +43,7 @@ pub fn run(arguments: Arguments, screen: &Arc<Screen>, environment: Environment)
         Command::Init(_) => init::run(&run),
         Command::Backup(backup) => backup::run(&run, &backup),
         Command::Restore(restore) => restore::run(&run, &restore),
+        Command::Check(check) => check::run(&run, &check),
         Command::Snapshots(snapshots) => snapshots::run(&run, &snapshots),
         Command::Ls(ls) => ls::run(&run, &ls),
         Command::Find(find) => find::run(&run, &find),

@@ -184,7 +184,9 @@ impl<'a> Backup<'a> {
             has_gaps: false,
         };
         backup.find_parent();
-        backup.has_gaps = backup.distrust_missing_packs()?;
+        // A check may have found more than a listing shows.
+        backup.has_gaps =
+            backup.distrust_missing_packs()? || repository.cache().has_unreliable()?;
         backup.adopt_journal()?;
         if let Some(parent) = &backup.parent {
             let statistics = &parent.snapshot.statistics;
