@@ -383,7 +383,7 @@ mod tests {
         let leftover = folder.path().join(format!("{name}#1"));
         std::fs::write(&leftover, b"half").unwrap();
         let now = std::time::SystemTime::now();
-        let hour = std::time::Duration::from_secs(3600);
+        let hour = std::time::Duration::from_hours(1);
         assert_eq!(store.remove_staging(now - hour), 0);
         assert_eq!(store.remove_staging(now + hour), 1);
         assert!(!leftover.exists());
