@@ -99,6 +99,12 @@ impl Repository {
         Ok(report)
     }
 
+    /// Reads the whole log anew, so that the cache holds nothing that can't be read any more.
+    pub fn reread(&self) -> Result<SyncReport> {
+        self.cache().clear()?;
+        self.sync()
+    }
+
     /// Reads one record, and checks that it is what its name says.
     pub fn load_record(&self, name: &RecordName) -> Result<Record> {
         let object = ObjectName::Record(name.clone());
