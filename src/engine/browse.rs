@@ -36,10 +36,10 @@ pub fn find(reader: &mut BlobReader<'_>, snapshot: &Snapshot, path: &[u8]) -> Re
         let place = root.place.0.as_slice();
         if path.is_empty() || is_within(place, path) {
             found.push(Found { path: place.to_vec(), node: root.node.clone() });
-        } else if is_within(path, place) {
-            if let Some(node) = descend_to(reader, root, path)? {
-                found.push(Found { path: path.to_vec(), node });
-            }
+        } else if is_within(path, place)
+            && let Some(node) = descend_to(reader, root, path)?
+        {
+            found.push(Found { path: path.to_vec(), node });
         }
     }
     if found.is_empty() {

@@ -1,5 +1,6 @@
 //! What one success and one failure of each command look like (style T9).
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::home::{Home, noise};
@@ -9,11 +10,11 @@ fn transcript(home: &Home, runs: &[&[&str]]) -> String {
     let mut text = String::new();
     for words in runs {
         let output = home.run(words);
-        text += &format!("$ stash {}\n{}", words.join(" "), output.out);
+        write!(text, "$ stash {}\n{}", words.join(" "), output.out).unwrap();
         for line in output.err.lines() {
-            text += &format!("! {line}\n");
+            writeln!(text, "! {line}").unwrap();
         }
-        text += &format!("({})\n\n", output.code);
+        write!(text, "({})\n\n", output.code).unwrap();
     }
     masked(&text, home)
 }
@@ -31,7 +32,9 @@ fn masked(text: &str, home: &Home) -> String {
             masked += "<time>";
             rest = &rest[length..];
         } else if let Some(length) = amount_length(rest) {
-            masked += "<amount>";
+            // Columns are as wide as what stands in them.
+            masked.truncate(masked.trim_end_matches(' ').len());
+            masked += " <amount>";
             rest = &rest[length..];
         } else if is_hex && matches!(word.len(), 8 | 32 | 64) {
             masked += "<id>";
@@ -65,7 +68,9 @@ fn time_length(text: &str) -> Option<usize> {
 fn amount_length(text: &str) -> Option<usize> {
     let number = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
     let (number, unit) = text.split_at(number);
-    let unit = [" KiB", " MiB", " s:", " s;", " s to"].iter().find(|it| unit.starts_with(**it))?;
+    let unit = [" KiB", " MiB", " bytes", " that", " s:", " s;", " s to"]
+        .iter()
+        .find(|it| unit.starts_with(**it))?;
     let unit = unit.trim_end_matches([':', ';']).trim_end_matches(" to");
     number.contains('.').then_some(number.len() + unit.len())
 }
@@ -168,7 +173,7 @@ fn keys_look_as_reviewed() {
 fn json_looks_as_reviewed() {
     let home = saved();
     let runs: &[&[&str]] = &[
-        &["backup", "work", "--json", "-vv"],
+        &["backup", "work/sub", "--json", "-vv"],
         &["snapshots", "--json", "latest"],
         &["diff", "--json"],
         &["history", "work/notes.txt", "--json"],

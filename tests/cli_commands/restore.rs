@@ -1,5 +1,6 @@
 //! `restore`, from what `backup` saved.
 
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
 use crate::home::{Home, inventory, noise};
@@ -18,7 +19,6 @@ fn fill(home: &Home) {
     let old = std::time::UNIX_EPOCH + std::time::Duration::new(12_345, 678_901_234);
     let file = std::fs::File::options().write(true).open(home.path("work/empty")).unwrap();
     file.set_modified(old).unwrap();
-    use std::os::unix::ffi::OsStrExt as _;
     let odd = std::ffi::OsStr::from_bytes(b"work/odd\xff\nname");
     std::fs::write(home.path("").join(odd), "odd").unwrap();
 }
@@ -146,26 +146,26 @@ fn a_moment_without_a_snapshot_names_the_nearest() {
 #[test]
 fn damage_gives_13_and_names_what_is_lost_and_the_rest_comes_back() {
     let home = Home::new();
-    home.write("work/lost", noise(3, 200_000));
+    home.write("work/lost", noise(3, 400_000));
     home.save();
     let lost = home.packs();
-    home.write("work/whole", noise(4, 200_000));
+    home.write("work/whole", noise(4, 400_000));
     home.save();
     for pack in &lost {
         std::fs::remove_file(pack).unwrap();
     }
     let output = home.run(&["restore", "latest", "-t", "back"]).code(13);
     assert!(output.err.contains("work/lost"), "{}", output.err);
-    assert_eq!(std::fs::read(home.path("back/work/whole")).unwrap(), noise(4, 200_000));
+    assert_eq!(std::fs::read(home.path("back/work/whole")).unwrap(), noise(4, 400_000));
     assert!(!home.path("back/work/lost").exists());
     let salvaged = home.run(&["restore", "latest", "-t", "saved", "--salvage"]).code(13);
     assert!(salvaged.out.contains("1 file with holes"), "{}", salvaged.out);
-    assert_eq!(home.path("saved/work/lost").metadata().unwrap().len(), 200_000);
+    assert_eq!(home.path("saved/work/lost").metadata().unwrap().len(), 400_000);
 
     // What is still on this disk is stored again.
     home.run(&["backup", "work"]).code(0);
     home.run(&["restore", "latest", "-t", "healed"]).code(0);
-    assert_eq!(std::fs::read(home.path("healed/work/lost")).unwrap(), noise(3, 200_000));
+    assert_eq!(std::fs::read(home.path("healed/work/lost")).unwrap(), noise(3, 400_000));
 }
 
 #[test]

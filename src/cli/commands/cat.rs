@@ -93,7 +93,7 @@ fn key(repository: &Opened, begin: &str) -> Result<Value> {
     let about = repository.key_slots()?.into_iter().find(|entry| entry.id == name.hash());
     Ok(json!({
         "id": name.hash(),
-        "kind": SlotKind::from_number(slot.kind).map(SlotKind::name).unwrap_or("unknown"),
+        "kind": SlotKind::from_number(slot.kind).map_or("unknown", SlotKind::name),
         "label": about.as_ref().map(|about| about.label.clone()),
         "created": about.as_ref().map(|about| Timestamp(about.created).to_rfc3339()),
         "kdf_memory_kib": slot.kdf_memory,
@@ -106,7 +106,7 @@ fn units(units: &[UnitEntry]) -> Value {
     let unit = |unit: &UnitEntry| {
         let blobs = unit.blobs.iter().zip(&unit.raw_lengths);
         json!({
-            "kind": unit.blob_kind().map(BlobKind::name).unwrap_or("unknown"),
+            "kind": unit.blob_kind().map_or("unknown", BlobKind::name),
             "form": unit.form,
             "stored_length": unit.stored_length,
             "base": unit.base,

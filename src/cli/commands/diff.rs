@@ -94,14 +94,13 @@ fn predecessor(
 
 fn summary(report: &DiffReport, old: &SnapshotEntry, new: &SnapshotEntry) -> String {
     let sums = |sums: &Sums| {
-        let mut text = format!("{} ({})", counted(sums.files, "file"), size(sums.bytes));
-        if sums.dirs > 0 {
-            text.push_str(&format!(", {}", counted(sums.dirs, "folder")));
+        let mut parts = vec![format!("{} ({})", counted(sums.files, "file"), size(sums.bytes))];
+        for (number, noun) in [(sums.dirs, "folder"), (sums.others, "other item")] {
+            if number > 0 {
+                parts.push(counted(number, noun));
+            }
         }
-        if sums.others > 0 {
-            text.push_str(&format!(", {}", counted(sums.others, "other item")));
-        }
-        text
+        parts.join(", ")
     };
     format!(
         "added {}; removed {}; changed {} ({} to {}); from snapshot {} to {}",

@@ -30,13 +30,11 @@ pub(super) fn run(run: &Run, arguments: &DumpArguments) -> Result<u8> {
     let place = path.map(|path| run.place(path)).transpose()?.unwrap_or_default();
     let mut reader = BlobReader::new(&repository)?;
     let found = find(&mut reader, &entry.snapshot, &place)?;
-    match &arguments.target {
-        Some(target) => to_file(run, &mut reader, found, &place, target),
-        None => {
-            let mut out = Stdout(run);
-            write(run, &mut reader, found, &place, &mut out, std::io::stdout().is_terminal())
-        }
+    if let Some(target) = &arguments.target {
+        return to_file(run, &mut reader, found, &place, target);
     }
+    let is_terminal = std::io::stdout().is_terminal();
+    write(run, &mut reader, found, &place, &mut Stdout(run), is_terminal)
 }
 
 /// Standard output, by way of the screen, which knows when its reader has gone.

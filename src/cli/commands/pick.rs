@@ -32,7 +32,6 @@ impl Run {
 
     /// Returns a path in a snapshot as it was saved: what is not absolute lies below the current
     /// folder.
-    #[expect(clippy::unused_self, reason = "where this run stands is the run's")]
     pub fn place(&self, path: &[u8]) -> Result<Vec<u8>> {
         let path = machine::absolute_path(Path::new(OsStr::from_bytes(path)))?;
         Ok(path.as_os_str().as_bytes().to_vec())

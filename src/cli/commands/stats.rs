@@ -32,12 +32,21 @@ pub(super) fn run(run: &Run, arguments: &StatsArguments) -> Result<u8> {
 /// Says each figure with what it is compared with, so that no ratio can be misread.
 fn text(report: &StatsReport, is_whole: bool) -> String {
     let what = if is_whole { "taken by the whole repository" } else { "stored for these" };
+    let end = if report.stored_bytes <= report.distinct_bytes {
+        format!(
+            "compression saves {}, keeping 1 of {:.1} bytes",
+            size(report.distinct_bytes.saturating_sub(report.stored_bytes)),
+            ratio(report.distinct_bytes, report.stored_bytes),
+        )
+    } else {
+        "so little is saved that keys and records take more than compression saves".to_owned()
+    };
     let saved = |from: u64, to: u64| size(from.saturating_sub(to));
     format!(
         "{}, {}\n\
          {:>12}  if each snapshot were kept whole\n\
          {:>12}  distinct data: deduplication saves {}, keeping 1 of {:.1} bytes\n\
-         {:>12}  {what}, encrypted: compression saves {}, keeping 1 of {:.1} bytes\n\
+         {:>12}  {what}, encrypted: {end}\n\
          in all, 1 byte is stored for each {:.1} that the snapshots hold",
         counted(report.snapshots, "snapshot"),
         counted(report.files, "file"),
@@ -46,8 +55,6 @@ fn text(report: &StatsReport, is_whole: bool) -> String {
         saved(report.whole_bytes, report.distinct_bytes),
         ratio(report.whole_bytes, report.distinct_bytes),
         size(report.stored_bytes),
-        saved(report.distinct_bytes, report.stored_bytes),
-        ratio(report.distinct_bytes, report.stored_bytes),
         ratio(report.whole_bytes, report.stored_bytes),
     )
 }

@@ -1,6 +1,7 @@
 //! What becomes of one entry: taken over from the parent, or read.
 
 use super::assemble::Item;
+use super::content::FileNumber;
 use super::producer::{Producer, bare_node};
 use super::source::{Content, ReadContent};
 use super::{StreamSource, is_file, root_kind};
@@ -200,23 +201,25 @@ impl Producer<'_, '_> {
     ) -> Result<()> {
         node.size = read.size;
         node.hard_link = self.hard_link(stat, hash);
-        if let Content::Inline(bytes) = &read.content {
-            node.inline = bytes.clone().into();
-        }
+        let chunks = take_inline(&mut node, read.content);
         let action = action(parent.as_ref(), &node);
         self.count(&node, action);
         self.tell(&entry.path, action, node.size);
-        self.send_content(node, &read.content, parent)?;
+        self.send_content(node, chunks, parent)?;
         self.publish_partial()
     }
 
-    fn send_content(&mut self, node: Node, content: &Content, parent: Option<Node>) -> Result<()> {
-        match *content {
-            Content::Inline(_) => self.send(Item::Ready(Box::new(node))),
-            Content::Chunks(file, count) => {
-                self.send(Item::Pending(Box::new(node), file, count, parent.map(Box::new)))
-            }
-        }
+    fn send_content(
+        &mut self,
+        node: Node,
+        chunks: Option<(FileNumber, u32)>,
+        parent: Option<Node>,
+    ) -> Result<()> {
+        let node = Box::new(node);
+        self.send(match chunks {
+            None => Item::Ready(node),
+            Some((file, count)) => Item::Pending(node, file, count, parent.map(Box::new)),
+        })
     }
 
     /// Publishes what is durable, now and then, so that a run that dies leaves little behind.
@@ -253,7 +256,7 @@ impl Producer<'_, '_> {
         };
         (stream.finish)()?;
         let now = self.backup.began.0;
-        let node = Node {
+        let mut node = Node {
             name: stream.path.file_name().map_or(&[][..], std::ffi::OsStr::as_bytes).into(),
             mode: 0o600,
             mtime: FileTime(
@@ -263,9 +266,21 @@ impl Producer<'_, '_> {
             size: read.size,
             ..Node::default()
         };
+        let chunks = take_inline(&mut node, read.content);
         self.count(&node, Action::New);
         self.walked.places.push((root_kind(true), stream.path.clone()));
-        self.send_content(node, &read.content, None)
+        self.send_content(node, chunks, None)
+    }
+}
+
+/// Puts content that is small into its node; of other content it returns the chunks.
+fn take_inline(node: &mut Node, content: Content) -> Option<(FileNumber, u32)> {
+    match content {
+        Content::Inline(bytes) => {
+            node.inline = bytes.into();
+            None
+        }
+        Content::Chunks(file, count) => Some((file, count)),
     }
 }
 

@@ -156,7 +156,7 @@ pub(crate) fn look(
     let known = repository.cache().records()?;
     if records.damaged.iter().any(|hash| known.contains(hash)) {
         // What this machine remembers of a record that can't be read any more helps nobody else.
-        repository.reread()?;
+        repository.resync()?;
     } else {
         repository.sync()?;
     }

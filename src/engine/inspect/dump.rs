@@ -285,7 +285,6 @@ fn decimal(seconds: i64, nanoseconds: u32) -> String {
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "a test owns its folder")]
 mod tests {
     use super::super::testing::Fixture;
     use super::*;

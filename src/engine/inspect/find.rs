@@ -92,7 +92,9 @@ impl<'w> Finder<'w> {
                     }
                     TreeStep::Failed { path, error } => {
                         fail(&mut self.failed, &path, &error, reporter);
-                        levels.iter_mut().for_each(|level| level.key = None);
+                        for level in &mut levels {
+                            level.key = None;
+                        }
                     }
                 }
             }

@@ -1,6 +1,5 @@
 //! A folder, a repository in memory, and backups of the one into the other.
 #![expect(clippy::disallowed_methods, reason = "test code owns its folder")]
-#![expect(clippy::unwrap_used, reason = "test code outside of test functions")]
 
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;

@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::event::Counters;
 use crate::format::record::{ObjectUnits, Partial};
 use crate::id::ObjectHash;
@@ -38,11 +38,16 @@ pub fn repair_index(
     now: Timestamp,
     counters: &Counters,
 ) -> Result<RepairIndexReport> {
-    let mut report = RepairIndexReport {
-        damaged_records: repository.reread()?.damaged,
-        ..RepairIndexReport::default()
-    };
-    let mut settled = condemned(repository)?;
+    // The cache may remember records that can't be read any more.
+    repository.cache().clear()?;
+    // What is condemned is about to be deleted, and must not come back.
+    let mut settled: HashSet<ObjectHash> = HashSet::new();
+    let synced = repository.sync_with(|_, record| {
+        let objects = record.condemn.iter().flat_map(|condemn| condemn.objects.iter());
+        settled.extend(objects.copied());
+    })?;
+    let mut report =
+        RepairIndexReport { damaged_records: synced.damaged, ..RepairIndexReport::default() };
     settled.extend(repository.cache().objects()?.iter().map(|(name, _)| name.hash()));
     let unknown: Vec<ObjectHash> = repository
         .store()
@@ -90,23 +95,4 @@ fn publish(
     let partial = Partial { started: now.0, job: "repair".to_owned(), ..Partial::default() };
     let parts = RecordParts { partial: Some(partial), packs, ..RecordParts::default() };
     repository.append(parts, now).map(drop)
-}
-
-/// Returns what readable records condemn: it is about to be deleted, and must not come back.
-fn condemned(repository: &Repository) -> Result<HashSet<ObjectHash>> {
-    let mut condemned = HashSet::new();
-    for row in repository.store().list(Prefix::Log)? {
-        let ObjectName::Record(name) = &row.name else { continue };
-        match repository.load_record(name) {
-            Ok(record) => {
-                let objects = record.condemn.iter().flat_map(|condemn| condemn.objects.iter());
-                condemned.extend(objects.copied());
-            }
-            Err(error) if error.kind() == Kind::Damaged => {}
-            Err(error) => {
-                return Err(Error::failed("cannot read the log").source(error));
-            }
-        }
-    }
-    Ok(condemned)
 }
