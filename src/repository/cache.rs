@@ -1,7 +1,8 @@
 //! The local copy of what the log says: records, snapshots, and where blobs are.
 //!
 //! A SQLite file that is a pure function of the log: one transaction for each record, safe to
-//! delete at any moment, rebuilt on any doubt, and never an input to deletion. Without a cache
+//! delete at any moment, rebuilt on any doubt, and never an input to deletion. Beside it stands
+//! which objects were found damaged here; forgetting that costs nothing but another look. Without a cache
 //! folder the same tables live in memory. One connection behind a lock; no call holds it across
 //! store I/O.
 
@@ -19,7 +20,7 @@ use crate::id::{BlobId, ObjectHash, RepositoryId, SnapshotId};
 use crate::store::{ObjectName, RecordName};
 
 /// Raised whenever the tables change; an older file is then rebuilt.
-const SCHEMA: i64 = 1;
+const SCHEMA: i64 = 2;
 
 /// Where one blob is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,7 +122,7 @@ impl Cache {
         transaction.commit().map_err(wrap)
     }
 
-    /// Forgets everything, as when a listing no longer shows what was applied.
+    /// Forgets everything but what was found damaged, as when a listing no longer shows what was applied.
     pub fn clear(&self) -> Result<()> {
         self.lock()
             .execute_batch(
@@ -328,6 +329,9 @@ impl Cache {
             transaction
                 .execute("UPDATE object SET unreliable = 1 WHERE hash = ?1", [object.as_bytes()])
                 .map_err(wrap)?;
+            transaction
+                .execute("INSERT OR IGNORE INTO distrust VALUES (?1)", [object.as_bytes()])
+                .map_err(wrap)?;
         }
         transaction.commit().map_err(wrap)
     }
@@ -523,7 +527,10 @@ fn insert_units(
         return Ok(());
     }
     connection
-        .prepare_cached("INSERT OR IGNORE INTO object (hash, name) VALUES (?1, ?2)")?
+        .prepare_cached(
+            "INSERT OR IGNORE INTO object (hash, name, unreliable) \
+             VALUES (?1, ?2, EXISTS (SELECT 1 FROM distrust WHERE hash = ?1))",
+        )?
         .execute(params![object.hash().as_bytes(), object.to_string()])?;
     let number: i64 = connection
         .prepare_cached("SELECT number FROM object WHERE hash = ?1")?
@@ -572,6 +579,7 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
            written INTEGER); \
          CREATE TABLE IF NOT EXISTS object (number INTEGER PRIMARY KEY, hash BLOB UNIQUE, \
            name TEXT, unreliable INTEGER DEFAULT 0); \
+         CREATE TABLE IF NOT EXISTS distrust (hash BLOB PRIMARY KEY) WITHOUT ROWID; \
          CREATE TABLE IF NOT EXISTS unit (object INTEGER, number INTEGER, offset INTEGER, \
            stored INTEGER, raw INTEGER, form INTEGER, kind INTEGER, base BLOB, \
            PRIMARY KEY (object, number)) WITHOUT ROWID; \

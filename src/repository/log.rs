@@ -126,7 +126,7 @@ impl Repository {
     }
 
     /// The same; `None` if it is whole, but sealed under another repository's keys.
-    fn find_record(&self, name: &RecordName) -> Result<Option<Record>> {
+    pub fn find_record(&self, name: &RecordName) -> Result<Option<Record>> {
         let object = ObjectName::Record(name.clone());
         let bytes = self
             .store()

@@ -144,6 +144,20 @@ impl LockedRepository {
         Ok(locked)
     }
 
+    /// Reads the key slots of a repository whose header is missing or damaged: each holds a sealed
+    /// copy of it, which then counts.
+    pub fn find_without_header(store: Store) -> Result<LockedRepository> {
+        let mut locked = LockedRepository {
+            store,
+            header: RepositoryHeader::default(),
+            header_bytes: Vec::new(),
+            slots: Vec::new(),
+            damaged_slots: Vec::new(),
+        };
+        locked.load_slots()?;
+        Ok(locked)
+    }
+
     /// Without a header there is nothing to open; what else lies there decides what to say.
     fn rescue_header(store: &Store) -> Result<(RepositoryHeader, Vec<u8>)> {
         let place = store.description().to_owned();
@@ -203,6 +217,9 @@ impl LockedRepository {
                 Ok((master, header)) if header == self.header_bytes => {
                     return self.assemble(master, folders, Some(*hash));
                 }
+                Ok((master, header)) if self.header_bytes.is_empty() => {
+                    return self.with_header(header)?.assemble(master, folders, Some(*hash));
+                }
                 Ok(_) => {
                     let name = ObjectName::KeySlot(*hash).to_string();
                     failure = Some(
@@ -231,6 +248,23 @@ impl LockedRepository {
                 ),
             )
         }))
+    }
+
+    /// Returns this with the header that a key slot held.
+    fn with_header(&self, header_bytes: Vec<u8>) -> Result<LockedRepository> {
+        let header = RepositoryHeader::decode(&header_bytes).map_err(|error| {
+            Error::new(Kind::NoRepository, "cannot read repository in")
+                .object(self.store.description())
+                .source(error)
+                .hint("a newer stash may be needed; nothing was changed")
+        })?;
+        Ok(LockedRepository {
+            store: self.store.clone(),
+            header,
+            header_bytes,
+            slots: Vec::new(),
+            damaged_slots: Vec::new(),
+        })
     }
 
     fn assemble(
@@ -376,23 +410,6 @@ impl Repository {
     /// Returns what this machine remembers, if it is to remember anything.
     pub fn state(&self) -> Option<&StateFolder> {
         self.state.as_ref()
-    }
-
-    /// Returns a second handle whose index is read anew from the log: what a machine sees that
-    /// comes here for the first time. It is for reading; its index lies in memory.
-    pub fn afresh(&self) -> Result<Repository> {
-        Ok(Repository {
-            store: self.store.clone(),
-            header: self.header.clone(),
-            header_bytes: self.header_bytes.clone(),
-            master: self.master.clone(),
-            keys: Arc::clone(&self.keys),
-            cache: Arc::new(Cache::open(None, &self.header.id)?),
-            state: None,
-            lane: Mutex::default(),
-            heads: Mutex::default(),
-            slot: self.slot,
-        })
     }
 
     fn lane(&self) -> MutexGuard<'_, Option<LaneState>> {

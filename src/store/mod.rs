@@ -178,6 +178,20 @@ impl Store {
         }
     }
 
+    /// Puts an object back whose place is empty or holds something else than its name says. What
+    /// is given must be what the name says, so this never changes an object: the one call that
+    /// writes over anything.
+    pub fn put_back(&self, name: ObjectName, bytes: Bytes) -> Result<Durable<ObjectName>> {
+        if blake3::hash(&bytes).as_bytes() != name.hash().as_bytes() {
+            return Err(Error::failed("not the bytes of").object(name.to_string()));
+        }
+        let options = PutOptions { mode: PutMode::Overwrite, ..PutOptions::default() };
+        match block_on(self.inner.put_opts(&path_of(&name), bytes.into(), options)) {
+            Ok(_) => Ok(Durable(name)),
+            Err(error) => Err(self.error("cannot store", &name.to_string(), error)),
+        }
+    }
+
     /// Returns an object's bytes, or `None` if there is none of this name.
     pub fn get(&self, name: &ObjectName) -> Result<Option<Bytes>> {
         self.fetch(name, GetOptions::default())

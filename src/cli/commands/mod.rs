@@ -14,6 +14,7 @@ mod key;
 mod ls;
 pub mod open;
 mod pick;
+mod repair;
 pub mod repository;
 mod restore;
 mod snapshots;
@@ -43,6 +44,7 @@ pub fn run(arguments: Arguments, screen: &Arc<Screen>, environment: Environment)
         Command::Init(_) => init::run(&run),
         Command::Backup(backup) => backup::run(&run, &backup),
         Command::Restore(restore) => restore::run(&run, &restore),
+        Command::Repair(repair) => repair::run(&run, &repair),
         Command::Check(check) => check::run(&run, &check),
         Command::Snapshots(snapshots) => snapshots::run(&run, &snapshots),
         Command::Ls(ls) => ls::run(&run, &ls),

@@ -15,11 +15,11 @@
 //! + 16 MiB of remembered reads per million items, twice + 40 bytes for each new blob, at most 100,000
 //! + SQLite's 8 MiB.
 
-mod assemble;
+pub(crate) mod assemble;
 mod content;
 mod contributors;
 mod items;
-mod metadata;
+pub(crate) mod metadata;
 mod parent;
 mod producer;
 mod run;

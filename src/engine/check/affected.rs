@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use super::trees::lost_blob;
 use super::{Found, NAMED_FILES, snapshots};
 use crate::engine::browse::{Found as Item, TreeStep, TreeWalk};
 use crate::error::Result;
@@ -67,7 +66,8 @@ fn walk(
                 }
             }
             TreeStep::Node(item) => {
-                if let Some(number) = lost_blob(reader, &item.node, found)? {
+                let lost = found.lost_blob(reader, &item.node)?;
+                if let Some(number) = lost.and_then(|id| found.lost.get(&id).copied()) {
                     affected = affected.saturating_add(1);
                     found.affect(number, snapshot, &item.path);
                 }

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::{CheckOptions, FindingKind, Found, ReadData, object_kind};
-use crate::codec::UnitDecoder;
 use crate::codec::crypto::Role;
+use crate::codec::{CodecError, UnitDecoder};
 use crate::error::{Error, Kind, Result};
 use crate::event::Counters;
 use crate::format::DecodeError;
@@ -205,6 +205,8 @@ impl Worker<'_> {
         };
         let (opened, units) = match self.open(&task.name, &bytes) {
             Ok(opened) => opened,
+            // Whole, and another repository's.
+            Err(OpenError::Codec(CodecError::WrongKey)) if !task.is_known => return Ok(None),
             Err(error) => return damage(kind, format!("is damaged: {error}")),
         };
         for (number, (offset, unit)) in (0_u32..).zip(&units) {

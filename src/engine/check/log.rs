@@ -62,8 +62,12 @@ pub(super) fn check_records(
         counters.go_on()?;
         let ObjectName::Record(name) = &row.name else { continue };
         names.insert(name.hash);
-        match repository.load_record(name) {
-            Ok(record) => {
+        match repository.find_record(name) {
+            Ok(None) => found.report.notes.push(format!(
+                "`{}` belongs to another repository; nothing here needs it",
+                row.name
+            )),
+            Ok(Some(record)) => {
                 records.count = records.count.saturating_add(1);
                 if let Some(before) = record.previous {
                     let sequence = record.sequence.saturating_sub(1);

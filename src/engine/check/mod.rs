@@ -24,6 +24,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::error::{Error, Kind, Result};
 use crate::event::Counters;
+use crate::format::tree::Node;
 use crate::id::{BlobId, ObjectHash, SnapshotId};
 use crate::repository::Repository;
 use crate::repository::reader::BlobReader;
@@ -138,31 +139,44 @@ pub fn check(
     options: &CheckOptions,
     counters: &Counters,
 ) -> Result<CheckReport> {
+    let mut found = look(repository, options, counters)?;
+    affected::find_affected(repository, &mut found, counters)?;
+    Ok(found.finish())
+}
+
+/// Finds what is wrong, but not what it costs.
+pub(crate) fn look(
+    repository: &Repository,
+    options: &CheckOptions,
+    counters: &Counters,
+) -> Result<Found> {
     let mut found = Found::default();
     log::check_keys(repository, &mut found)?;
     let records = log::check_records(repository, &mut found, counters)?;
-    // What this machine remembers of a record that can't be read any more helps nobody else.
-    let fresh = if records.damaged.is_empty() { None } else { Some(repository.afresh()?) };
-    let seen = fresh.as_ref().unwrap_or(repository);
-    seen.sync()?;
-    let packs: HashMap<ObjectHash, u64> = seen
+    let known = repository.cache().records()?;
+    if records.damaged.iter().any(|hash| known.contains(hash)) {
+        // What this machine remembers of a record that can't be read any more helps nobody else.
+        repository.resync()?;
+    } else {
+        repository.sync()?;
+    }
+    let packs: HashMap<ObjectHash, u64> = repository
         .store()
         .list(Prefix::Packs)?
         .into_iter()
         .map(|row| (row.name.hash(), row.size))
         .collect();
-    let objects = seen.cache().objects()?;
+    let objects = repository.cache().objects()?;
     check_objects(&objects, &packs, &mut found);
-    found.find_lost(seen, counters)?;
-    trees::check_trees(seen, &mut found, counters)?;
+    found.find_lost(repository, counters)?;
+    trees::check_trees(repository, &mut found, counters)?;
     let known: HashSet<ObjectHash> = objects.iter().map(|(name, _)| name.hash()).collect();
     note_strays(&packs, &known, &mut found);
-    data::read_objects(seen, options, &objects, &packs, &mut found, counters)?;
-    found.find_lost(seen, counters)?;
-    affected::find_affected(seen, &mut found, counters)?;
+    data::read_objects(repository, options, &objects, &packs, &mut found, counters)?;
+    found.find_lost(repository, counters)?;
     repository.cache().distrust(&found.distrusted)?;
     found.report.records = records.count;
-    Ok(found.finish())
+    Ok(found)
 }
 
 /// Compares the index with a listing.
@@ -200,7 +214,7 @@ fn note_strays(packs: &HashMap<ObjectHash, u64>, known: &HashSet<ObjectHash>, fo
 
 /// What was found so far.
 #[derive(Default)]
-struct Found {
+pub(crate) struct Found {
     report: CheckReport,
     /// Each finding by its object.
     by_object: HashMap<String, usize>,
@@ -289,6 +303,29 @@ impl Found {
             }
         }
         Ok(())
+    }
+
+    /// Returns the first lost blob that a file needs.
+    pub(crate) fn lost_blob(
+        &self,
+        reader: &mut BlobReader<'_>,
+        node: &Node,
+    ) -> Result<Option<BlobId>> {
+        let of = |ids: &[BlobId]| ids.iter().find(|id| self.lost.contains_key(id)).copied();
+        if let Some(id) = of(&node.blobs).or_else(|| of(&node.segments)) {
+            return Ok(Some(id));
+        }
+        for segment in node.segments.iter() {
+            if let Some(id) = of(&reader.load_list(segment)?) {
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Returns whether a blob can't be read from any place.
+    pub(crate) fn is_lost(&self, id: &BlobId) -> bool {
+        self.lost.contains_key(id)
     }
 
     fn finish(mut self) -> CheckReport {

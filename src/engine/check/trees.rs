@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use super::{Found, snapshots};
 use crate::error::{Kind, Result};
 use crate::event::Counters;
-use crate::format::pack::BlobKind;
 use crate::format::tree::{Node, NodeKind, Subtree, Tree};
 use crate::id::BlobId;
 use crate::repository::Repository;
@@ -110,28 +109,4 @@ impl Walk<'_> {
         self.found.unknown(id);
         Ok(false)
     }
-}
-
-/// Returns whether a blob of a node is among those that can't be read.
-pub(super) fn lost_blob(
-    reader: &mut BlobReader<'_>,
-    node: &Node,
-    found: &Found,
-) -> Result<Option<usize>> {
-    let of = |ids: &[BlobId]| ids.iter().find_map(|id| found.lost.get(id).copied());
-    if let Some(number) = of(&node.blobs).or_else(|| of(&node.segments)) {
-        return Ok(Some(number));
-    }
-    for segment in node.segments.iter() {
-        let bytes = match reader.load(BlobKind::List, segment) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == Kind::Damaged => continue,
-            Err(error) => return Err(error),
-        };
-        let ids = crate::format::record::decode_list(&bytes).unwrap_or_default();
-        if let Some(number) = of(&ids) {
-            return Ok(Some(number));
-        }
-    }
-    Ok(None)
 }
