@@ -4,7 +4,7 @@
 //! what is new to the cache; [`Repository::append`] publishes one record, which is the commit. A
 //! record may name packs only by [`Durable`] proofs: what would publish too early does not compile.
 
-use super::cache::Cache;
+use super::cache::{self, Cache};
 use super::container::{Padding, PlainUnit, open_whole, seal};
 use super::packer::verify;
 use super::state::LaneState;
@@ -64,6 +64,29 @@ impl Repository {
     /// Lists the log and applies every record that is new. A record that can't be read is
     /// reported and skipped; what only it says is then stored again by the next backup.
     pub fn sync(&self) -> Result<SyncReport> {
+        match self.sync_once() {
+            Err(error) if cache::is_damage(&error) => {
+                self.cache().renew()?;
+                self.sync_once()
+            }
+            other => other,
+        }
+    }
+
+    /// Does something that leaves nothing behind if it fails. If the cache turns out to be damaged,
+    /// it is made anew, and the same done once more.
+    pub fn with_sound_cache<T>(&self, mut act: impl FnMut() -> Result<T>) -> Result<T> {
+        match act() {
+            Err(error) if cache::is_damage(&error) => {
+                self.cache().renew()?;
+                self.sync_once()?;
+                act()
+            }
+            other => other,
+        }
+    }
+
+    fn sync_once(&self) -> Result<SyncReport> {
         let listed: Vec<RecordName> = self
             .store()
             .list(Prefix::Log)?

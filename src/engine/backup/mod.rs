@@ -123,7 +123,9 @@ pub fn backup(
     counters: &Counters,
     reporter: &dyn Reporter,
 ) -> Result<BackupReport> {
-    Backup::start(repository, options, clock, counters, reporter)?.run(None)
+    repository.with_sound_cache(|| {
+        Backup::start(repository, options, clock, counters, reporter)?.run(None)
+    })
 }
 
 /// Runs a backup of one stream.
@@ -135,7 +137,9 @@ pub fn backup_stream(
     counters: &Counters,
     reporter: &dyn Reporter,
 ) -> Result<BackupReport> {
-    Backup::start(repository, options, clock, counters, reporter)?.run(Some(&mut source))
+    repository
+        .with_sound_cache(|| Backup::start(repository, options, clock, counters, reporter))?
+        .run(Some(&mut source))
 }
 
 /// One run.
