@@ -21,6 +21,10 @@ use crate::store::{ObjectName, RecordName};
 
 /// Raised whenever the tables change; an older file is then rebuilt.
 const SCHEMA: i64 = 2;
+/// Stands in the place of the number in a file that is to be made anew.
+const DOUBTED: i64 = -1;
+/// The file's name in the repository's folder.
+const FILE: &str = "index.sqlite";
 
 /// Where one blob is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +67,31 @@ pub struct SnapshotEntry {
 /// The tables. See the module's head.
 pub struct Cache {
     connection: Mutex<Connection>,
+    folder: Option<PathBuf>,
+}
+
+/// Returns whether an error says that the cache itself is damaged, so that a new one would help.
+pub fn is_damage(error: &Error) -> bool {
+    use rusqlite::ErrorCode::{ConstraintViolation, DatabaseCorrupt, NotADatabase, TypeMismatch};
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        match error.downcast_ref::<rusqlite::Error>() {
+            Some(rusqlite::Error::SqliteFailure(failure, _)) => {
+                let codes = [ConstraintViolation, DatabaseCorrupt, NotADatabase, TypeMismatch];
+                // What is too short was cut.
+                return codes.contains(&failure.code)
+                    || failure.extended_code == rusqlite::ffi::SQLITE_IOERR_SHORT_READ;
+            }
+            Some(
+                rusqlite::Error::FromSqlConversionFailure(..)
+                | rusqlite::Error::IntegralValueOutOfRange(..)
+                | rusqlite::Error::InvalidColumnType(..)
+                | rusqlite::Error::Utf8Error(..),
+            ) => return true,
+            _ => cause = error.source(),
+        }
+    }
+    false
 }
 
 fn wrap(error: rusqlite::Error) -> Error {
@@ -75,14 +104,32 @@ impl Cache {
     /// Opens the cache of a repository below `folder`, making it anew on any doubt; without a
     /// folder, or if the folder can't be written, it lives in memory.
     pub fn open(folder: Option<&Path>, repository: &RepositoryId) -> Result<Cache> {
-        let connection = match folder {
-            Some(folder) => match open_file(&folder.join(repository.to_string())) {
-                Ok(connection) => connection,
-                Err(_) => in_memory()?,
-            },
-            None => in_memory()?,
+        let folder = folder.map(|folder| folder.join(repository.to_string()));
+        let connection = match folder.as_deref().map(open_file) {
+            Some(Ok(connection)) => connection,
+            _ => in_memory()?,
         };
-        Ok(Cache { connection: Mutex::new(connection) })
+        Ok(Cache { connection: Mutex::new(connection), folder })
+    }
+
+    /// Throws everything away, the file too, and begins anew.
+    pub fn renew(&self) -> Result<()> {
+        let mut connection = self.lock();
+        // The old file is closed before it is removed.
+        *connection = in_memory()?;
+        if let Some(folder) = &self.folder
+            && remove_files(&folder.join(FILE)).is_ok()
+            && let Ok(file) = open_file(folder)
+        {
+            *connection = file;
+        }
+        Ok(())
+    }
+
+    /// Lets whoever opens the file next make it anew: something that it led to was not there.
+    pub fn doubt(&self) {
+        // A file that can't be written is no worse than before.
+        let _marked = self.lock().execute_batch(&format!("PRAGMA user_version = {DOUBTED}"));
     }
 
     /// Returns an empty cache that nobody else sees: in memory, and beyond a few MiB in a file that
@@ -94,7 +141,7 @@ impl Cache {
             .execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF")
             .map_err(wrap)?;
         prepare(&connection).map_err(wrap)?;
-        Ok(Cache { connection: Mutex::new(connection) })
+        Ok(Cache { connection: Mutex::new(connection), folder: None })
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
@@ -192,89 +239,6 @@ impl Cache {
         .collect()
     }
 
-    /// Returns the same objects with the numbers that [`Cache::for_each_blob`] gives.
-    pub fn numbered_objects(&self) -> Result<Vec<(u32, ObjectName, u64)>> {
-        let connection = self.lock();
-        let mut statement = connection
-            .prepare_cached(
-                "SELECT object.number, object.name, MAX(unit.offset + unit.stored) FROM object \
-                 JOIN unit ON unit.object = object.number GROUP BY object.number",
-            )
-            .map_err(wrap)?;
-        let rows = statement
-            .query_map([], |row| Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?)))
-            .map_err(wrap)?;
-        rows.filter_map(|row| match row {
-            Ok((number, name, length)) => {
-                ObjectName::parse(&name).map(|name| Ok((number, name, length)))
-            }
-            Err(error) => Some(Err(wrap(error))),
-        })
-        .collect()
-    }
-
-    /// Calls `visit` for every place of every blob, in ascending order of ids. It must not use the
-    /// cache.
-    pub fn for_each_blob(&self, mut visit: impl FnMut(BlobRow)) -> Result<()> {
-        let connection = self.lock();
-        let mut statement = connection
-            .prepare_cached("SELECT id, object, unit, length FROM blob ORDER BY id, object, unit")
-            .map_err(wrap)?;
-        let mut rows = statement.query([]).map_err(wrap)?;
-        while let Some(row) = rows.next().map_err(wrap)? {
-            let row = blob_row(row).map_err(wrap)?;
-            visit(row);
-        }
-        Ok(())
-    }
-
-    /// Returns the units that are differences from other blobs: object number, unit, base.
-    pub fn units_with_base(&self) -> Result<Vec<(u32, u32, BlobId)>> {
-        let connection = self.lock();
-        let mut statement = connection
-            .prepare_cached("SELECT object, number, base FROM unit WHERE base IS NOT NULL")
-            .map_err(wrap)?;
-        let rows = statement
-            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, BlobId(row.get(2)?))))
-            .map_err(wrap)?;
-        rows.map(|row| row.map_err(wrap)).collect()
-    }
-
-    /// Returns an object's table as the log has it, but for the depths of deltas. Slow: it looks at
-    /// every blob.
-    pub fn units_of(&self, object: &ObjectHash) -> Result<Vec<UnitEntry>> {
-        let connection = self.lock();
-        let mut statement = connection
-            .prepare_cached(
-                "SELECT unit.kind, unit.form, unit.stored, unit.base FROM unit \
-                 JOIN object ON object.number = unit.object WHERE object.hash = ?1 \
-                 ORDER BY unit.number",
-            )
-            .map_err(wrap)?;
-        let rows = statement.query_map([object.as_bytes()], unit_row).map_err(wrap)?;
-        let mut units = rows.collect::<rusqlite::Result<Vec<_>>>().map_err(wrap)?;
-        let mut statement = connection
-            .prepare_cached(
-                "SELECT blob.unit, blob.id, blob.length FROM blob \
-                 JOIN object ON object.number = blob.object WHERE object.hash = ?1 \
-                 ORDER BY blob.unit, blob.start",
-            )
-            .map_err(wrap)?;
-        let rows = statement
-            .query_map([object.as_bytes()], |row| {
-                Ok((row.get::<_, usize>(0)?, BlobId(row.get(1)?), row.get::<_, u64>(2)?))
-            })
-            .map_err(wrap)?;
-        for row in rows {
-            let (number, id, length) = row.map_err(wrap)?;
-            if let Some(unit) = units.get_mut(number) {
-                unit.blobs.0.push(id);
-                unit.raw_lengths.push(length);
-            }
-        }
-        Ok(units)
-    }
-
     /// Returns the objects on which no new record may rely.
     pub fn unreliable(&self) -> Result<Vec<ObjectHash>> {
         let connection = self.lock();
@@ -336,8 +300,9 @@ impl Cache {
         transaction.commit().map_err(wrap)
     }
 
-    /// Returns all snapshots in ascending order of time, forgotten ones too.
-    pub fn snapshots(&self) -> Result<Vec<SnapshotEntry>> {
+    /// Returns all snapshots in ascending order of time, forgotten ones too. `id_of` tells the id
+    /// of a snapshot's bytes: what does not have it has changed on the disk.
+    pub fn snapshots(&self, id_of: impl Fn(&[u8]) -> SnapshotId) -> Result<Vec<SnapshotEntry>> {
         let connection = self.lock();
         let mut statement = connection
             .prepare_cached("SELECT id, body FROM snapshot ORDER BY time, written, id")
@@ -348,8 +313,15 @@ impl Cache {
         let mut entries = Vec::new();
         for row in rows {
             let (id, body) = row.map_err(wrap)?;
-            let snapshot = Snapshot::decode(&body).map_err(|error| {
-                Error::failed("cannot use the local cache").source(error).hint("delete it")
+            let decoded: std::result::Result<_, Box<dyn std::error::Error + Send + Sync>> =
+                if id_of(&body) == SnapshotId(id) {
+                    Snapshot::decode(&body).map_err(Into::into)
+                } else {
+                    Err("a snapshot is not the one of its id".into())
+                };
+            let snapshot = decoded.map_err(|error| {
+                let kind = rusqlite::types::Type::Blob;
+                wrap(rusqlite::Error::FromSqlConversionFailure(1, kind, error))
             })?;
             entries.push(SnapshotEntry {
                 id: SnapshotId(id),
@@ -387,40 +359,6 @@ impl Cache {
             raw_bytes: one("SELECT COALESCE(SUM(raw), 0) FROM unit").map_err(wrap)?,
         })
     }
-}
-
-/// One place of one blob, by the number of its object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BlobRow {
-    /// The blob.
-    pub id: BlobId,
-    /// The object's number.
-    pub object: u32,
-    /// The unit within it.
-    pub unit: u32,
-    /// The blob's length in bytes.
-    pub length: u64,
-}
-
-fn blob_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<BlobRow> {
-    Ok(BlobRow {
-        id: BlobId(row.get(0)?),
-        object: row.get(1)?,
-        unit: row.get(2)?,
-        length: row.get(3)?,
-    })
-}
-
-fn unit_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<UnitEntry> {
-    let base = row.get::<_, Option<[u8; 32]>>(3)?.map(BlobId);
-    Ok(UnitEntry {
-        kind: row.get(0)?,
-        form: row.get(1)?,
-        stored_length: row.get(2)?,
-        depth: u64::from(base.is_some()),
-        base,
-        ..UnitEntry::default()
-    })
 }
 
 /// Sums over the index.
@@ -595,11 +533,10 @@ fn in_memory() -> Result<Connection> {
 }
 
 /// Opens the file, and makes it anew if it is of another version or damaged.
-#[expect(clippy::disallowed_methods, reason = "the cache owns its folder")]
 fn open_file(folder: &Path) -> std::result::Result<Connection, Box<dyn std::error::Error>> {
     use std::os::unix::fs::DirBuilderExt as _;
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let path = folder.join("index.sqlite");
+    let path = folder.join(FILE);
     match try_file(&path) {
         Ok(connection) => Ok(connection),
         Err(rusqlite::Error::SqliteFailure(failure, _))
@@ -608,19 +545,23 @@ fn open_file(folder: &Path) -> std::result::Result<Connection, Box<dyn std::erro
             Err("another process rebuilds it".into())
         }
         Err(_) => {
-            for suffix in ["", "-wal", "-shm", "-journal"] {
-                let mut name = path.clone().into_os_string();
-                name.push(suffix);
-                match std::fs::remove_file(PathBuf::from(name)) {
-                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                        return Err(error.into());
-                    }
-                    _ => {}
-                }
-            }
+            remove_files(&path)?;
             Ok(try_file(&path)?)
         }
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the cache owns its folder")]
+fn remove_files(path: &Path) -> std::io::Result<()> {
+    for suffix in ["", "-wal", "-shm", "-journal"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        match std::fs::remove_file(PathBuf::from(name)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn try_file(path: &Path) -> rusqlite::Result<Connection> {

@@ -128,7 +128,9 @@ pub fn backup(
     counters: &Counters,
     reporter: &dyn Reporter,
 ) -> Result<BackupReport> {
-    Backup::start(repository, options, clock, counters, reporter)?.run(None)
+    repository.with_sound_cache(|| {
+        Backup::start(repository, options, clock, counters, reporter)?.run(None)
+    })
 }
 
 /// Runs a backup of one stream.
@@ -140,7 +142,9 @@ pub fn backup_stream(
     counters: &Counters,
     reporter: &dyn Reporter,
 ) -> Result<BackupReport> {
-    Backup::start(repository, options, clock, counters, reporter)?.run(Some(&mut source))
+    repository
+        .with_sound_cache(|| Backup::start(repository, options, clock, counters, reporter))?
+        .run(Some(&mut source))
 }
 
 /// One run.

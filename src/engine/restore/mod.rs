@@ -152,6 +152,22 @@ pub fn restore(
     counters: &Counters,
     reporter: &dyn Reporter,
 ) -> Result<RestoreReport> {
+    let report = repository
+        .with_sound_cache(|| restore_once(repository, snapshot, options, counters, reporter))?;
+    if report.damaged {
+        // It may be the cache that is wrong, not the repository.
+        repository.cache().doubt();
+    }
+    Ok(report)
+}
+
+fn restore_once(
+    repository: &Repository,
+    snapshot: &Snapshot,
+    options: &RestoreOptions,
+    counters: &Counters,
+    reporter: &dyn Reporter,
+) -> Result<RestoreReport> {
     let mut reader = BlobReader::new(repository)?;
     let found = find(&mut reader, snapshot, &options.path)?;
     Counters::add(&counters.total_items, snapshot.statistics.files);
