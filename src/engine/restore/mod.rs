@@ -17,6 +17,7 @@
 mod batch;
 mod decide;
 mod filter;
+mod items;
 mod links;
 mod run;
 
