@@ -98,7 +98,7 @@ fn fixture() -> Fixture {
     step(0);
     let data_pack = names(&store, Prefix::Packs).pop().unwrap();
     // Then a folder of several parts, in one pack with what it holds.
-    for number in 0..900 {
+    for number in 0..400 {
         put(&source.join(format!("many/file{number:04}")), noise(10 + number, 1_100));
     }
     step(10);
