@@ -737,10 +737,10 @@ fn an_interrupted_restore_leaves_no_half_file() {
                 let old = *blake3::hash(b"old").as_bytes();
                 for (path, item) in tree(&target) {
                     let name = path.file_name().unwrap_or_default().as_bytes();
-                    assert!(!is_temporary_name(name), "{what}: {path:?} was left");
+                    assert!(!is_temporary_name(name), "{what}: {} was left", path.display());
                     let right = item.content == wanted[&path].content
                         || (over_others && item.content == Some(old));
-                    assert!(right, "{what}: {path:?} is half a file");
+                    assert!(right, "{what}: {} is half a file", path.display());
                 }
             }
             // The same again completes it.

@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use super::args::{Arguments, Command};
 use super::render::Screen;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::machine::{self, Environment};
 use open::Run;
 
@@ -55,6 +55,7 @@ pub fn run(arguments: Arguments, screen: &Arc<Screen>, environment: Environment)
         Command::Cat(cat) => cat::run(&run, &cat),
         Command::Stats(stats) => stats::run(&run, &stats),
         Command::Key(key) => key::run(&run, &key),
-        _ => Err(Error::failed("this build lacks the command")),
+        Command::Help(help) => help::run(&help, screen),
+        Command::Version => help::version(screen),
     }
 }
