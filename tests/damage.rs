@@ -98,8 +98,8 @@ fn fixture() -> Fixture {
     step(0);
     let data_pack = names(&store, Prefix::Packs).pop().unwrap();
     // Then a folder of several parts, in one pack with what it holds.
-    for number in 0..900 {
-        put(&source.join(format!("many/file{number:04}")), noise(10 + number, 1_100));
+    for number in 0..120 {
+        put(&source.join(format!("many/file{number:04}")), noise(10 + number, 2_600));
     }
     step(10);
     let mixed_pack =
@@ -158,8 +158,12 @@ impl Fixture {
         others.into_iter().find(|other| other != name).unwrap()
     }
 
-    fn saved(&self, id: &SnapshotId) -> Option<&Tree> {
-        self.saved.iter().find(|(saved, _)| saved == id).map(|(_, tree)| tree)
+    fn place(&self, id: &SnapshotId) -> usize {
+        self.saved.iter().position(|(saved, _)| saved == id).unwrap()
+    }
+
+    fn saved(&self, id: &SnapshotId) -> &Tree {
+        &self.saved[self.place(id)].1
     }
 
     /// Returns the blobs that may be lost with an object: what it holds, and what it names.
@@ -178,13 +182,20 @@ impl Fixture {
         blobs
     }
 
-    /// Returns the paths of a snapshot that need one of `blobs`.
-    fn touched(&self, id: &SnapshotId, blobs: &HashSet<BlobId>) -> HashSet<PathBuf> {
+    /// Returns the paths of each snapshot that need one of `blobs`.
+    fn touched(&self, blobs: &HashSet<BlobId>) -> Vec<HashSet<PathBuf>> {
         let pristine = self.pristine();
-        let mut reader = BlobReader::new(&pristine).unwrap();
-        let entry = snapshots(&pristine).into_iter().find(|entry| entry.id == *id).unwrap();
-        let held: Vec<BlobKind> = Vec::new();
-        drop(held);
+        let entries = snapshots(&pristine);
+        entries.iter().map(|entry| self.touched_of(&pristine, entry, blobs)).collect()
+    }
+
+    fn touched_of(
+        &self,
+        pristine: &Repository,
+        entry: &SnapshotEntry,
+        blobs: &HashSet<BlobId>,
+    ) -> HashSet<PathBuf> {
+        let mut reader = BlobReader::new(pristine).unwrap();
         let trees_touched = blobs.iter().any(|id| reader.load(BlobKind::Tree, id).is_ok());
         let mut touched = HashSet::new();
         for root in &entry.snapshot.roots {
@@ -221,7 +232,7 @@ fn path_of(base: &Path, name: &ObjectName) -> PathBuf {
     base.join("repo").join(name.to_string())
 }
 
-/// Writes over a file, whatever its mode, unless nothing would change.
+/// Does to an object what is asked.
 fn harm(base: &Path, name: &ObjectName, harm: Harm, sibling: &ObjectName) {
     let path = path_of(base, name);
     let mut bytes = std::fs::read(&path).unwrap();
@@ -279,11 +290,11 @@ fn assert_salvaged(
     got: &Tree,
     lines: &[String],
     id: &SnapshotId,
-    blobs: &HashSet<BlobId>,
+    touched: &[HashSet<PathBuf>],
     what: &str,
 ) {
-    let wanted = fixture.saved(id).unwrap();
-    let touched = fixture.touched(id, blobs);
+    let wanted = fixture.saved(id);
+    let touched = &touched[fixture.place(id)];
     for (path, item) in wanted {
         if let Some(restored) = got.get(path) {
             assert_eq!(restored, item, "{what}: {}", path.display());
@@ -312,7 +323,7 @@ fn run_case(fixture: &Fixture, name: &ObjectName, how: Harm, with_memory: bool) 
     if how == Harm::Swapped {
         harmed.push(sibling);
     }
-    let blobs = fixture.blobs_of(&harmed);
+    let touched = fixture.touched(&fixture.blobs_of(&harmed));
     let local = with_memory.then(|| copy.path());
     let repository = open(&store, local).expect(&what);
     let entries = snapshots(&repository);
@@ -320,7 +331,7 @@ fn run_case(fixture: &Fixture, name: &ObjectName, how: Harm, with_memory: bool) 
     assert!(is_record || entries.len() == 3, "{what}");
     for entry in &entries {
         let (got, lines) = restore_all(&repository, entry);
-        assert_salvaged(fixture, &got, &lines, &entry.id, &blobs, &what);
+        assert_salvaged(fixture, &got, &lines, &entry.id, &touched, &what);
     }
     let report = check_all(&repository);
     // Nothing tells that a lane's last record, or a key slot, was ever there.
@@ -345,8 +356,9 @@ fn run_case(fixture: &Fixture, name: &ObjectName, how: Harm, with_memory: bool) 
 
 fn run_object(fixture: &Fixture, name: &ObjectName) {
     for how in HARMS {
-        for with_memory in [false, true] {
-            run_case(fixture, name, how, with_memory);
+        run_case(fixture, name, how, false);
+        if matches!(how, Harm::Missing | Harm::Flip(500) | Harm::Swapped) {
+            run_case(fixture, name, how, true);
         }
     }
 }
@@ -416,7 +428,7 @@ fn a_damaged_header_is_named_and_put_back_from_a_key_slot() {
         for entry in snapshots(&fresh) {
             let out = tempfile::tempdir().unwrap();
             let folder = restored(&fresh, &entry, out.path());
-            assert_same(&tree(&folder), fixture.saved(&entry.id).unwrap(), "header");
+            assert_same(&tree(&folder), fixture.saved(&entry.id), "header");
         }
     }
 }
@@ -474,7 +486,7 @@ fn a_lost_record_comes_back_from_the_packs() {
             for entry in entries {
                 let out = tempfile::tempdir().unwrap();
                 let folder = restored(&fresh, &entry, out.path());
-                assert_same(&tree(&folder), fixture.saved(&entry.id).unwrap(), "repaired");
+                assert_same(&tree(&folder), fixture.saved(&entry.id), "repaired");
             }
         }
     }
@@ -517,7 +529,6 @@ fn repaired_snapshots_hold_what_is_intact_and_nothing_else() {
         let entries = snapshots(&fresh);
         // The old ones are forgotten.
         assert_eq!(entries.len(), 3, "{what}");
-        let old: Vec<SnapshotId> = fixture.saved.iter().map(|(id, _)| *id).collect();
         for (row, planned) in done.snapshots.iter().zip(&plan.snapshots) {
             assert_eq!(row.holes, planned.holes, "{what}");
             assert!(!row.holes.is_empty() && row.forgotten, "{what}");
@@ -526,9 +537,8 @@ fn repaired_snapshots_hold_what_is_intact_and_nothing_else() {
             assert_eq!(entry.snapshot.tags, ["repaired"]);
             let (got, lines) = restore_all(&fresh, entry);
             assert!(lines.is_empty(), "{what}: {lines:#?}");
-            let place = old.iter().position(|id| *id == row.old).unwrap();
             // Nothing that a restore of the old one could still get is missing.
-            let mut wanted = intact[place].0.clone();
+            let mut wanted = intact[fixture.place(&row.old)].0.clone();
             if !got.contains_key(Path::new("many")) {
                 wanted.remove(Path::new("many"));
             }

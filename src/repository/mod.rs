@@ -177,13 +177,16 @@ impl LockedRepository {
         }
         for row in rows {
             let bytes = self.store.get(&row.name)?.unwrap_or_default();
-            let slot = if object_hash(&bytes) == row.name.hash() {
-                KeySlot::decode(&bytes).map_err(|error| {
-                    Error::damaged("cannot read key slot", row.name.to_string()).source(error)
-                })
-            } else {
-                Err(Error::damaged("key slot is damaged:", row.name.to_string()))
-            };
+            let slot = KeySlot::decode(&bytes).map_err(|error| {
+                Error::damaged("cannot read key slot", row.name.to_string()).source(error)
+            });
+            if object_hash(&bytes) != row.name.hash() {
+                // What a secret opens is authentic under any name: it is tried all the same.
+                let error = Error::damaged("key slot is damaged:", row.name.to_string());
+                self.damaged_slots.push((row.name.clone(), error));
+                self.slots.extend(slot.ok().map(|slot| (row.name.hash(), slot)));
+                continue;
+            }
             match slot {
                 Ok(slot) => self.slots.push((row.name.hash(), slot)),
                 Err(error) => self.damaged_slots.push((row.name, error)),

@@ -214,11 +214,22 @@ impl Store {
 
     fn fetch(&self, name: &ObjectName, options: GetOptions) -> Result<Option<Bytes>> {
         let path = path_of(name);
+        let start = match &options.range {
+            Some(object_store::GetRange::Bounded(range)) => Some(range.start),
+            Some(_) => Some(0),
+            None => None,
+        };
         let fail = |error| self.error("cannot read", &name.to_string(), error);
         let result = match block_on(self.inner.get_opts(&path, options)) {
             Ok(result) => result,
             Err(object_store::Error::NotFound { .. }) => return Ok(None),
-            Err(error) => return Err(fail(error)),
+            Err(error) => {
+                // A range behind the object's end is refused; here it is an answer like another.
+                return match (start, self.size(name)) {
+                    (Some(start), Ok(Some(size))) if size <= start => Ok(Some(Bytes::new())),
+                    _ => Err(fail(error)),
+                };
+            }
         };
         if result.range.end.saturating_sub(result.range.start) > LIMITS.object as u64 {
             return Err(Error::damaged(
@@ -375,6 +386,8 @@ mod tests {
             assert_eq!(store.get(&name).unwrap().unwrap(), "hello world");
             assert_eq!(store.get_range(&name, 6, 11).unwrap().unwrap(), "world");
             assert_eq!(store.get_tail(&name, 3).unwrap().unwrap(), "rld");
+            assert_eq!(store.get_range(&name, 11, 20).unwrap().unwrap(), "");
+            assert_eq!(store.get_range(&name, 500, 501).unwrap().unwrap(), "");
             assert_eq!(store.size(&name).unwrap(), Some(11));
             assert_eq!(
                 store.list(Prefix::Packs).unwrap(),

@@ -179,8 +179,10 @@ impl Run<'_, '_> {
                     }
                     TreeStep::Leave => self.leave()?,
                     TreeStep::Failed { path, error } => {
+                        // What the lost part holds must not be taken for deleted; the
+                        // directory itself is known all the same.
                         if let Some(frame) = self.frames.last_mut() {
-                            frame.spared = true;
+                            frame.there = None;
                         }
                         self.shared.item_failed(&path, error);
                     }
