@@ -6,11 +6,13 @@
 //! folder the same tables live in memory. One connection behind a lock; no call holds it across
 //! store I/O.
 
+mod chains;
 mod contents;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+pub use chains::Chain;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::error::{Error, Result};
@@ -193,22 +195,6 @@ impl Cache {
             .map_err(wrap)?;
         let rows = statement.query_map([id.as_bytes()], place).map_err(wrap)?;
         rows.filter_map(|row| row.map_err(wrap).transpose()).collect()
-    }
-
-    /// Returns whether a blob has a place on which a new record may rely.
-    pub fn stands(&self, id: &BlobId) -> Result<bool> {
-        let connection = self.lock();
-        let mut statement = connection
-            .prepare_cached(
-                "SELECT 1 FROM blob JOIN object ON object.number = blob.object \
-                 WHERE blob.id = ?1 AND object.unreliable = 0 LIMIT 1",
-            )
-            .map_err(wrap)?;
-        statement
-            .query_row([id.as_bytes()], |_| Ok(()))
-            .optional()
-            .map(|row| row.is_some())
-            .map_err(wrap)
     }
 
     /// Returns whether no blob is known at all.

@@ -2,7 +2,7 @@
 //!
 //! A [`BlobReader`] belongs to one thread and keeps a few decompressed units, since what is read
 //! together was mostly stored together. Every place of a blob is tried before it is called
-//! damaged. Memory: 8 MiB of units and one more.
+//! damaged. Memory: 8 MiB of units, or as much as it was given, and one more.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -32,14 +32,21 @@ pub struct BlobReader<'r> {
     decoder: UnitDecoder,
     units: VecDeque<(ObjectHash, u32, Arc<Vec<u8>>)>,
     sealers: VecDeque<(ObjectHash, Arc<ObjectSealer>)>,
+    kept_bytes: usize,
 }
 
 impl<'r> BlobReader<'r> {
     /// Returns a reader.
     pub fn new(repository: &'r Repository) -> Result<Self> {
+        BlobReader::with_room(repository, KEPT_BYTES)
+    }
+
+    /// Returns a reader that keeps at most `kept_bytes` of decompressed units.
+    pub fn with_room(repository: &'r Repository, kept_bytes: usize) -> Result<Self> {
         let decoder = UnitDecoder::new()
             .map_err(|error| Error::failed("cannot start a reader").source(error))?;
-        Ok(BlobReader { repository, decoder, units: VecDeque::new(), sealers: VecDeque::new() })
+        let (units, sealers) = (VecDeque::new(), VecDeque::new());
+        Ok(BlobReader { repository, decoder, units, sealers, kept_bytes })
     }
 
     /// Returns a blob's plaintext, verified against its id.
@@ -100,7 +107,7 @@ impl<'r> BlobReader<'r> {
     fn keep(&mut self, object: ObjectHash, number: u32, unit: &Arc<Vec<u8>>) {
         self.units.push_back((object, number, Arc::clone(unit)));
         let mut bytes: usize = self.units.iter().map(|(_, _, unit)| unit.len()).sum();
-        while bytes > KEPT_BYTES
+        while bytes > self.kept_bytes
             && let Some((_, _, oldest)) = self.units.pop_front()
         {
             bytes = bytes.saturating_sub(oldest.len());

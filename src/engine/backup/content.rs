@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crossbeam_channel::{Receiver, Sender};
 
 use super::assemble::Message;
+use super::difference::DifferenceWriter;
 use super::metadata::UnitWriter;
 use crate::codec::Compression;
 use crate::codec::crypto::RepositoryKeys;
@@ -17,6 +18,7 @@ use crate::error::Result;
 use crate::event::Counters;
 use crate::format::pack::BlobKind;
 use crate::id::BlobId;
+use crate::repository::Repository;
 use crate::repository::index::{Claim, Index};
 use crate::repository::packer::Packer;
 
@@ -33,6 +35,10 @@ pub(super) struct Chunk {
     pub(super) file: FileNumber,
     pub(super) number: u32,
     pub(super) range: Range<usize>,
+    /// What the parent has in its place.
+    pub(super) before: Option<BlobId>,
+    /// Whether content keeps its place when it changes, as a database's pages do.
+    pub(super) in_place: bool,
 }
 
 /// A buffer with its cut points.
@@ -50,12 +56,15 @@ pub(super) struct HashedChunk {
 
 /// What the workers share.
 pub(super) struct WorkerContext<'a> {
+    pub(super) repository: &'a Repository,
     pub(super) keys: &'a RepositoryKeys,
     pub(super) index: &'a Index,
     pub(super) packer: &'a Packer,
     pub(super) counters: &'a Counters,
     pub(super) poisoned: &'a AtomicBool,
     pub(super) compression: Compression,
+    /// Whether all that the parent refers to stands.
+    pub(super) parent_stands: bool,
 }
 
 /// What a worker stored: raw bytes, stored bytes, blobs.
@@ -82,6 +91,7 @@ fn work_on(
     messages: &Sender<Message>,
 ) -> Result<Sums> {
     let mut units = UnitWriter::new(BlobKind::Data, context.packer, context.compression)?;
+    let mut differences = DifferenceWriter::new(context.repository)?;
     for batch in batches {
         if context.poisoned.load(Ordering::Acquire) {
             break;
@@ -91,8 +101,18 @@ fn work_on(
         for chunk in &batch.chunks {
             let plain = batch.buffer.get(chunk.range.clone()).unwrap_or_default();
             let id = context.keys.blob_id(BlobKind::Data, plain);
-            if context.index.claim(&id)? == Claim::New {
-                units.add(id, plain)?;
+            let is_as_before = context.parent_stands && chunk.before == Some(id);
+            if !is_as_before && context.index.claim(&id)? == Claim::New {
+                let difference = match &chunk.before {
+                    Some(base) => {
+                        differences.encode(BlobKind::Data, &id, plain, base, chunk.in_place)?
+                    }
+                    None => None,
+                };
+                match difference {
+                    Some(unit) => units.add_unit(unit)?,
+                    None => units.add(id, plain)?,
+                }
             }
             bytes = bytes.saturating_add(plain.len() as u64);
             hashed.push(HashedChunk { file: chunk.file, number: chunk.number, id });
