@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use super::pages::OldPages;
+use crate::codec::chunker::DATABASE;
 use crate::format::tree::{Node, Part, Tree};
 use crate::id::BlobId;
 use crate::repository::Repository;
@@ -71,12 +73,12 @@ pub(super) struct OldChunk {
 pub(super) struct OldContent<'c, 'r> {
     repository: &'r Repository,
     reader: &'c mut BlobReader<'r>,
+    node: &'c Node,
     ids: VecDeque<BlobId>,
     segments: VecDeque<BlobId>,
     /// A chunk that has been looked at, and not passed.
     ahead: Option<OldChunk>,
     end: u64,
-    size: u64,
 }
 
 /// What was appended to a file in small pieces, each a chunk of its own.
@@ -92,17 +94,22 @@ impl<'c, 'r> OldContent<'c, 'r> {
     pub(super) fn new(
         repository: &'r Repository,
         reader: &'c mut BlobReader<'r>,
-        node: &Node,
+        node: &'c Node,
     ) -> Self {
         OldContent {
             repository,
             reader,
+            node,
             ids: node.blobs.iter().copied().collect(),
             segments: node.segments.iter().copied().collect(),
             ahead: None,
             end: 0,
-            size: node.size,
         }
+    }
+
+    /// Returns the pages of a database.
+    pub(super) fn pages(&self) -> OldPages {
+        OldPages::new(self.node, DATABASE)
     }
 
     /// Returns the segments of the list that have not been read.
@@ -141,7 +148,7 @@ impl<'c, 'r> OldContent<'c, 'r> {
 
     /// Returns the size that the file had, in bytes.
     pub(super) fn size(&self) -> u64 {
-        self.size
+        self.node.size
     }
 
     /// Returns the chunks at the end that are shorter than `least`, at most `most` of them. Looks

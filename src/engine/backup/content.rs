@@ -5,6 +5,7 @@
 //! found goes to the assembler. Buffers go round: no memory is taken for a batch once all are made.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam_channel::{Receiver, Sender};
@@ -12,6 +13,7 @@ use crossbeam_channel::{Receiver, Sender};
 use super::assemble::Message;
 use super::difference::DifferenceWriter;
 use super::metadata::UnitWriter;
+use super::pages::OldPages;
 use crate::codec::Compression;
 use crate::codec::crypto::RepositoryKeys;
 use crate::error::Result;
@@ -19,6 +21,7 @@ use crate::event::Counters;
 use crate::format::pack::BlobKind;
 use crate::id::BlobId;
 use crate::repository::Repository;
+use crate::repository::container::PlainUnit;
 use crate::repository::index::{Claim, Index};
 use crate::repository::packer::Packer;
 
@@ -37,8 +40,9 @@ pub(super) struct Chunk {
     pub(super) range: Range<usize>,
     /// What the parent has in its place.
     pub(super) before: Option<BlobId>,
-    /// Whether content keeps its place when it changes, as a database's pages do.
-    pub(super) in_place: bool,
+    /// For databases: the pages that the parent has. Content keeps its place when it changes, but
+    /// for a `VACUUM`.
+    pub(super) pages: Option<Arc<OldPages>>,
 }
 
 /// A buffer with its cut points.
@@ -84,6 +88,28 @@ pub(super) fn work(
     result
 }
 
+/// Returns a new chunk as a difference of what the parent has, if that pays.
+fn difference(
+    writer: &mut DifferenceWriter<'_>,
+    chunk: &Chunk,
+    id: &BlobId,
+    plain: &[u8],
+) -> Result<Option<PlainUnit>> {
+    let kind = BlobKind::Data;
+    // Once pages are known to have moved, what lies in the same place tells nothing.
+    let known = chunk.pages.as_ref().map_or_else(Vec::new, |pages| pages.find(plain));
+    if !known.is_empty() {
+        return writer.encode_moved(kind, id, plain, &known);
+    }
+    let Some(base) = &chunk.before else { return Ok(None) };
+    if let Some(unit) = writer.encode(kind, id, plain, base, chunk.pages.is_some())? {
+        return Ok(Some(unit));
+    }
+    let Some(pages) = &chunk.pages else { return Ok(None) };
+    let moved = pages.find_moved(plain, writer.reader());
+    writer.encode_moved(kind, id, plain, &moved)
+}
+
 fn work_on(
     context: &WorkerContext<'_>,
     batches: &Receiver<Batch>,
@@ -103,13 +129,7 @@ fn work_on(
             let id = context.keys.blob_id(BlobKind::Data, plain);
             let is_as_before = context.parent_stands && chunk.before == Some(id);
             if !is_as_before && context.index.claim(&id)? == Claim::New {
-                let difference = match &chunk.before {
-                    Some(base) => {
-                        differences.encode(BlobKind::Data, &id, plain, base, chunk.in_place)?
-                    }
-                    None => None,
-                };
-                match difference {
+                match difference(&mut differences, chunk, &id, plain)? {
                     Some(unit) => units.add_unit(unit)?,
                     None => units.add(id, plain)?,
                 }

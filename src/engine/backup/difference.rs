@@ -4,13 +4,14 @@
 //! chain of which the same holds. It is turned back and compared before it is handed on. A base
 //! that can't be read is no failure of the backup: the blob is then stored in full.
 //!
-//! Memory: 2 MiB of decompressed units, a base and a difference.
+//! Memory: 4 MiB of decompressed units, a base and a difference.
 
 use crate::codec::delta::{
     PAGE, changed_pages, decode_delta, decode_patch, encode_delta, encode_patch,
 };
 use crate::codec::{Compression, UnitEncoder};
 use crate::error::{Error, Result};
+use crate::format::LIMITS;
 use crate::format::pack::{BlobKind, UnitForm};
 use crate::id::BlobId;
 use crate::repository::Repository;
@@ -19,9 +20,11 @@ use crate::repository::container::PlainUnit;
 use crate::repository::reader::BlobReader;
 
 /// Decompressed units that are kept: bases come in the order in which they were stored.
-const KEPT_BYTES: usize = 2 << 20;
+const KEPT_BYTES: usize = 4 << 20;
 /// No chain that is written is deeper.
 const DEEPEST: u64 = 16;
+/// No blob that is written needs more units to be opened.
+const MOST_UNITS: u32 = 32;
 /// What a unit of its own takes beyond its payload: tag, base, lengths and form, in bytes.
 const UNIT_COST: usize = 64;
 /// zstd's level for differences.
@@ -66,11 +69,12 @@ impl<'a> DifferenceWriter<'a> {
         if base == id || chain.foot == *id {
             return Ok(None);
         }
-        let bottom = Chain { depth: 0, difference_bytes: 0, ..chain };
-        let tries = [(*base, chain), (chain.foot, bottom)];
-        // What is deep enough already branches off at the foot.
-        let first = usize::from(chain.depth >= DEEPEST);
-        for (base, chain) in tries.into_iter().skip(first) {
+        let mut tries = vec![(*base, chain)];
+        if chain.depth > 0 {
+            tries.push((chain.foot, Chain { depth: 0, units: 1, difference_bytes: 0, ..chain }));
+        }
+        tries.retain(|(_, chain)| chain.depth < DEEPEST && chain.units < MOST_UNITS);
+        for (base, chain) in tries {
             let Ok(old) = self.reader.load(kind, &base) else { return Ok(None) };
             let Some((form, payload)) = self.difference(plain, &old, in_place) else {
                 return Ok(None);
@@ -78,22 +82,55 @@ impl<'a> DifferenceWriter<'a> {
             if !self.pays(plain, payload.len()) {
                 return Ok(None);
             }
-            let together = chain.difference_bytes.saturating_add(payload.len() as u64);
-            if together <= chain.foot_bytes / 2 {
-                let depth = chain.depth.saturating_add(1);
-                return Ok(Some(PlainUnit {
-                    kind,
-                    form,
-                    payload,
-                    blobs: vec![(*id, plain.len() as u64)],
-                    base: Some((base, depth)),
-                }));
-            }
-            if base == chain.foot {
-                break;
+            if is_light(&chain, &payload) {
+                return Ok(Some(unit(kind, id, plain, form, payload, vec![base], &chain)));
             }
         }
         Ok(None)
+    }
+
+    /// Returns a unit with `plain` as a difference of some of `bases`, the best of which come first,
+    /// if that pays.
+    pub(crate) fn encode_moved(
+        &mut self,
+        kind: BlobKind,
+        id: &BlobId,
+        plain: &[u8],
+        bases: &[BlobId],
+    ) -> Result<Option<PlainUnit>> {
+        let mut chosen: Vec<BlobId> = Vec::new();
+        let mut together: Option<Chain> = None;
+        let mut prefix = Vec::new();
+        for base in bases.iter().filter(|base| *base != id) {
+            let Some(chain) = self.repository.cache().find_chain(base)? else { continue };
+            let sum = together.map_or(chain, |together| together.beside(&chain));
+            if sum.depth >= DEEPEST || sum.units >= MOST_UNITS {
+                continue;
+            }
+            let Ok(old) = self.reader.load(kind, base) else { continue };
+            if prefix.len().saturating_add(old.len()) > LIMITS.delta_prefix {
+                continue;
+            }
+            prefix.extend_from_slice(&old);
+            chosen.push(*base);
+            together = Some(sum);
+            if chosen.len() >= LIMITS.delta_bases {
+                break;
+            }
+        }
+        let Some(chain) = together else { return Ok(None) };
+        let cost = chosen.len().saturating_mul(BlobId::LEN);
+        let Some(payload) = self.delta(plain, &prefix) else { return Ok(None) };
+        if !self.pays(plain, payload.len().saturating_add(cost)) || !is_light(&chain, &payload) {
+            return Ok(None);
+        }
+        Ok(Some(unit(kind, id, plain, UnitForm::Delta, payload, chosen, &chain)))
+    }
+
+    fn delta(&mut self, plain: &[u8], prefix: &[u8]) -> Option<Vec<u8>> {
+        let payload = encode_delta(plain, prefix, LEVEL)?;
+        decode_delta(&payload, plain.len(), prefix, &mut self.scratch).ok()?;
+        (self.scratch.as_slice() == plain).then_some(payload)
     }
 
     /// Makes a difference and turns it back.
@@ -106,21 +143,16 @@ impl<'a> DifferenceWriter<'a> {
         let page_count = plain.len().div_ceil(PAGE);
         let is_paged = in_place || plain.len() == old.len();
         let pages = if is_paged { changed_pages(plain, old, page_count / 2) } else { None };
-        let back = &mut self.scratch;
-        let (form, payload) = match pages {
+        match pages {
             Some(pages) => {
                 let payload = encode_patch(plain, &pages, Some(old), LEVEL)?;
-                decode_patch(&payload, plain.len(), old, true, back).ok()?;
-                (UnitForm::PagePatchWithPrefix, payload)
+                decode_patch(&payload, plain.len(), old, true, &mut self.scratch).ok()?;
+                let is_right = self.scratch.as_slice() == plain;
+                is_right.then_some((UnitForm::PagePatchWithPrefix, payload))
             }
-            None if in_place => return None,
-            None => {
-                let payload = encode_delta(plain, old, LEVEL)?;
-                decode_delta(&payload, plain.len(), old, back).ok()?;
-                (UnitForm::Delta, payload)
-            }
-        };
-        (back.as_slice() == plain).then_some((form, payload))
+            None if in_place => None,
+            None => self.delta(plain, old).map(|payload| (UnitForm::Delta, payload)),
+        }
     }
 
     /// Returns whether a difference takes at most half of what the blob would take by itself.
@@ -136,4 +168,23 @@ impl<'a> DifferenceWriter<'a> {
         self.alone.encode(plain, &mut self.scratch);
         length <= self.scratch.len() / 2
     }
+}
+
+/// Returns whether the differences of a chain, with one more on top, stay below half of the full
+/// form.
+fn is_light(chain: &Chain, payload: &[u8]) -> bool {
+    chain.difference_bytes.saturating_add(payload.len() as u64) <= chain.foot_bytes / 2
+}
+
+fn unit(
+    kind: BlobKind,
+    id: &BlobId,
+    plain: &[u8],
+    form: UnitForm,
+    payload: Vec<u8>,
+    bases: Vec<BlobId>,
+    chain: &Chain,
+) -> PlainUnit {
+    let depth = chain.depth.saturating_add(1);
+    PlainUnit { kind, form, payload, blobs: vec![(*id, plain.len() as u64)], bases, depth }
 }

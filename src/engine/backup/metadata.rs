@@ -91,7 +91,8 @@ impl<'a> UnitWriter<'a> {
             form,
             payload,
             blobs: std::mem::take(&mut self.blobs),
-            base: None,
+            bases: Vec::new(),
+            depth: 0,
         };
         self.plain.clear();
         self.add_unit(unit)

@@ -15,7 +15,7 @@
 //! difference where that pays (`difference.rs`).
 //!
 //! Peak memory: packer 48 MiB + (2 × workers + 2) × 2 MiB of batches + workers × 4 MiB of units
-//! + (workers + 1) × 5 MiB for differences + 16 MiB of remembered reads per million items, twice + 40 bytes for each new blob, at most 100,000
+//! + (workers + 1) × 7 MiB for differences + 16 MiB of remembered reads per million items, twice + 40 bytes for each new blob, at most 100,000
 //! + SQLite's 8 MiB.
 
 pub(crate) mod assemble;
@@ -27,6 +27,7 @@ mod difference;
 mod items;
 mod list;
 pub(crate) mod metadata;
+mod pages;
 mod parent;
 mod producer;
 mod run;

@@ -103,7 +103,7 @@ impl<'r> ParentCursor<'r> {
     }
 
     /// Begins to read the list of a file's content.
-    pub(super) fn content(&mut self, file: &Node) -> OldContent<'_, 'r> {
+    pub(super) fn content<'c>(&'c mut self, file: &'c Node) -> OldContent<'c, 'r> {
         OldContent::new(self.repository, &mut self.reader, file)
     }
 

@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender};
 
@@ -12,6 +13,7 @@ use super::assemble::Message;
 use super::before::{OldChunk, OldContent};
 use super::bytes::{Bytes, FileBytes, StreamBytes, fill};
 use super::content::{BATCH_BYTES, BUFFER_BYTES, Batch, Chunk, FileNumber, HashedChunk};
+use super::pages::OldPages;
 use crate::codec::chunker::{Chunker, Cut, DATABASE, MAXIMUM, MINIMUM};
 use crate::codec::crypto::RepositoryKeys;
 use crate::error::{Error, Result};
@@ -169,7 +171,7 @@ impl<'a> ContentReader<'a> {
         {
             return Ok(Err(ended()));
         }
-        let mut run = FileRun { file, number: 0, offset: 0, cut: Cut::Content, old };
+        let mut run = FileRun { file, number: 0, offset: 0, cut: Cut::Content, old, pages: None };
         match self.read_chunks(source, &mut run) {
             Ok(result) => Ok(result.map(|()| ReadContent {
                 content: Content::Chunks(file, run.number),
@@ -217,6 +219,7 @@ impl<'a> ContentReader<'a> {
                     run.cut = cut_for(room.get(..count).unwrap_or_default());
                     if run.cut == Cut::Fixed {
                         run.old.give_up();
+                        run.pages = run.old.content.as_ref().map(|old| Arc::new(old.pages()));
                     }
                 }
                 uncut = uncut.saturating_add(count);
@@ -263,7 +266,7 @@ impl<'a> ContentReader<'a> {
             number: run.number,
             range: self.filled..end,
             before: run.before(length),
-            in_place: run.cut == Cut::Fixed,
+            pages: run.pages.clone(),
         });
         self.filled = end;
         self.batch_bytes = self.batch_bytes.saturating_add(length);
@@ -371,6 +374,7 @@ struct FileRun<'c, 'r> {
     offset: u64,
     cut: Cut,
     old: Old<'c, 'r>,
+    pages: Option<Arc<OldPages>>,
 }
 
 impl FileRun<'_, '_> {

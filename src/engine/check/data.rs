@@ -260,14 +260,11 @@ impl Worker<'_> {
         let (Ok(kind), Ok(form)) = (unit.blob_kind(), unit.unit_form()) else {
             return Ok(Err(DecodeError::Unknown("unit").into()));
         };
-        let base = match &unit.base {
-            Some(base) => match self.reader.load(kind, base) {
-                Ok(base) => Some(base),
-                // The object that holds the base gets a finding of its own.
-                Err(error) if error.kind() == Kind::Damaged => return Ok(Ok(())),
-                Err(error) => return Err(error),
-            },
-            None => None,
+        let base = match self.reader.load_bases(kind, &unit.bases) {
+            Ok(base) => base,
+            // The object that holds the base gets a finding of its own.
+            Err(error) if error.kind() == Kind::Damaged => return Ok(Ok(())),
+            Err(error) => return Err(error),
         };
         Ok((|| {
             let start = usize::try_from(offset).unwrap_or(usize::MAX);

@@ -2,7 +2,7 @@
 
 use rusqlite::{OptionalExtension as _, params};
 
-use super::{Cache, wrap};
+use super::{Cache, joined, wrap};
 use crate::error::Result;
 use crate::format::pack::{BlobKind, UnitEntry};
 use crate::id::{BlobId, ObjectHash};
@@ -47,7 +47,7 @@ impl Cache {
         let mut find_unit = connection
             .prepare_cached(
                 "SELECT 1 FROM unit WHERE object = ?1 AND number = ?2 AND offset = ?3 AND \
-                 stored = ?4 AND raw = ?5 AND form = ?6 AND kind = ?7 AND base IS ?8",
+                 stored = ?4 AND raw = ?5 AND form = ?6 AND kind = ?7 AND bases IS ?8",
             )
             .map_err(wrap)?;
         let mut find_blob = connection
@@ -65,7 +65,7 @@ impl Cache {
                         unit.raw_length(),
                         unit.form,
                         unit.kind,
-                        unit.base.as_ref().map(BlobId::as_bytes)
+                        joined(&unit.bases)
                     ],
                     |_| Ok(()),
                 )
