@@ -9,6 +9,7 @@
     clippy::indexing_slicing,
     clippy::panic,
     clippy::print_stderr,
+    clippy::cast_precision_loss,
     reason = "a test stops where things are not as they should be"
 )]
 
@@ -231,4 +232,111 @@ fn rollback_mode_whose_writer_is_killed() {
 fn the_sqlite_built_in_is_new_enough() {
     assert!(rusqlite::version_number() >= stash::files::sqlite::OLDEST_SQLITE);
     assert_ne!(Method::Raw, Method::Immutable);
+}
+
+/// Reads all there is, 4 MiB at a time; returns how many bytes.
+fn drain(mut source: impl std::io::Read) -> u64 {
+    let mut buffer = vec![0; 4 << 20];
+    let mut sum = 0;
+    loop {
+        match source.read(&mut buffer).unwrap() {
+            0 => return sum,
+            count => sum += count as u64,
+        }
+    }
+}
+
+fn peak_memory_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or("VmHWM: 0 kB");
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// `cargo test --release --test sqlite_live measure -- --ignored --nocapture`
+#[test]
+#[ignore = "a measurement: takes a minute and 3 GiB of disk"]
+fn measure_reading_a_gibibyte_that_is_written_to() {
+    for (name, pragmas, pause) in [
+        ("wal", WAL, 300),
+        (
+            "wal, checkpoints every 100 pages",
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; PRAGMA wal_autocheckpoint = 100;",
+            300,
+        ),
+        (
+            "wal, log of 500,000 pages",
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; PRAGMA wal_autocheckpoint = 500000;",
+            0,
+        ),
+        ("delete", "PRAGMA journal_mode = DELETE; PRAGMA synchronous = OFF;", 3_000),
+    ] {
+        measure(name, pragmas, Duration::from_micros(pause));
+    }
+    eprintln!("peak memory {} KiB", peak_memory_kib());
+}
+
+fn measure(name: &str, pragmas: &str, pause: Duration) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("large.db");
+    create(&path, pragmas, 260_000, 3_900);
+    let mut orders = Orders::new(&path, pragmas);
+    orders.pause = pause;
+    let mut writer = Writer::start(&orders);
+    writer.wait_for(2_000);
+    std::thread::sleep(Duration::from_secs(3));
+    writer.forget_stalls();
+    let (began, before) = (std::time::Instant::now(), writer.committed());
+    std::thread::sleep(Duration::from_secs(3));
+    let rate = |began: std::time::Instant, before| {
+        (writer.committed() - before) as f64 / began.elapsed().as_secs_f64()
+    };
+    eprintln!(
+        "{name}: alone {:.0} transactions/s, longest {:?}",
+        rate(began, before),
+        writer.longest_stall()
+    );
+    let speed =
+        |bytes: u64, began: std::time::Instant| bytes as f64 / 1e9 / began.elapsed().as_secs_f64();
+    let (mut plain, mut own) = (Vec::new(), Vec::new());
+    writer.forget_stalls();
+    let (all, before) = (std::time::Instant::now(), writer.committed());
+    let mut methods = BTreeMap::new();
+    for _ in 0..15 {
+        let began = std::time::Instant::now();
+        plain.push(speed(drain(std::fs::File::open(&path).unwrap()), began));
+        for attempt in 0.. {
+            let began = std::time::Instant::now();
+            let options = common_sqlite::options(folder.path(), attempt);
+            let mut taken = stash::files::sqlite::take(&path, &options).unwrap();
+            let opened = began.elapsed();
+            let bytes = drain(&mut taken);
+            let key = format!("{:?}", taken.method());
+            let done = taken.finish().is_ok();
+            let entry = methods.entry(key).or_insert((0, Duration::ZERO));
+            *entry = (entry.0 + 1, entry.1.max(opened));
+            if done {
+                own.push(speed(bytes, began));
+                break;
+            }
+        }
+    }
+    plain.sort_by(f64::total_cmp);
+    own.sort_by(f64::total_cmp);
+    let wal = std::fs::metadata(folder.path().join("large.db-wal")).map_or(0, |it| it.len());
+    eprintln!(
+        "{name}: plain {:.2} GB/s ({:.2} to {:.2}), taken {:.2} GB/s ({:.2} to {:.2}): {:.2}; \
+         {:.0} transactions/s, longest {:?}; log {} MB; methods, longest opening {methods:?}; {} failures",
+        plain[7],
+        plain[0],
+        plain[14],
+        own[7],
+        own[0],
+        own[14],
+        own[7] / plain[7],
+        rate(all, before),
+        writer.longest_stall(),
+        wal / 1_000_000,
+        writer.failures(),
+    );
+    writer.stop();
 }

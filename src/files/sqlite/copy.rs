@@ -133,3 +133,83 @@ fn open_private(folder: tempfile::TempDir, page_size: Option<u32>) -> Result<Ima
     };
     Image::of_private(folder, file, page_size).at("cannot read", &path)
 }
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests make files")]
+mod tests {
+    use super::*;
+    use crate::time::{Clock, Timestamp};
+
+    /// Long after any file was made: nothing has to settle.
+    struct Late;
+
+    impl Clock for Late {
+        fn now(&self) -> Timestamp {
+            Timestamp(i64::MAX / 2)
+        }
+        fn boot_nanoseconds(&self) -> i64 {
+            0
+        }
+    }
+
+    fn with_log(folder: &Path) -> (Place, Connection) {
+        let place = Place::of(folder.join("db"));
+        let connection = Connection::open(&place.database).unwrap();
+        connection
+            .execute_batch(
+                "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0; CREATE TABLE t (a);
+                 INSERT INTO t VALUES (randomblob(100000)); INSERT INTO t VALUES (2);",
+            )
+            .unwrap();
+        (place, connection)
+    }
+
+    fn options(folder: &Path) -> TakeOptions<'_> {
+        TakeOptions { temporary_folder: folder, clock: &Late, patience: Duration::ZERO, attempt: 0 }
+    }
+
+    fn rows(taken: &Taken) -> i64 {
+        let path = taken.image().private_path().unwrap();
+        let connection = super::super::connect::open_immutable(&path).unwrap();
+        connection.query_row("SELECT count(*) FROM t", [], |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn sqlites_own_backup_serves_where_no_overlay_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let (place, source) = with_log(folder.path());
+        source.execute_batch("BEGIN; SELECT * FROM t;").unwrap();
+        let taken = by_backup(&place, &source, &options(folder.path())).unwrap();
+        assert_eq!((taken.method(), rows(&taken)), (Method::BackupApi, 2));
+        assert_eq!(taken.image().page_size(), 4096);
+        let private = taken.image().private_path().unwrap();
+        drop(taken);
+        assert!(!private.exists());
+    }
+
+    #[test]
+    fn a_log_too_large_to_lay_over_is_carried_into_a_copy() {
+        let folder = tempfile::tempdir().unwrap();
+        let (place, _source) = with_log(folder.path());
+        let opened = Opened::open(&place).unwrap().unwrap();
+        let header = super::super::read_header(&opened.file, &place.database).unwrap().unwrap();
+        let outcome = recover(&place, opened, header, &options(folder.path())).unwrap();
+        let Outcome::Taken(taken) = outcome else { panic!("it was not taken") };
+        assert_eq!((taken.method(), rows(&taken)), (Method::RecoveredPair, 2));
+    }
+
+    #[test]
+    fn a_copy_that_is_not_sound_when_recovered_is_saved_raw() {
+        let folder = tempfile::tempdir().unwrap();
+        let (place, source) = with_log(folder.path());
+        source.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+        drop(source);
+        let mut bytes = std::fs::read(&place.database).unwrap();
+        bytes[4100..8000].fill(0x77);
+        std::fs::write(&place.database, bytes).unwrap();
+        let opened = Opened::open(&place).unwrap().unwrap();
+        let header = super::super::read_header(&opened.file, &place.database).unwrap().unwrap();
+        let outcome = recover(&place, opened, header, &options(folder.path())).unwrap();
+        assert!(matches!(outcome, Outcome::Raw(..)));
+    }
+}

@@ -349,10 +349,11 @@ fn take_raw(place: &Place, opened: Opened, doubt: String) -> Result<Box<Taken>> 
 fn decode_header(file: &File, path: &Path) -> Result<Result<DatabaseHeader, HeaderError>> {
     let mut bytes = [0; HEADER_BYTES];
     let count = wal::read_full(file, &mut bytes, 0).at("cannot read", path)?;
-    if count < HEADER_BYTES && is_database(&bytes) {
-        return Ok(Err(HeaderError::Damaged));
-    }
-    Ok(DatabaseHeader::decode(&bytes))
+    Ok(match bytes.get(..count).filter(|_| count < HEADER_BYTES) {
+        Some(start) if is_database(start) => Err(HeaderError::Damaged),
+        Some(_) => Err(HeaderError::NoDatabase),
+        None => DatabaseHeader::decode(&bytes),
+    })
 }
 
 /// Reads the header; `None` if it can't be worked with.
