@@ -79,6 +79,11 @@ impl Image {
         }
     }
 
+    /// Returns whether nothing of it lies where others write.
+    pub(super) fn is_private(&self) -> bool {
+        !matches!(self.base, Base::File(_))
+    }
+
     /// Fills the buffer from `offset`, up to the end; returns how many bytes there were.
     pub fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         let left = self.length_bytes.saturating_sub(offset);

@@ -20,6 +20,7 @@ use rustix::process::{Flock, FlockOffsetType, FlockType, fcntl_getlk};
 use crate::error::{Error, IoContext as _, Kind, Result, io_error};
 use crate::files::metadata::{find_stat, open_source, stat_file};
 use crate::files::stat::Stat;
+use crate::format::tree::FileTime;
 use crate::time::{Clock, SECOND};
 
 /// A database's path without links, and those of its companions.
@@ -73,8 +74,11 @@ impl Opened {
         let shm = open_if_there(&place.shm).ok().flatten();
         // Looked at last, so that it holds for what was opened before.
         let stat = stat_file(&file)?;
-        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Sequential)
-            .map_err(|error| io_error("cannot read", &place.database, error.into()))?;
+        #[cfg(target_os = "linux")]
+        {
+            // No more than advice: that it was not taken is no error.
+            let _advised = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Sequential);
+        }
         let wal = wal.map(|file| Ok::<_, Error>((stat_file(&file)?, file))).transpose()?;
         let wal = wal.map(|(stat, file)| (file, stat));
         let opened = Opened { file, stat, wal, shm, obstacle };
@@ -95,6 +99,12 @@ impl Opened {
         Ok(is_at(&place.database, Some(self.stat))?
             && is_at(&place.wal, self.wal.as_ref().map(|it| it.1))?
             && (shm.is_none() || is_at(&place.shm, shm)?))
+    }
+
+    /// Gives the descriptors away, to be closed after the connection.
+    pub(super) fn into_files(self) -> Vec<File> {
+        let wal = self.wal.map(|it| it.0);
+        [Some(self.file), wal, self.shm].into_iter().flatten().collect()
     }
 
     /// Returns the log if it holds anything.
@@ -146,22 +156,32 @@ pub(super) fn find_lock(file: &File, bytes: LockBytes) -> Result<Option<u32>, Er
 /// File systems stamp with the time of the last clock tick, 10 ms at most, or with whole seconds.
 /// Returns whether it waited: then the caller looks again whether anything changed meanwhile.
 pub(super) fn settle(clock: &dyn Clock, stats: &[Stat]) -> bool {
-    let mut longest = 0;
-    for time in stats.iter().flat_map(|stat| [stat.mtime, stat.ctime]) {
-        let margin = if time.1 == 0 { 2 * SECOND + SECOND / 10 } else { SECOND / 50 };
+    let now = clock.now().0;
+    let wait = |time: FileTime, may_be_set: bool| {
+        let margin = if time.1 == 0 { COARSE_MARGIN } else { FINE_MARGIN };
         let stamp = time.0.saturating_mul(SECOND).saturating_add(i64::from(time.1));
-        let age = clock.now().0.saturating_sub(stamp);
-        if age < margin {
-            // A stamp from the future says that the clocks differ: then the full margin, once.
-            longest = longest.max(margin.saturating_sub(age.max(0)));
+        let age = now.saturating_sub(stamp);
+        match age {
+            // Somebody set it ahead: the next write sets it back, which shows.
+            ..0 if may_be_set && age < -margin => 0,
+            // The file system's clock is ahead of ours.
+            ..0 => margin,
+            _ => margin.saturating_sub(age).max(0),
         }
+    };
+    let longest =
+        stats.iter().map(|stat| wait(stat.mtime, true).max(wait(stat.ctime, false))).max();
+    let longest = u64::try_from(longest.unwrap_or(0)).unwrap_or(0);
+    if longest > 0 {
+        std::thread::sleep(Duration::from_nanos(longest));
     }
-    let wait = u64::try_from(longest).unwrap_or(0);
-    if wait > 0 {
-        std::thread::sleep(Duration::from_nanos(wait));
-    }
-    wait > 0
+    longest > 0
 }
+
+/// How far a stamp with fractions must lie back, in nanoseconds: two ticks.
+const FINE_MARGIN: i64 = SECOND / 50;
+/// The same where only whole seconds are kept, or every other one.
+const COARSE_MARGIN: i64 = 2 * SECOND + SECOND / 10;
 
 /// Device and inode of what this process is taking at the moment.
 static TAKEN: Mutex<Vec<(u64, u64)>> = Mutex::new(Vec::new());
@@ -210,16 +230,36 @@ pub(super) fn private_folder(below: &Path) -> Result<tempfile::TempDir> {
 
 /// Copies an open file to a new one, sharing its blocks where the file system can.
 pub(super) fn copy_file(from: &File, length: u64, path: &Path) -> Result<File> {
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-    let to = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)
-        .map(File::from)
-        .map_err(|error| io_error("cannot make", path, error.into()))?;
-    #[cfg(target_os = "linux")]
-    if rustix::fs::ioctl_ficlone(&to, from).is_ok() {
-        return Ok(to);
+    if let Some(clone) = clone_file(from, path)? {
+        return Ok(clone);
     }
+    let to = make_file(path)?;
     copy_bytes(from, length, &to).at("cannot copy to", path)?;
     Ok(to)
+}
+
+/// Makes a new file that shares an open one's blocks; `None` where the file system can't.
+#[cfg(target_os = "linux")]
+pub(super) fn clone_file(from: &File, path: &Path) -> Result<Option<File>> {
+    let to = make_file(path)?;
+    if rustix::fs::ioctl_ficlone(&to, from).is_ok() {
+        return Ok(Some(to));
+    }
+    rustix::fs::unlink(path).map_err(|error| io_error("cannot remove", path, error.into()))?;
+    Ok(None)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn clone_file(_from: &File, _path: &Path) -> Result<Option<File>> {
+    Ok(None)
+}
+
+/// Makes a new file for reading and writing.
+pub(super) fn make_file(path: &Path) -> Result<File> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)
+        .map(File::from)
+        .map_err(|error| io_error("cannot make", path, error.into()))
 }
 
 fn copy_bytes(from: &File, length: u64, to: &File) -> std::io::Result<()> {

@@ -4,36 +4,41 @@
 //! many give up at once. So it is never held for longer than a copy takes:
 //!
 //! - up to [`AT_ONCE_BYTES`], the file is read into memory under the lock, having been read once
-//!   before so that it comes from the page cache (measured: see the head of `sqlite`);
+//!   before so that it comes from the page cache;
 //! - larger ones are *watched*: under the lock, held for an instant, size, times and change counter
 //!   are noted; the file is read without any lock; and at the end they must be the same, again
-//!   under the lock. Every transaction in this mode moves the counter, and every write the times.
-//!   If they moved, the caller takes it again;
-//! - a file that would not hold still twice, or that is written to all the time, is copied to the
-//!   temporary folder under the lock (blocks shared where the file system can), and read from
-//!   there. Where there is no room for that, the lock is held until the caller is done.
+//!   under the lock. Every transaction in this mode moves the counter, and every write the times;
+//! - if they moved, the next attempt makes a private copy in the temporary folder: under the lock
+//!   where the file system shares blocks, which takes an instant. Else it is copied without the
+//!   lock, then read again and what changed is copied anew: hashes of its pieces say what that is,
+//!   so a pass but the first runs at the speed of reading. A pass during which nobody wrote is
+//!   consistent; else the last one is made under the lock. Where there is no room for a copy, the
+//!   lock is held until the caller is done.
 //!
 //! The backup API stepped without a lock would begin anew at each commit as watching does, but
 //! reads at a tenth of the speed; stepped in one go, it holds the same lock for longer than a copy.
 
 use std::fs::File;
+use std::os::unix::fs::FileExt as _;
 
 use rusqlite::Connection;
 
 use super::connect::{Refusal, begin, open_and_begin, patiently};
 use super::header::{DatabaseHeader, Mode};
 use super::image::{Image, PRIVATE_NAME};
-use super::place::{Opened, Place, copy_file, private_folder, settle};
+use super::place::{Opened, Place, clone_file, make_file, private_folder, settle};
 use super::wal::read_full;
 use super::{Check, Method, Outcome, TakeOptions, Taken};
-use crate::error::{IoContext as _, Result};
+use crate::error::{Error, IoContext as _, Result};
 use crate::files::metadata::stat_file;
 use crate::files::stat::Stat;
 
 /// Up to here a file is read into memory under the lock, in bytes.
 const AT_ONCE_BYTES: u64 = 4 << 20;
-/// From this attempt on, a file is copied under the lock.
-const COPY_ATTEMPT: u32 = 2;
+/// So many passes of a copy are made without the lock.
+const FREE_PASSES: usize = 4;
+/// The pieces of a copy that are compared, in bytes.
+const PIECE_BYTES: usize = 256 << 10;
 /// So often a file may turn out to have been written to a moment ago.
 const SETTLE_TRIES: usize = 3;
 
@@ -46,11 +51,6 @@ pub(super) struct WatchCheck {
 }
 
 impl WatchCheck {
-    fn begin(file: &File, stat: Stat, change_counter: u32, place: &Place) -> Result<WatchCheck> {
-        let file = file.try_clone().at("cannot read", &place.database)?;
-        Ok(WatchCheck { file, stat, change_counter })
-    }
-
     /// Returns whether nobody wrote; `connection` has no transaction.
     pub(super) fn holds(
         &self,
@@ -91,31 +91,31 @@ pub(super) fn take(place: &Place, opened: Opened, options: &TakeOptions<'_>) -> 
         let image = Image::of_bytes(bytes, header.page_size);
         return Ok(Outcome::Taken(Taken::new(Method::Shared, image, Check::Nothing)));
     }
-    if options.attempt < COPY_ATTEMPT {
-        match watch(place, &connection, &opened, options) {
-            Ok(Some((check, page_size))) => {
-                let image = Image::of_file(opened.file, check.stat.size, page_size);
-                let mut taken = Taken::new(Method::Watched, image, Check::Watch(check));
-                taken.connection = Some(connection);
-                return Ok(Outcome::Taken(taken));
-            }
-            Ok(None) => {
-                drop(connection);
-                return Ok(Outcome::Moved("it was replaced"));
-            }
-            // Written to all the time: the lock is there, or can be had.
-            Err(Watching::Restless) => {}
-            Err(Watching::Refused(refusal)) => {
-                drop(connection);
-                return Ok(Outcome::Refused(refusal, opened));
-            }
-            Err(Watching::Failed(error)) => {
-                drop(connection);
-                return Err(error);
+    let watched = match options.attempt {
+        0 => watch_in_place(place, &connection, &opened, options),
+        _ => Err(Obstacle::Restless),
+    };
+    let taken = match watched {
+        Err(Obstacle::Restless) => copy(place, &connection, &opened, options),
+        other => other,
+    };
+    match taken {
+        Ok(mut taken) => {
+            let is_done = matches!(taken.check, Check::Nothing) && taken.image.is_private();
+            taken.connection = (!is_done).then_some(connection);
+            taken.kept = opened.into_files();
+            Ok(Outcome::Taken(taken))
+        }
+        Err(obstacle) => {
+            // The connection goes before the raw descriptors.
+            drop(connection);
+            match obstacle {
+                Obstacle::Restless | Obstacle::Replaced => Ok(Outcome::Moved("it was replaced")),
+                Obstacle::Refused(refusal) => Ok(Outcome::Refused(refusal, opened)),
+                Obstacle::Failed(error) => Err(error),
             }
         }
     }
-    copy(place, connection, opened, header, options)
 }
 
 /// Under the lock: the header, if this is still the file at the path, and in the same mode.
@@ -134,45 +134,53 @@ fn read_whole(file: &File, size: u64) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-enum Watching {
+/// Why a file could not be watched.
+enum Obstacle {
+    /// It is written to all the time; the lock is held.
     Restless,
+    Replaced,
     Refused(Refusal),
-    Failed(crate::error::Error),
+    Failed(Error),
 }
 
-impl From<crate::error::Error> for Watching {
-    fn from(error: crate::error::Error) -> Watching {
-        Watching::Failed(error)
+impl From<Error> for Obstacle {
+    fn from(error: Error) -> Obstacle {
+        Obstacle::Failed(error)
     }
 }
 
-/// Notes what must not move, and gives up the lock. On [`Watching::Restless`] it is still held.
+fn watch_in_place(
+    place: &Place,
+    connection: &Connection,
+    opened: &Opened,
+    options: &TakeOptions<'_>,
+) -> Result<Box<Taken>, Obstacle> {
+    let (check, page_size) = watch(place, connection, opened, options)?;
+    let file = opened.file.try_clone().at("cannot read", &place.database)?;
+    let image = Image::of_file(file, check.stat.size, page_size);
+    Ok(Taken::new(Method::Watched, image, Check::Watch(check)))
+}
+
+/// Notes what must not move, and gives up the lock, which is held at the beginning.
 fn watch(
     place: &Place,
     connection: &Connection,
     opened: &Opened,
     options: &TakeOptions<'_>,
-) -> Result<Option<(WatchCheck, u32)>, Watching> {
+) -> Result<(WatchCheck, u32), Obstacle> {
     let mut before = stat_file(&opened.file)?;
     for _ in 0..SETTLE_TRIES {
-        let Some(header) = under_lock(place, opened)? else { return Ok(None) };
+        let header = under_lock(place, opened)?.ok_or(Obstacle::Replaced)?;
         end(connection);
-        let waited = settle(options.clock, &[before]);
-        if !waited {
-            let check = WatchCheck::begin(&opened.file, before, header.change_counter, place)?;
-            return Ok(Some((check, header.page_size)));
+        if !settle(options.clock, &[before]) {
+            let file = opened.file.try_clone().at("cannot read", &place.database)?;
+            let check = WatchCheck { file, stat: before, change_counter: header.change_counter };
+            return Ok((check, header.page_size));
         }
-        patiently(options.patience, || begin(connection)).map_err(Watching::Refused)?;
-        let after = stat_file(&opened.file)?;
-        if after.is_same_content(&before) {
-            let Some(header) = under_lock(place, opened)? else { return Ok(None) };
-            end(connection);
-            let check = WatchCheck::begin(&opened.file, after, header.change_counter, place)?;
-            return Ok(Some((check, header.page_size)));
-        }
-        before = after;
+        patiently(options.patience, || begin(connection)).map_err(Obstacle::Refused)?;
+        before = stat_file(&opened.file)?;
     }
-    Err(Watching::Restless)
+    Err(Obstacle::Restless)
 }
 
 fn end(connection: &Connection) {
@@ -180,31 +188,83 @@ fn end(connection: &Connection) {
     let _ended = connection.execute_batch("ROLLBACK");
 }
 
-/// Copies the file under the lock; without room for that, keeps the lock.
+/// Makes a private copy; the lock is held at the beginning.
 fn copy(
     place: &Place,
-    connection: Connection,
-    opened: Opened,
-    header: DatabaseHeader,
+    connection: &Connection,
+    opened: &Opened,
     options: &TakeOptions<'_>,
-) -> Result<Outcome> {
-    let stat = stat_file(&opened.file)?;
-    let copied = private_folder(options.temporary_folder).and_then(|folder| {
-        let path = folder.path().join(PRIVATE_NAME);
-        let file = copy_file(&opened.file, stat.size, &path)?;
-        Image::of_private(folder, file, header.page_size).at("cannot read", &path)
-    });
-    let taken = if let Ok(image) = copied {
-        drop(connection);
-        Taken::new(Method::Shared, image, Check::Nothing)
-    } else {
-        let file = opened.file.try_clone().at("cannot read", &place.database)?;
-        let image = Image::of_file(file, stat.size, header.page_size);
-        let mut taken = Taken::new(Method::Shared, image, Check::Nothing);
-        taken.connection = Some(connection);
-        taken.kept = vec![opened.file];
-        return Ok(Outcome::Taken(taken));
+) -> Result<Box<Taken>, Obstacle> {
+    let folder = private_folder(options.temporary_folder)?;
+    let path = folder.path().join(PRIVATE_NAME);
+    let private = |folder, file, page_size, method| {
+        let image = Image::of_private(folder, file, page_size).at("cannot read", &path)?;
+        Ok(Taken::new(method, image, Check::Nothing))
     };
-    drop(opened);
-    Ok(Outcome::Taken(taken))
+    let header = under_lock(place, opened)?.ok_or(Obstacle::Replaced)?;
+    if let Some(file) = clone_file(&opened.file, &path)? {
+        return private(folder, file, header.page_size, Method::Shared);
+    }
+    let mut copy = Copy { file: make_file(&path)?, pieces: Vec::new() };
+    for _ in 0..FREE_PASSES {
+        let watched = match watch(place, connection, opened, options) {
+            Err(Obstacle::Restless) => None,
+            other => Some(other?),
+        };
+        end(connection);
+        let is_copied = copy.pass(&opened.file).is_ok();
+        let holds = match &watched {
+            Some((check, _)) => check.holds(connection, place, options.patience)?,
+            None => false,
+        };
+        end(connection);
+        if let Some((_, page_size)) = watched.as_ref().filter(|_| holds && is_copied) {
+            return private(folder, copy.file, *page_size, Method::Watched);
+        }
+        patiently(options.patience, || begin(connection)).map_err(Obstacle::Refused)?;
+        if watched.is_none() || !is_copied {
+            break;
+        }
+    }
+    let page_size = under_lock(place, opened)?.ok_or(Obstacle::Replaced)?.page_size;
+    if copy.pass(&opened.file).is_ok() {
+        return private(folder, copy.file, page_size, Method::Shared);
+    }
+    // No room: the file itself, with the lock.
+    let file = opened.file.try_clone().at("cannot read", &place.database)?;
+    let length = stat_file(&file)?.size;
+    Ok(Taken::new(Method::Shared, Image::of_file(file, length, page_size), Check::Nothing))
+}
+
+/// A copy that comes nearer with each pass.
+struct Copy {
+    file: File,
+    pieces: Vec<blake3::Hash>,
+}
+
+impl Copy {
+    /// Reads the whole source, and writes the pieces that are not what they were.
+    fn pass(&mut self, source: &File) -> std::io::Result<()> {
+        let mut buffer = vec![0; PIECE_BYTES];
+        let (mut offset, mut number) = (0_u64, 0_usize);
+        loop {
+            let count = read_full(source, &mut buffer, offset)?;
+            let bytes = buffer.get(..count).unwrap_or_default();
+            if bytes.is_empty() {
+                break;
+            }
+            let hash = blake3::hash(bytes);
+            if self.pieces.get(number) != Some(&hash) {
+                self.file.write_all_at(bytes, offset)?;
+                match self.pieces.get_mut(number) {
+                    Some(piece) => *piece = hash,
+                    None => self.pieces.push(hash),
+                }
+            }
+            offset = offset.saturating_add(count as u64);
+            number = number.saturating_add(1);
+        }
+        self.pieces.truncate(number);
+        self.file.set_len(offset)
+    }
 }
