@@ -86,6 +86,8 @@ pub enum ExcludeReason {
     OtherFileSystem,
     /// The tool's own files, such as the repository.
     Own,
+    /// It belongs to a database, whose copy has what it holds.
+    DatabaseLog,
 }
 
 impl ExcludeReason {
@@ -99,6 +101,7 @@ impl ExcludeReason {
             ExcludeReason::TooLarge => "is larger than wanted",
             ExcludeReason::OtherFileSystem => "is on another file system",
             ExcludeReason::Own => "belongs to stash",
+            ExcludeReason::DatabaseLog => "is in the copy of its database",
         }
     }
 }

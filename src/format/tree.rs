@@ -9,6 +9,18 @@ use super::cbor::{self, Bytes, Ids, cbor_map};
 use super::{DecodeError, LIMITS};
 use crate::id::BlobId;
 
+/// How a database was read. The numbers are the format's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Capture {
+    /// It is no database.
+    None = 0,
+    /// As of one moment between two commits.
+    Consistent = 1,
+    /// As it lay there, perhaps torn.
+    Raw = 2,
+}
+
 /// What a node is. The numbers are the format's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[repr(u8)]

@@ -57,6 +57,7 @@ pub(super) fn run(run: &Run, arguments: &BackupArguments) -> Result<u8> {
         dry_run: arguments.dry_run,
         compression: arguments.compression.into(),
         threads: machine::worker_count(),
+        temporary_folder: temporary_folder(run)?,
     };
     let progress = run.screen.progress(&run.counters);
     let report = save(run, arguments, &repository, &options);
@@ -149,6 +150,13 @@ pub(super) fn patterns(words: &[OsString]) -> Result<Vec<String>> {
 /// The folders that no backup holds: what is in them is made from the repository, or is it.
 fn own_folders(run: &Run, repository: &Opened) -> Vec<PathBuf> {
     vec![repository.folder.clone(), run.places.cache.clone(), run.places.state.clone()]
+}
+
+/// Returns where private copies of databases go: beside the cache, which no backup includes.
+fn temporary_folder(run: &Run) -> Result<PathBuf> {
+    let folder = run.places.cache.join("tmp");
+    machine::make_private_folder(&folder)?;
+    Ok(folder)
 }
 
 /// Returns a name that is the same whenever the same paths are given.

@@ -1,10 +1,11 @@
-//! Where a file's bytes come from: the disk, or a stream.
+//! Where a file's bytes come from: the disk, a database that was taken, or a stream.
 
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::FileExt as _;
 
 use crate::files::DataRanges;
+use crate::files::sqlite::Image;
 
 /// A source of bytes that knows its holes.
 pub(super) trait Bytes {
@@ -71,6 +72,19 @@ impl Bytes for StreamBytes<'_> {
                 other => return other,
             }
         }
+    }
+
+    fn hole_at(&mut self, _offset: u64) -> u64 {
+        0
+    }
+}
+
+/// A database as it was taken. Holes in its file are pages of zeros like others.
+pub(super) struct ImageBytes<'i>(pub(super) &'i Image);
+
+impl Bytes for ImageBytes<'_> {
+    fn read(&mut self, offset: u64, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read_at(offset, buffer)
     }
 
     fn hole_at(&mut self, _offset: u64) -> u64 {

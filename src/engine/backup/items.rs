@@ -3,6 +3,7 @@
 use super::assemble::Item;
 use super::content::FileNumber;
 use super::producer::{Producer, bare_node};
+use super::seen::Look;
 use super::source::{Content, ReadContent};
 use super::{StreamSource, is_file, root_kind};
 use crate::error::{Error, Result, io_error};
@@ -32,23 +33,39 @@ impl Producer<'_, '_> {
             None => Action::New,
             Some(_) => Action::Modified,
         };
+        let look = match Self::look(entry, parent.as_ref()) {
+            Ok(look) => look,
+            Err(error) => {
+                self.item_failed(&entry.path, &error);
+                return Ok(false);
+            }
+        };
+        // A database's node has times and size of what was in its log as well.
+        let is_alike = |node: &Node| {
+            matches!(look, Look::Database(_))
+                || (node.mtime == entry.stat.mtime
+                    && (node.kind != NodeKind::File || node.size == entry.stat.size))
+        };
         let reusable = parent.as_ref().filter(|node| {
             node.kind == entry.stat.kind
-                && node.mtime == entry.stat.mtime
-                && (node.kind != NodeKind::File || node.size == entry.stat.size)
-                && self.walked.seen.before.is_same(hash, &entry.stat)
+                && is_alike(node)
+                && self.walked.seen.before.is_same(hash, &look)
         });
         if let Some(node) = reusable
             && (!self.backup.has_gaps || self.parent.stands(node, self.index))
         {
-            return self.take_over(entry, hash, Box::new(node.clone()));
+            return self.take_over(entry, hash, &look, Box::new(node.clone()));
         }
         if self.backup.options.dry_run {
             self.would_read(entry, action);
             return Ok(true);
         }
         let stored = if entry.stat.kind == NodeKind::File {
-            self.read_file(entry, hash, parent)?
+            if Self::begins_as_database(entry) {
+                self.read_database(entry, hash, parent.as_ref())?
+            } else {
+                self.read_file(entry, hash, parent)?
+            }
         } else {
             self.read_other(entry, hash, parent.as_ref())?
         };
@@ -57,9 +74,16 @@ impl Producer<'_, '_> {
     }
 
     /// Takes over the parent's node of an item that looks as it did.
-    fn take_over(&mut self, entry: &Entry, hash: u64, mut node: Box<Node>) -> Result<bool> {
+    fn take_over(
+        &mut self,
+        entry: &Entry,
+        hash: u64,
+        look: &Look,
+        mut node: Box<Node>,
+    ) -> Result<bool> {
         self.walked.seen.reused = self.walked.seen.reused.saturating_add(1);
-        self.walked.seen.now.enter(hash, &entry.stat, self.backup.began);
+        self.walked.seen.now.enter(hash, look, self.backup.began);
+        self.met_database(&node);
         self.count(&node, Action::Unchanged);
         Counters::add(&self.backup.counters.done_items, 1);
         Counters::add(&self.backup.counters.done_bytes, node.size);
@@ -118,7 +142,7 @@ impl Producer<'_, '_> {
         match entry.read_node(&self.owners) {
             Ok(mut node) => {
                 node.hard_link = self.hard_link(&entry.stat, hash);
-                self.walked.seen.now.enter(hash, &entry.stat, self.backup.began);
+                self.walked.seen.now.enter(hash, &Look::Item(entry.stat), self.backup.began);
                 self.tell(&entry.path, action(parent, &node), 0);
                 self.send(Item::Ready(Box::new(node)))?;
                 Ok(true)
@@ -131,7 +155,7 @@ impl Producer<'_, '_> {
     }
 
     /// What is gone before it was opened counts as deleted; everything else is a failure.
-    fn item_failed(&mut self, path: &Path, error: &Error) {
+    pub(super) fn item_failed(&mut self, path: &Path, error: &Error) {
         if !error.is_io(std::io::ErrorKind::NotFound) {
             self.failed(path, error);
         }
@@ -173,7 +197,7 @@ impl Producer<'_, '_> {
             let is_whole = after.is_same_content(&stat) && read.size == stat.size;
             if is_whole || grew_only {
                 if is_whole {
-                    self.walked.seen.now.enter(hash, &stat, self.backup.began);
+                    self.walked.seen.now.enter(hash, &Look::Item(stat), self.backup.began);
                 }
                 self.store_node(entry, node, &stat, read, hash, parent)?;
                 return Ok(true);
@@ -195,7 +219,7 @@ impl Producer<'_, '_> {
         Ok(true)
     }
 
-    fn store_node(
+    pub(super) fn store_node(
         &mut self,
         entry: &Entry,
         mut node: Node,

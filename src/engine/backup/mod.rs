@@ -23,6 +23,7 @@ mod before;
 mod bytes;
 mod content;
 mod contributors;
+mod database;
 mod difference;
 mod items;
 mod list;
@@ -99,6 +100,9 @@ pub struct BackupOptions {
     pub compression: Compression,
     /// Workers; at least 1.
     pub threads: usize,
+    /// Where private copies of databases are made in the rare cases that need one; it must exist.
+    /// Others may get no way to read it.
+    pub temporary_folder: PathBuf,
 }
 
 /// What a backup did.

@@ -14,9 +14,10 @@ use crossbeam_channel::Sender;
 
 use super::assemble::{Item, Message};
 use super::contributors::Contributors;
+use super::database::Met;
 use super::parent::{ParentCursor, without_content};
 use super::run::{SeenPair, Walked};
-use super::seen::Seen;
+use super::seen::{Look, Seen};
 use super::source::ContentReader;
 use super::{Backup, BackupReport, Packer, StreamSource, root_kind};
 use crate::error::{Error, Result};
@@ -56,6 +57,8 @@ struct Level {
     met: u64,
     /// Whether the assembler has been told of it.
     sent: bool,
+    /// Databases met in it.
+    databases: Vec<Met>,
 }
 
 impl<'a, 'b> Producer<'a, 'b> {
@@ -135,6 +138,9 @@ impl<'a, 'b> Producer<'a, 'b> {
                     };
                     self.enter(&entry, node)?;
                 }
+                Step::Entry(entry) if self.is_companion(&entry) => {
+                    self.leave_companion_out(&entry);
+                }
                 Step::Entry(entry) => {
                     let is_root = self.levels.is_empty();
                     let node = if is_root {
@@ -164,7 +170,12 @@ impl<'a, 'b> Producer<'a, 'b> {
         self.backup.counters.go_on()
     }
 
-    fn excluded(&mut self, path: &Path, reason: ExcludeReason, size_bytes: u64) {
+    /// The databases met in the current directory; `None` for a root that is a file.
+    pub(super) fn databases(&mut self) -> Option<&mut Vec<Met>> {
+        self.levels.last_mut().map(|level| &mut level.databases)
+    }
+
+    pub(super) fn excluded(&mut self, path: &Path, reason: ExcludeReason, size_bytes: u64) {
         let report = &mut self.walked.report;
         report.excluded_items = report.excluded_items.saturating_add(1);
         report.excluded_bytes = report.excluded_bytes.saturating_add(size_bytes);
@@ -261,7 +272,9 @@ impl<'a, 'b> Producer<'a, 'b> {
     fn enter(&mut self, entry: &Entry, parent: Option<Node>) -> Result<()> {
         let hash = self.path_hash(&entry.path);
         let parent = parent.filter(|node| node.kind == NodeKind::Directory);
-        let known = parent.as_ref().filter(|_| self.walked.seen.before.is_same(hash, &entry.stat));
+        let known = parent
+            .as_ref()
+            .filter(|_| self.walked.seen.before.is_same(hash, &Look::Item(entry.stat)));
         let node = match known {
             Some(node) => {
                 self.walked.seen.reused = self.walked.seen.reused.saturating_add(1);
@@ -275,7 +288,7 @@ impl<'a, 'b> Producer<'a, 'b> {
                 }
             },
         };
-        self.walked.seen.now.enter(hash, &entry.stat, self.backup.began);
+        self.walked.seen.now.enter(hash, &Look::Item(entry.stat), self.backup.began);
         let report = &mut self.walked.report;
         report.statistics.directories = report.statistics.directories.saturating_add(1);
         if parent.is_none() {
@@ -292,7 +305,14 @@ impl<'a, 'b> Producer<'a, 'b> {
             .filter(|parent| !self.backup.has_gaps && without_content(parent) == node)
             .map(Box::new);
         let is_other = same_as.is_none();
-        self.levels.push(Level { node: Box::new(node), same_as, before, met: 0, sent: false });
+        self.levels.push(Level {
+            node: Box::new(node),
+            same_as,
+            before,
+            met: 0,
+            sent: false,
+            databases: Vec::new(),
+        });
         if is_other { self.open_levels() } else { Ok(()) }
     }
 }

@@ -9,11 +9,45 @@
 //! it, is not entered, since it may change again without its times showing it.
 
 use crate::files::Stat;
+use crate::files::sqlite::Fingerprint;
 use crate::id::SnapshotId;
 use crate::time::{SECOND, Timestamp};
 
 /// Times this close to the reading are not trusted, in nanoseconds.
 const RACY: i64 = 2 * SECOND;
+
+/// What an item looks like from outside.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Look {
+    /// Anything but a database.
+    Item(Stat),
+    /// A database: its companions' metadata counts as much as its own.
+    Database(Fingerprint),
+}
+
+impl Look {
+    fn digest(&self) -> u64 {
+        match self {
+            Look::Item(stat) => fingerprint(stat),
+            Look::Database(print) => print.digest(),
+        }
+    }
+
+    /// Returns whether it may be trusted later, for a reading after `began`.
+    fn is_settled(&self, began: Timestamp) -> bool {
+        let limit = began.0.saturating_sub(RACY);
+        let settled = |time: crate::format::tree::FileTime| {
+            time.0
+                .checked_mul(SECOND)
+                .and_then(|seconds| seconds.checked_add(i64::from(time.1)))
+                .is_some_and(|nanoseconds| nanoseconds < limit)
+        };
+        match self {
+            Look::Item(stat) => settled(stat.ctime) && settled(stat.mtime),
+            Look::Database(print) => print.is_settled(began),
+        }
+    }
+}
 
 /// The table of one job, as of one snapshot.
 #[derive(Default)]
@@ -56,25 +90,18 @@ impl Seen {
     }
 
     /// Returns whether the item looks just as it did. Only for a table that was read.
-    pub(super) fn is_same(&self, path: u64, stat: &Stat) -> bool {
+    pub(super) fn is_same(&self, path: u64, look: &Look) -> bool {
         self.rows
             .binary_search_by_key(&path, |row| row.0)
             .ok()
             .and_then(|place| self.rows.get(place))
-            .is_some_and(|row| row.1 == fingerprint(stat))
+            .is_some_and(|row| row.1 == look.digest())
     }
 
     /// Enters an item that was read after `began`.
-    pub(super) fn enter(&mut self, path: u64, stat: &Stat, began: Timestamp) {
-        let limit = began.0.saturating_sub(RACY);
-        let settled = |time: crate::format::tree::FileTime| {
-            time.0
-                .checked_mul(SECOND)
-                .and_then(|seconds| seconds.checked_add(i64::from(time.1)))
-                .is_some_and(|nanoseconds| nanoseconds < limit)
-        };
-        if settled(stat.ctime) && settled(stat.mtime) {
-            self.rows.push((path, fingerprint(stat)));
+    pub(super) fn enter(&mut self, path: u64, look: &Look, began: Timestamp) {
+        if look.is_settled(began) {
+            self.rows.push((path, look.digest()));
         }
     }
 

@@ -11,13 +11,14 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::assemble::Message;
 use super::before::{OldChunk, OldContent};
-use super::bytes::{Bytes, FileBytes, StreamBytes, fill};
+use super::bytes::{Bytes, FileBytes, ImageBytes, StreamBytes, fill};
 use super::content::{BATCH_BYTES, BUFFER_BYTES, Batch, Chunk, FileNumber, HashedChunk};
 use super::pages::OldPages;
 use crate::codec::chunker::{Chunker, Cut, DATABASE, MAXIMUM, MINIMUM};
 use crate::codec::crypto::RepositoryKeys;
 use crate::error::{Error, Result};
 use crate::event::Counters;
+use crate::files::sqlite::Image;
 use crate::format::LIMITS;
 use crate::format::pack::BlobKind;
 use crate::id::BlobId;
@@ -140,6 +141,17 @@ impl<'a> ContentReader<'a> {
     ) -> std::io::Result<Result<ReadContent>> {
         let source = &mut FileBytes::new(file, size, sparse);
         self.read(source, size <= LIMITS.inline_content as u64, Old::new(old, size, sparse))
+    }
+
+    /// Reads a database as it was taken; `old` is what the parent has in its place.
+    pub(super) fn read_image(
+        &mut self,
+        image: &Image,
+        old: Option<OldContent<'_, '_>>,
+    ) -> std::io::Result<Result<ReadContent>> {
+        let size = image.length_bytes();
+        let old = Old::new(old, size, false);
+        self.read(&mut ImageBytes(image), size <= LIMITS.inline_content as u64, old)
     }
 
     /// Reads a stream to its end.

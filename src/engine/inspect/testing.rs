@@ -102,6 +102,7 @@ impl Fixture {
             dry_run: false,
             compression: Compression::Auto,
             threads: 2,
+            temporary_folder: std::env::temp_dir(),
         };
         backup(&self.repository, &options, &self.clock, &Counters::default(), &Silent).unwrap();
         self.entries().pop().unwrap().snapshot

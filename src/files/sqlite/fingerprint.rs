@@ -17,6 +17,7 @@ use super::place::Place;
 use crate::error::Result;
 use crate::files::metadata::find_stat;
 use crate::files::stat::Stat;
+use crate::format::tree::FileTime;
 use crate::time::{SECOND, Timestamp};
 
 /// Times this close to the reading are not trusted, in nanoseconds.
@@ -54,6 +55,12 @@ impl Fingerprint {
 
     fn stats(&self) -> impl Iterator<Item = &Stat> {
         [Some(&self.database), self.wal.as_ref(), self.journal.as_ref()].into_iter().flatten()
+    }
+
+    /// Returns when the file or its log was last written to.
+    pub fn newest_write(&self) -> FileTime {
+        let log = self.wal.map_or(self.database.mtime, |wal| wal.mtime);
+        self.database.mtime.max(log)
     }
 
     /// Returns whether nothing was written between the two.
