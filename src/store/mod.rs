@@ -172,6 +172,19 @@ impl Store {
         }
     }
 
+    /// Stores an object once more, in the place of one whose bytes are not what the name says.
+    /// Whatever is there is replaced only by what belongs there.
+    pub fn put_again(&self, name: ObjectName, bytes: &Bytes) -> Result<Durable<ObjectName>> {
+        if blake3::hash(bytes).as_bytes() != name.hash().as_bytes() {
+            return Err(Error::failed("these bytes do not belong to").object(name.to_string()));
+        }
+        let payload = PutPayload::from(bytes.clone());
+        match block_on(self.inner.put_opts(&path_of(&name), payload, PutOptions::default())) {
+            Ok(_) => Ok(Durable(name)),
+            Err(error) => Err(self.error("cannot store", &name.to_string(), error)),
+        }
+    }
+
     /// Returns an object's bytes, or `None` if there is none of this name.
     pub fn get(&self, name: &ObjectName) -> Result<Option<Bytes>> {
         self.fetch(name, GetOptions::default())
@@ -180,7 +193,14 @@ impl Store {
     /// Returns the bytes of an object from `start` to `end`, fewer if it is shorter.
     pub fn get_range(&self, name: &ObjectName, start: u64, end: u64) -> Result<Option<Bytes>> {
         let options = GetOptions { range: Some((start..end).into()), ..GetOptions::default() };
-        self.fetch(name, options)
+        self.fetch(name, options).or_else(|error| {
+            // Stores refuse a range that begins behind the end. That is a short object, no store
+            // that fails.
+            match self.size(name) {
+                Ok(Some(size)) if size <= start => Ok(Some(Bytes::new())),
+                _ => Err(error),
+            }
+        })
     }
 
     /// Returns the last bytes of an object, all of it if it is shorter.
@@ -246,6 +266,23 @@ impl Store {
         listed.sort_by(|a, b| a.name.cmp(&b.name));
         listed.dedup();
         Ok(listed)
+    }
+
+    /// Lists everything: objects in ascending order of their names, and what has no object's name.
+    pub fn list_all(&self) -> Result<(Vec<Listed>, Vec<String>)> {
+        let rows: Vec<object_store::ObjectMeta> = block_on(self.inner.list(None).try_collect())
+            .map_err(|error| self.error("cannot list", "", error))?;
+        let (mut objects, mut others) = (Vec::new(), Vec::new());
+        for row in rows {
+            match ObjectName::parse(row.location.as_ref()) {
+                Some(name) => objects.push(Listed { name, size: row.size }),
+                None => others.push(row.location.to_string()),
+            }
+        }
+        objects.sort_by(|a, b| a.name.cmp(&b.name));
+        objects.dedup();
+        others.sort();
+        Ok((objects, others))
     }
 
     fn error(&self, doing: &str, object: &str, error: object_store::Error) -> Error {
@@ -315,6 +352,8 @@ mod tests {
             store.put(name.clone(), &parts).unwrap();
             assert_eq!(store.get(&name).unwrap().unwrap(), "hello world");
             assert_eq!(store.get_range(&name, 6, 11).unwrap().unwrap(), "world");
+            assert_eq!(store.get_range(&name, 9, 99).unwrap().unwrap(), "ld");
+            assert_eq!(store.get_range(&name, 11, 12).unwrap().unwrap(), "");
             assert_eq!(store.get_tail(&name, 3).unwrap().unwrap(), "rld");
             assert_eq!(store.size(&name).unwrap(), Some(11));
             assert_eq!(
@@ -325,8 +364,24 @@ mod tests {
             store.put(name.clone(), &parts).unwrap();
             let foreign = ObjectName::Pack(object_hash(b"x"));
             store.put(foreign.clone(), &[Bytes::from_static(b"y")]).unwrap();
-            assert_eq!(store.put(foreign, &parts).unwrap_err().kind(), Kind::Damaged);
+            assert_eq!(store.put(foreign.clone(), &parts).unwrap_err().kind(), Kind::Damaged);
+            // What is wrong in its place may be replaced by what belongs there, and by nothing else.
+            assert!(store.put_again(foreign.clone(), &Bytes::from_static(b"z")).is_err());
+            store.put_again(foreign.clone(), &Bytes::from_static(b"x")).unwrap();
+            assert_eq!(store.get(&foreign).unwrap().unwrap(), "x");
         }
+    }
+
+    #[test]
+    fn a_full_listing_tells_objects_from_what_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::folder(folder.path(), false).unwrap();
+        let name = ObjectName::Pack(object_hash(b"x"));
+        store.put(name.clone(), &[Bytes::from_static(b"x")]).unwrap();
+        std::fs::write(folder.path().join("notes.txt"), "mine").unwrap();
+        let (objects, others) = store.list_all().unwrap();
+        assert_eq!(objects, [Listed { name, size: 1 }]);
+        assert_eq!(others, ["notes.txt"]);
     }
 
     #[test]
