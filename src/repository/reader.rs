@@ -134,10 +134,10 @@ impl<'r> BlobReader<'r> {
     pub fn nodes(&mut self, subtree: &Subtree) -> NodeIter {
         match subtree {
             Subtree::Inline(nodes) => {
-                NodeIter { current: nodes.clone().into_iter(), pending: Vec::new(), failed: false }
+                NodeIter { current: nodes.clone().into_iter(), pending: Vec::new() }
             }
             Subtree::Blob(id) => {
-                NodeIter { current: Vec::new().into_iter(), pending: vec![(*id, 0)], failed: false }
+                NodeIter { current: Vec::new().into_iter(), pending: vec![(*id, 0)] }
             }
         }
     }
@@ -167,28 +167,24 @@ impl<'r> BlobReader<'r> {
 pub struct NodeIter {
     current: std::vec::IntoIter<Node>,
     pending: Vec<(BlobId, usize)>,
-    failed: bool,
 }
 
 impl NodeIter {
     /// Returns the iterator of an empty directory.
     pub fn empty() -> NodeIter {
-        NodeIter { current: Vec::new().into_iter(), pending: Vec::new(), failed: false }
+        NodeIter { current: Vec::new().into_iter(), pending: Vec::new() }
     }
 
-    /// Returns the next node. After an error only `None` follows.
+    /// Returns the next node. An error stands for one part that can't be read; the nodes of the
+    /// other parts follow.
     pub fn next(&mut self, reader: &mut BlobReader<'_>) -> Result<Option<Node>> {
         loop {
             if let Some(node) = self.current.next() {
                 return Ok(Some(node));
             }
-            if self.failed {
-                return Ok(None);
-            }
             let Some((id, depth)) = self.pending.pop() else { return Ok(None) };
             // Each level takes eight bits of a hash: nothing honest comes near this.
             if depth > 16 {
-                self.failed = true;
                 return Err(Error::damaged("tree parts are nested too deeply at", id.to_string()));
             }
             match reader.load_tree(&id) {
@@ -196,10 +192,7 @@ impl NodeIter {
                 Ok(Tree::Parts(parts)) => self
                     .pending
                     .extend(parts.iter().rev().map(|part| (part.1, depth.saturating_add(1)))),
-                Err(error) => {
-                    self.failed = true;
-                    return Err(error);
-                }
+                Err(error) => return Err(error),
             }
         }
     }
