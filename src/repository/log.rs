@@ -5,12 +5,14 @@
 //! record may name packs only by [`Durable`] proofs: what would publish too early does not compile.
 
 use super::cache::Cache;
-use super::container::{Padding, PlainUnit, open_whole, seal};
+use super::container::{OpenError, Padding, PlainUnit, open_whole, seal};
 use super::packer::verify;
 use super::state::LaneState;
 use super::{Repository, reader};
+use crate::codec::CodecError;
 use crate::codec::crypto::random_bytes;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
+use crate::format::DecodeError;
 use crate::format::cbor::{self, Ids};
 use crate::format::object::ObjectKind;
 use crate::format::record::{Mark, ObjectUnits, Open, Partial, Record, Snapshot};
@@ -58,12 +60,19 @@ pub struct SyncReport {
     pub applied_records: u64,
     /// Records that can't be read; the rest was applied all the same.
     pub damaged: Vec<DamagedRecord>,
+    /// Records that are whole, but sealed under another repository's keys.
+    pub foreign: Vec<ObjectName>,
 }
 
 impl Repository {
     /// Lists the log and applies every record that is new. A record that can't be read is
     /// reported and skipped; what only it says is then stored again by the next backup.
     pub fn sync(&self) -> Result<SyncReport> {
+        self.sync_with(|_, _| {})
+    }
+
+    /// The same; `visit` is shown each record that is new.
+    pub fn sync_with(&self, mut visit: impl FnMut(&RecordName, &Record)) -> Result<SyncReport> {
         let listed: Vec<RecordName> = self
             .store()
             .list(Prefix::Log)?
@@ -83,12 +92,14 @@ impl Repository {
         }
         let mut report = SyncReport::default();
         for name in listed.iter().filter(|name| !known.contains(&name.hash)) {
-            match self.load_record(name) {
-                Ok(record) => {
+            match self.find_record(name) {
+                Ok(None) => report.foreign.push(ObjectName::Record(name.clone())),
+                Ok(Some(record)) => {
+                    visit(name, &record);
                     self.apply(name, &record)?;
                     report.applied_records = report.applied_records.saturating_add(1);
                 }
-                Err(error) if error.kind() == crate::error::Kind::Damaged => {
+                Err(error) if error.kind() == Kind::Damaged => {
                     let name = ObjectName::Record(name.clone());
                     report.damaged.push(DamagedRecord { name, error });
                 }
@@ -99,15 +110,42 @@ impl Repository {
         Ok(report)
     }
 
+    /// Applies the whole log anew. What the cache knew from records that can't be read any more is
+    /// thereby forgotten.
+    pub fn resync(&self) -> Result<SyncReport> {
+        self.cache().clear()?;
+        self.sync()
+    }
+
     /// Reads one record, and checks that it is what its name says.
     pub fn load_record(&self, name: &RecordName) -> Result<Record> {
+        self.find_record(name)?.ok_or_else(|| {
+            let object = ObjectName::Record(name.clone());
+            Error::damaged("record belongs to another repository:", object.to_string())
+        })
+    }
+
+    /// The same; `None` if it is whole, but sealed under another repository's keys.
+    fn find_record(&self, name: &RecordName) -> Result<Option<Record>> {
         let object = ObjectName::Record(name.clone());
         let bytes = self
             .store()
             .get(&object)?
             .ok_or_else(|| Error::damaged("record is missing:", object.to_string()))?;
-        let opened = open_whole(self.keys(), ObjectKind::Record, &name.hash, &bytes)
-            .map_err(|error| reader::damaged(&object, &error))?;
+        let opened = match open_whole(self.keys(), ObjectKind::Record, &name.hash, &bytes) {
+            Ok(opened) => opened,
+            // The bytes are what the name says, so this is no damage.
+            Err(OpenError::Codec(CodecError::WrongKey)) => return Ok(None),
+            Err(OpenError::Decode(
+                error @ (DecodeError::Version(_) | DecodeError::Features(_)),
+            )) => {
+                return Err(Error::new(Kind::NoRepository, "cannot read record")
+                    .object(object.to_string())
+                    .source(error)
+                    .hint("a newer stash wrote it, and is needed here; nothing was changed"));
+            }
+            Err(error) => return Err(reader::damaged(&object, &error)),
+        };
         let record = Record::decode(&opened.body)
             .map_err(|error| reader::damaged(&object, &error.into()))?;
         crate::format::pack::validate_units(&record.inline, bytes.len() as u64, opened.tail_length)
@@ -118,7 +156,7 @@ impl Repository {
             && kind == name.kind
             && global == name.global;
         if fits {
-            Ok(record)
+            Ok(Some(record))
         } else {
             Err(Error::damaged("record lies under another's name:", object.to_string()))
         }
