@@ -82,6 +82,18 @@ impl Cache {
         Ok(Cache { connection: Mutex::new(connection) })
     }
 
+    /// Returns an empty cache that nobody else sees: in memory, and beyond a few MiB in a file that
+    /// has no name.
+    pub fn temporary() -> Result<Cache> {
+        let connection = Connection::open("").map_err(wrap)?;
+        // It is never rolled back, and never read by a later run.
+        connection
+            .execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF")
+            .map_err(wrap)?;
+        prepare(&connection).map_err(wrap)?;
+        Ok(Cache { connection: Mutex::new(connection) })
+    }
+
     fn lock(&self) -> MutexGuard<'_, Connection> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -117,7 +129,7 @@ impl Cache {
             .map_err(wrap)
     }
 
-    /// Returns every place of a blob in an object that is neither condemned nor known missing.
+    /// Returns every place of a blob; those on which a new record may rely come first.
     pub fn places(&self, id: &BlobId) -> Result<Vec<Place>> {
         let connection = self.lock();
         let mut statement = connection
@@ -125,7 +137,8 @@ impl Cache {
                 "SELECT object.name, blob.unit, unit.offset, unit.stored, unit.raw, unit.form, \
                  unit.kind, unit.base, blob.start, blob.length \
                  FROM blob JOIN unit ON unit.object = blob.object AND unit.number = blob.unit \
-                 JOIN object ON object.number = blob.object WHERE blob.id = ?1",
+                 JOIN object ON object.number = blob.object WHERE blob.id = ?1 \
+                 ORDER BY object.unreliable, object.number",
             )
             .map_err(wrap)?;
         let rows = statement.query_map([id.as_bytes()], place).map_err(wrap)?;
@@ -174,6 +187,99 @@ impl Cache {
             Err(error) => Some(Err(wrap(error))),
         })
         .collect()
+    }
+
+    /// Returns the same objects with the numbers that [`Cache::for_each_blob`] gives.
+    pub fn numbered_objects(&self) -> Result<Vec<(u32, ObjectName, u64)>> {
+        let connection = self.lock();
+        let mut statement = connection
+            .prepare_cached(
+                "SELECT object.number, object.name, MAX(unit.offset + unit.stored) FROM object \
+                 JOIN unit ON unit.object = object.number GROUP BY object.number",
+            )
+            .map_err(wrap)?;
+        let rows = statement
+            .query_map([], |row| Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?)))
+            .map_err(wrap)?;
+        rows.filter_map(|row| match row {
+            Ok((number, name, length)) => {
+                ObjectName::parse(&name).map(|name| Ok((number, name, length)))
+            }
+            Err(error) => Some(Err(wrap(error))),
+        })
+        .collect()
+    }
+
+    /// Calls `visit` for every place of every blob, in ascending order of ids. It must not use the
+    /// cache.
+    pub fn for_each_blob(&self, mut visit: impl FnMut(BlobRow)) -> Result<()> {
+        let connection = self.lock();
+        let mut statement = connection
+            .prepare_cached("SELECT id, object, unit, length FROM blob ORDER BY id, object, unit")
+            .map_err(wrap)?;
+        let mut rows = statement.query([]).map_err(wrap)?;
+        while let Some(row) = rows.next().map_err(wrap)? {
+            let row = blob_row(row).map_err(wrap)?;
+            visit(row);
+        }
+        Ok(())
+    }
+
+    /// Returns the units that are differences from other blobs: object number, unit, base.
+    pub fn units_with_base(&self) -> Result<Vec<(u32, u32, BlobId)>> {
+        let connection = self.lock();
+        let mut statement = connection
+            .prepare_cached("SELECT object, number, base FROM unit WHERE base IS NOT NULL")
+            .map_err(wrap)?;
+        let rows = statement
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, BlobId(row.get(2)?))))
+            .map_err(wrap)?;
+        rows.map(|row| row.map_err(wrap)).collect()
+    }
+
+    /// Returns an object's table as the log has it, but for the depths of deltas. Slow: it looks at
+    /// every blob.
+    pub fn units_of(&self, object: &ObjectHash) -> Result<Vec<UnitEntry>> {
+        let connection = self.lock();
+        let mut statement = connection
+            .prepare_cached(
+                "SELECT unit.kind, unit.form, unit.stored, unit.base FROM unit \
+                 JOIN object ON object.number = unit.object WHERE object.hash = ?1 \
+                 ORDER BY unit.number",
+            )
+            .map_err(wrap)?;
+        let rows = statement.query_map([object.as_bytes()], unit_row).map_err(wrap)?;
+        let mut units = rows.collect::<rusqlite::Result<Vec<_>>>().map_err(wrap)?;
+        let mut statement = connection
+            .prepare_cached(
+                "SELECT blob.unit, blob.id, blob.length FROM blob \
+                 JOIN object ON object.number = blob.object WHERE object.hash = ?1 \
+                 ORDER BY blob.unit, blob.start",
+            )
+            .map_err(wrap)?;
+        let rows = statement
+            .query_map([object.as_bytes()], |row| {
+                Ok((row.get::<_, usize>(0)?, BlobId(row.get(1)?), row.get::<_, u64>(2)?))
+            })
+            .map_err(wrap)?;
+        for row in rows {
+            let (number, id, length) = row.map_err(wrap)?;
+            if let Some(unit) = units.get_mut(number) {
+                unit.blobs.0.push(id);
+                unit.raw_lengths.push(length);
+            }
+        }
+        Ok(units)
+    }
+
+    /// Returns the objects on which no new record may rely.
+    pub fn unreliable(&self) -> Result<Vec<ObjectHash>> {
+        let connection = self.lock();
+        let mut statement = connection
+            .prepare_cached("SELECT hash FROM object WHERE unreliable = 1")
+            .map_err(wrap)?;
+        let rows = statement.query_map([], |row| row.get(0).map(ObjectHash)).map_err(wrap)?;
+        rows.map(|row| row.map_err(wrap)).collect()
     }
 
     /// Returns the blobs of an object.
@@ -254,6 +360,40 @@ impl Cache {
             raw_bytes: one("SELECT COALESCE(SUM(raw), 0) FROM unit").map_err(wrap)?,
         })
     }
+}
+
+/// One place of one blob, by the number of its object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlobRow {
+    /// The blob.
+    pub id: BlobId,
+    /// The object's number.
+    pub object: u32,
+    /// The unit within it.
+    pub unit: u32,
+    /// The blob's length in bytes.
+    pub length: u64,
+}
+
+fn blob_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<BlobRow> {
+    Ok(BlobRow {
+        id: BlobId(row.get(0)?),
+        object: row.get(1)?,
+        unit: row.get(2)?,
+        length: row.get(3)?,
+    })
+}
+
+fn unit_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<UnitEntry> {
+    let base = row.get::<_, Option<[u8; 32]>>(3)?.map(BlobId);
+    Ok(UnitEntry {
+        kind: row.get(0)?,
+        form: row.get(1)?,
+        stored_length: row.get(2)?,
+        depth: u64::from(base.is_some()),
+        base,
+        ..UnitEntry::default()
+    })
 }
 
 /// Sums over the index.

@@ -326,6 +326,23 @@ impl Repository {
             && store.list(Prefix::Packs)?.is_empty())
     }
 
+    /// Returns another handle to the same repository, whose cache is empty, its own, and gone with
+    /// it. What it is then told by a sync comes from the store alone.
+    pub fn with_private_cache(&self) -> Result<Repository> {
+        Ok(Repository {
+            store: self.store.clone(),
+            header: self.header.clone(),
+            header_bytes: self.header_bytes.clone(),
+            master: self.master.clone(),
+            keys: Arc::clone(&self.keys),
+            cache: Arc::new(Cache::temporary()?),
+            state: None,
+            lane: Mutex::default(),
+            heads: Mutex::default(),
+            slot: self.slot,
+        })
+    }
+
     /// Returns the store.
     pub fn store(&self) -> &Store {
         &self.store

@@ -182,7 +182,9 @@ impl<'a> Backup<'a> {
             has_gaps: false,
         };
         backup.find_parent();
-        backup.has_gaps = backup.distrust_missing_packs()?;
+        backup.distrust_missing_packs()?;
+        // A check may have found others to be damaged.
+        backup.has_gaps = !repository.cache().unreliable()?.is_empty();
         backup.adopt_journal()?;
         if let Some(parent) = &backup.parent {
             let statistics = &parent.snapshot.statistics;
@@ -202,7 +204,8 @@ impl<'a> Backup<'a> {
             self.repository.find_snapshot(&SnapshotWish::Latest(0), &filter, self.began).ok();
     }
 
-    /// Compares the index with a listing, so that what has vanished is stored again.
+    /// Compares the index with a listing, so that what has vanished is stored again. Returns whether
+    /// something has vanished since the cache last looked.
     fn distrust_missing_packs(&self) -> Result<bool> {
         let listed: std::collections::HashMap<ObjectName, u64> = self
             .repository
@@ -212,10 +215,12 @@ impl<'a> Backup<'a> {
             .map(|row| (row.name, row.size))
             .collect();
         let objects = self.repository.cache().objects()?;
+        let known = self.repository.cache().unreliable()?;
         let missing: Vec<_> = objects
             .iter()
             .filter(|(name, _)| matches!(name, ObjectName::Pack(_)))
             .filter(|(name, reach)| listed.get(name).is_none_or(|size| size < reach))
+            .filter(|(name, _)| !known.contains(&name.hash()))
             .map(|(name, _)| name.hash())
             .collect();
         if !missing.is_empty() {
