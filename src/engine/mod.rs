@@ -3,4 +3,5 @@
 
 pub mod backup;
 pub mod browse;
+pub mod check;
 pub mod restore;

@@ -353,6 +353,16 @@ impl Repository {
         &self.header
     }
 
+    /// Returns the name of the header.
+    pub fn header_hash(&self) -> ObjectHash {
+        object_hash(&self.header_bytes)
+    }
+
+    /// Returns whether a key slot is one of this repository, as what it says about itself proves.
+    pub fn owns_slot(&self, slot: &KeySlot) -> bool {
+        open_about(&self.master, slot).is_ok()
+    }
+
     /// Returns the repository's id.
     pub fn id(&self) -> RepositoryId {
         self.header.id

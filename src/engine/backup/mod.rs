@@ -215,7 +215,8 @@ impl<'a> Backup<'a> {
             .map(|row| (row.name, row.size))
             .collect();
         let objects = self.repository.cache().objects()?;
-        let known = self.repository.cache().unreliable()?;
+        let known: std::collections::HashSet<_> =
+            self.repository.cache().unreliable()?.into_iter().collect();
         let missing: Vec<_> = objects
             .iter()
             .filter(|(name, _)| matches!(name, ObjectName::Pack(_)))

@@ -1,0 +1,152 @@
+//! Whom a loss harms: one walk over those directories of the snapshots that lead to something lost.
+
+use super::finding::Findings;
+use super::known::KnownBlobs;
+use super::trees::Losses;
+use crate::engine::browse::join;
+use crate::error::{Kind, Result};
+use crate::event::Counters;
+use crate::format::record::Snapshot;
+use crate::format::tree::{Node, NodeKind, Subtree, Tree};
+use crate::id::{BlobId, SnapshotId};
+use crate::repository::Repository;
+use crate::repository::reader::BlobReader;
+
+/// Looks for what is lost in snapshots.
+pub(super) struct AffectedWalk<'c> {
+    pub(super) repository: &'c Repository,
+    pub(super) losses: &'c Losses,
+    pub(super) known: &'c KnownBlobs,
+    pub(super) length_differs: Option<usize>,
+    pub(super) findings: &'c mut Findings,
+    pub(super) limit: usize,
+    pub(super) counters: &'c Counters,
+}
+
+struct Level {
+    path: Vec<u8>,
+    nodes: std::vec::IntoIter<Node>,
+    parts: Vec<BlobId>,
+}
+
+impl AffectedWalk<'_> {
+    /// Enters each affected path of one snapshot with the finding that harms it.
+    pub(super) fn snapshot(&mut self, id: SnapshotId, snapshot: &Snapshot) -> Result<()> {
+        let mut reader = BlobReader::new(self.repository)?;
+        for root in &snapshot.roots {
+            self.root(&mut reader, id, root.place.0.clone(), &root.node)?;
+        }
+        for attachment in &snapshot.attachments {
+            let finding = attachment.blob.and_then(|blob| self.losses.lost.get(&blob));
+            if let Some(affected) = finding.and_then(|finding| self.findings.affected(*finding)) {
+                affected.add_snapshot(id);
+            }
+        }
+        Ok(())
+    }
+
+    fn root(
+        &mut self,
+        reader: &mut BlobReader<'_>,
+        snapshot: SnapshotId,
+        path: Vec<u8>,
+        node: &Node,
+    ) -> Result<()> {
+        let mut stack = Vec::new();
+        self.node(reader, snapshot, path, node, &mut stack)?;
+        while let Some(level) = stack.last_mut() {
+            if let Some(node) = level.nodes.next() {
+                let path = join(&level.path, &node.name);
+                self.node(reader, snapshot, path, &node, &mut stack)?;
+                continue;
+            }
+            let Some(part) = level.parts.pop() else {
+                stack.pop();
+                continue;
+            };
+            let path = level.path.clone();
+            self.tree(reader, snapshot, &path, &part, &mut stack)?;
+        }
+        Ok(())
+    }
+
+    fn node(
+        &mut self,
+        reader: &mut BlobReader<'_>,
+        snapshot: SnapshotId,
+        path: Vec<u8>,
+        node: &Node,
+        stack: &mut Vec<Level>,
+    ) -> Result<()> {
+        match (&node.subtree, node.kind) {
+            (Subtree::Blob(id), _) => self.tree(reader, snapshot, &path, id, stack),
+            (Subtree::Inline(nodes), NodeKind::Directory) => {
+                let nodes = nodes.clone().into_iter();
+                stack.push(Level { path, nodes, parts: Vec::new() });
+                Ok(())
+            }
+            (_, NodeKind::File) => {
+                if let Some(finding) = self.file(reader, node)? {
+                    self.add(finding, snapshot, &path);
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn tree(
+        &mut self,
+        reader: &mut BlobReader<'_>,
+        snapshot: SnapshotId,
+        path: &[u8],
+        id: &BlobId,
+        stack: &mut Vec<Level>,
+    ) -> Result<()> {
+        if let Some(finding) = self.losses.lost.get(id) {
+            self.add(*finding, snapshot, &join(path, b""));
+            return Ok(());
+        }
+        if !self.losses.dirty.contains(id) {
+            return Ok(());
+        }
+        self.counters.go_on()?;
+        let (nodes, parts) = match reader.load_tree(id)? {
+            Tree::Nodes(nodes) => (nodes, Vec::new()),
+            Tree::Parts(parts) => (Vec::new(), parts.iter().rev().map(|part| part.1).collect()),
+        };
+        stack.push(Level { path: path.to_vec(), nodes: nodes.into_iter(), parts });
+        Ok(())
+    }
+
+    fn file(&self, reader: &mut BlobReader<'_>, node: &Node) -> Result<Option<usize>> {
+        let find = |ids: &[BlobId]| ids.iter().find_map(|id| self.losses.lost.get(id).copied());
+        if let Some(finding) = find(&node.blobs).or_else(|| find(&node.segments)) {
+            return Ok(Some(finding));
+        }
+        let mut length = node.inline.len() as u64;
+        let lengths =
+            |ids: &[BlobId]| -> u64 { ids.iter().filter_map(|id| self.known.length(id)).sum() };
+        length = length.saturating_add(lengths(&node.blobs));
+        for segment in node.segments.iter() {
+            match reader.load_list(segment) {
+                Ok(ids) => {
+                    if let Some(finding) = find(&ids) {
+                        return Ok(Some(finding));
+                    }
+                    length = length.saturating_add(lengths(&ids));
+                }
+                Err(error) if error.kind() == Kind::Damaged => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(self.length_differs.filter(|_| length != node.size))
+    }
+
+    fn add(&mut self, finding: usize, snapshot: SnapshotId, path: &[u8]) {
+        let limit = self.limit;
+        if let Some(affected) = self.findings.affected(finding) {
+            affected.add(snapshot, path, limit);
+        }
+    }
+}

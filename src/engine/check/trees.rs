@@ -1,0 +1,323 @@
+//! The snapshots' trees: each tree blob is read once, each reference is looked up.
+//!
+//! Iterative. Memory: 40 bytes for each tree and list blob, the lost ones, and those directories
+//! that lead to something lost.
+
+use std::collections::{HashMap, HashSet};
+
+use super::finding::{FindingKind, Findings};
+use super::known::KnownBlobs;
+use crate::error::{Error, Kind, Result};
+use crate::event::Counters;
+use crate::format::LIMITS;
+use crate::format::pack::BlobKind;
+use crate::format::record::{Attachment, AttachmentMap, Snapshot};
+use crate::format::tree::{Node, NodeKind, Subtree, Tree};
+use crate::id::{BlobId, ObjectHash};
+use crate::repository::Repository;
+use crate::repository::reader::BlobReader;
+
+/// What is lost, and where that shows.
+#[derive(Default)]
+pub(in crate::engine) struct Losses {
+    /// Blobs that can't be read, each with its finding.
+    pub(super) lost: HashMap<BlobId, usize>,
+    /// Tree blobs below which something is lost.
+    pub(super) dirty: HashSet<BlobId>,
+}
+
+impl Losses {
+    /// Returns whether a blob can't be read.
+    pub(in crate::engine) fn is_lost(&self, id: &BlobId) -> bool {
+        self.lost.contains_key(id)
+    }
+
+    /// Returns whether something in or below a directory can't be read.
+    pub(in crate::engine) fn is_touched(&self, directory: &Subtree) -> bool {
+        match directory {
+            Subtree::Blob(id) => self.is_lost(id) || self.dirty.contains(id),
+            Subtree::Inline(_) => true,
+        }
+    }
+
+    /// Returns whether nothing at all is lost.
+    pub(in crate::engine) fn is_empty(&self) -> bool {
+        self.lost.is_empty()
+    }
+}
+
+/// The walk. See the module's head.
+pub(super) struct TreeCheck<'c> {
+    reader: BlobReader<'c>,
+    repository: &'c Repository,
+    counters: &'c Counters,
+    findings: &'c mut Findings,
+    known: &'c mut KnownBlobs,
+    objects: HashMap<ObjectHash, usize>,
+    losses: Losses,
+    seen: HashSet<u128>,
+    /// The content's length of each list, unless a part of it is lost.
+    lists: HashMap<BlobId, Option<u64>>,
+    not_indexed: Option<(usize, u64)>,
+    /// The finding about files of a wrong length.
+    pub(super) length_differs: Option<usize>,
+    pub(super) tree_count: u64,
+}
+
+struct Frame {
+    id: Option<BlobId>,
+    children: Vec<BlobId>,
+    dirty: bool,
+}
+
+impl<'c> TreeCheck<'c> {
+    /// `objects` are the findings so far, by their objects.
+    pub(super) fn new(
+        repository: &'c Repository,
+        known: &'c mut KnownBlobs,
+        objects: HashMap<ObjectHash, usize>,
+        findings: &'c mut Findings,
+        counters: &'c Counters,
+    ) -> Result<Self> {
+        Ok(TreeCheck {
+            reader: BlobReader::new(repository)?,
+            repository,
+            counters,
+            findings,
+            known,
+            objects,
+            losses: Losses::default(),
+            seen: HashSet::new(),
+            lists: HashMap::new(),
+            not_indexed: None,
+            length_differs: None,
+            tree_count: 0,
+        })
+    }
+
+    /// Checks all that a snapshot holds; returns whether something of it is lost.
+    pub(super) fn snapshot(&mut self, snapshot: &Snapshot) -> Result<bool> {
+        let mut dirty = false;
+        for root in &snapshot.roots {
+            dirty |= self.root(&root.node)?;
+        }
+        for attachment in &snapshot.attachments {
+            dirty |= self.attachment(attachment)?;
+        }
+        Ok(dirty)
+    }
+
+    /// Ends the walk: what is lost, and all objects with a finding.
+    pub(super) fn finish(self) -> (Losses, HashMap<ObjectHash, usize>) {
+        if let Some((finding, count)) = self.not_indexed {
+            let problem =
+                format!("{count} blobs that snapshots need are in no index, this one first");
+            self.findings.describe(finding, problem);
+        }
+        (self.losses, self.objects)
+    }
+
+    fn root(&mut self, node: &Node) -> Result<bool> {
+        let mut children = Vec::new();
+        let dirty = self.node(node, &mut children)?;
+        let mut stack = vec![Frame { id: None, children, dirty }];
+        while let Some(frame) = stack.last_mut() {
+            if let Some(id) = frame.children.pop() {
+                match self.enter(id)? {
+                    Entered::Known { dirty } => frame.dirty |= dirty,
+                    // Each directory may be cut in parts, in parts of parts.
+                    Entered::New(_) if stack.len() > LIMITS.tree_depth.saturating_mul(4) => {
+                        return Err(Error::damaged("directories are nested too deeply", ""));
+                    }
+                    Entered::New(frame) => stack.push(frame),
+                }
+                continue;
+            }
+            let Some(Frame { id, dirty, .. }) = stack.pop() else { break };
+            match (id, stack.last_mut()) {
+                (Some(id), Some(above)) if dirty => {
+                    self.losses.dirty.insert(id);
+                    above.dirty = true;
+                }
+                (None, _) => return Ok(dirty),
+                _ => {}
+            }
+        }
+        Ok(false)
+    }
+
+    fn enter(&mut self, id: BlobId) -> Result<Entered> {
+        if !self.seen.insert(half(&id)) {
+            let dirty = self.losses.is_lost(&id) || self.losses.dirty.contains(&id);
+            return Ok(Entered::Known { dirty });
+        }
+        self.counters.go_on()?;
+        Counters::add(&self.counters.done_items, 1);
+        self.tree_count = self.tree_count.saturating_add(1);
+        self.known.need(&id);
+        let tree = match self.reader.load_tree(&id) {
+            Ok(tree) => tree,
+            Err(error) if error.kind() == Kind::Damaged => {
+                self.lose(id, Some(&error))?;
+                return Ok(Entered::Known { dirty: true });
+            }
+            Err(error) => return Err(error),
+        };
+        let mut frame = Frame { id: Some(id), children: Vec::new(), dirty: false };
+        match tree {
+            Tree::Nodes(nodes) => {
+                for node in &nodes {
+                    frame.dirty |= self.node(node, &mut frame.children)?;
+                }
+            }
+            Tree::Parts(parts) => frame.children.extend(parts.iter().map(|part| part.1)),
+        }
+        frame.children.reverse();
+        Ok(Entered::New(frame))
+    }
+
+    /// Checks a node and those that lie in it; the decoder bounds how deep that goes.
+    fn node(&mut self, node: &Node, children: &mut Vec<BlobId>) -> Result<bool> {
+        match (&node.subtree, node.kind) {
+            (Subtree::Blob(id), _) => {
+                children.push(*id);
+                Ok(false)
+            }
+            (Subtree::Inline(nodes), NodeKind::Directory) => {
+                let mut dirty = false;
+                for node in nodes {
+                    dirty |= self.node(node, children)?;
+                }
+                Ok(dirty)
+            }
+            (_, NodeKind::File) => self.file(node),
+            _ => Ok(false),
+        }
+    }
+
+    fn file(&mut self, node: &Node) -> Result<bool> {
+        if !node.inline.is_empty() {
+            return Ok(false);
+        }
+        let mut length = self.data_blobs(&node.blobs)?;
+        for segment in node.segments.iter() {
+            let more = self.list(segment)?;
+            length = length.zip(more).map(|(sum, more)| sum.saturating_add(more));
+        }
+        match length {
+            Some(length) if length == node.size => Ok(false),
+            Some(_) => {
+                self.length_differs.get_or_insert_with(|| {
+                    let problem = "the content of files has another length than the files";
+                    self.findings.add(FindingKind::LengthDiffers, "trees", problem)
+                });
+                Ok(true)
+            }
+            None => Ok(true),
+        }
+    }
+
+    /// Returns the sum of the blobs' lengths, unless one is lost.
+    fn data_blobs(&mut self, ids: &[BlobId]) -> Result<Option<u64>> {
+        let mut sum = Some(0_u64);
+        for id in ids {
+            self.known.need(id);
+            let length = self.known.length(id);
+            if length.is_none() {
+                self.lose(*id, None)?;
+            }
+            sum = sum.zip(length).map(|(sum, length)| sum.saturating_add(length));
+        }
+        Ok(sum)
+    }
+
+    fn list(&mut self, id: &BlobId) -> Result<Option<u64>> {
+        if let Some(known) = self.lists.get(id) {
+            return Ok(*known);
+        }
+        self.known.need(id);
+        let length = match self.reader.load_list(id) {
+            Ok(ids) => self.data_blobs(&ids)?,
+            Err(error) if error.kind() == Kind::Damaged => {
+                self.lose(*id, Some(&error))?;
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        self.lists.insert(*id, length);
+        Ok(length)
+    }
+
+    fn attachment(&mut self, attachment: &Attachment) -> Result<bool> {
+        let mut pending: Vec<BlobId> = attachment.blob.into_iter().collect();
+        let mut dirty = false;
+        while let Some(id) = pending.pop() {
+            if !self.seen.insert(half(&id)) {
+                dirty |= self.losses.is_lost(&id);
+                continue;
+            }
+            self.known.need(&id);
+            let map = self.reader.load(BlobKind::Attachment, &id).and_then(|bytes| {
+                AttachmentMap::decode(&bytes).map_err(|error| {
+                    Error::damaged("cannot read attachment", id.to_string()).source(error)
+                })
+            });
+            match map {
+                Ok(AttachmentMap::Entries(_)) => {}
+                Ok(AttachmentMap::Parts(parts)) => pending.extend(parts.iter().map(|part| part.1)),
+                Err(error) if error.kind() == Kind::Damaged => {
+                    self.lose(id, Some(&error))?;
+                    dirty = true;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(dirty)
+    }
+
+    /// Enters a blob as lost, under the finding of the object that should hold it.
+    fn lose(&mut self, id: BlobId, error: Option<&Error>) -> Result<()> {
+        if self.losses.is_lost(&id) {
+            return Ok(());
+        }
+        let finding = self.blame(&id, error)?;
+        self.known.needed.insert(finding);
+        self.losses.lost.insert(id, finding);
+        Ok(())
+    }
+
+    fn blame(&mut self, id: &BlobId, error: Option<&Error>) -> Result<usize> {
+        if let Some(finding) = self.known.need(id) {
+            return Ok(finding);
+        }
+        let places = self.repository.cache().places(id)?;
+        let Some(place) = places.first() else {
+            let (finding, count) = self.not_indexed.get_or_insert_with(|| {
+                (self.findings.add(FindingKind::NotIndexed, format!("blob {id}"), ""), 0)
+            });
+            *count = count.saturating_add(1);
+            return Ok(*finding);
+        };
+        let hash = place.object.hash();
+        if let Some(finding) = self.objects.get(&hash) {
+            return Ok(*finding);
+        }
+        let text = error.map_or_else(|| "it can't be read".to_owned(), Error::to_string);
+        let finding = self.findings.add(FindingKind::ObjectDamaged, place.object.to_string(), text);
+        self.objects.insert(hash, finding);
+        Ok(finding)
+    }
+}
+
+enum Entered {
+    /// Seen before, or unreadable.
+    Known {
+        dirty: bool,
+    },
+    New(Frame),
+}
+
+/// Half an id tells blobs apart as well, and takes half the room.
+fn half(id: &BlobId) -> u128 {
+    id.0.first_chunk::<16>().map_or(0, |bytes| u128::from_le_bytes(*bytes))
+}
