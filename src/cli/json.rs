@@ -3,15 +3,23 @@
 //! Names and meanings are restic's where it has them. Fields are added, never changed; a test
 //! compares each shape with its documentation here.
 
+mod items;
 mod lists;
+mod nodes;
 mod summaries;
+mod verify;
 
 use std::fmt::Write as _;
 
 use serde::Serialize;
 
+pub use items::{
+    ChangeLine, DiffStatistics, KeyLine, KeyRow, SnapshotLine, StatsLine, VersionRow, ratio,
+};
 pub use lists::{LISTS, SnapshotRow, SnapshotSummary, time as snapshot_time};
+pub use nodes::{NodeRow, file_time, node, node_with_content, permissions};
 pub use summaries::{BackupContributor, BackupSummary, Initialized, RestoreSummary};
+pub use verify::{CheckSummary, FindingLine, NoteLine};
 
 use crate::error::Error;
 use crate::event::{Action, Counters};
@@ -181,11 +189,13 @@ of the same name with `_b64` appended (`item`, `item_b64`).
 "
     .to_owned();
     // Writing to a String can't fail.
-    for message in MESSAGE_TYPES.iter().chain(summaries::MESSAGE_TYPES) {
+    let types =
+        [MESSAGE_TYPES, summaries::MESSAGE_TYPES, verify::MESSAGE_TYPES, items::MESSAGE_TYPES];
+    for message in types.into_iter().flatten() {
         push(&mut text, message);
     }
     text.push_str("\nLists print an array of such objects:\n");
-    for list in LISTS {
+    for list in LISTS.iter().chain(items::LISTS) {
         push(&mut text, list);
     }
     text

@@ -139,6 +139,11 @@ impl Screen {
         self.print_at_once(&json_line(message_type, fields, None))
     }
 
+    /// Prints one of many JSON lines with a `message_type`: a reader that went away ends the run.
+    pub fn line(&self, message_type: &str, fields: &impl Serialize) -> Result<()> {
+        self.print(&json_line(message_type, fields, None))
+    }
+
     /// Prints a list as one JSON array, to stdout.
     pub fn array(&self, items: &impl Serialize) -> Result<()> {
         let text = serde_json::to_string(items)

@@ -5,7 +5,7 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::format::LIMITS;
-use crate::format::record::Snapshot;
+use crate::format::record::{Root, Snapshot};
 use crate::format::tree::{Node, NodeKind};
 use crate::repository::reader::{BlobReader, NodeIter};
 use crate::repository::snapshots::is_within;
@@ -36,11 +36,10 @@ pub fn find(reader: &mut BlobReader<'_>, snapshot: &Snapshot, path: &[u8]) -> Re
         let place = root.place.0.as_slice();
         if path.is_empty() || is_within(place, path) {
             found.push(Found { path: place.to_vec(), node: root.node.clone() });
-        } else if is_within(path, place) {
-            let below = path.get(place.strip_suffix(b"/").unwrap_or(place).len()..);
-            if let Some(node) = descend(reader, &root.node, below.unwrap_or_default())? {
-                found.push(Found { path: path.to_vec(), node });
-            }
+        } else if is_within(path, place)
+            && let Some(node) = descend_to(reader, root, path)?
+        {
+            found.push(Found { path: path.to_vec(), node });
         }
     }
     if found.is_empty() {
@@ -55,6 +54,13 @@ pub fn find(reader: &mut BlobReader<'_>, snapshot: &Snapshot, path: &[u8]) -> Re
             .hint(format!("it holds {}", roots.join(", "))));
     }
     Ok(found)
+}
+
+/// Returns what lies at `path`, which a root holds; `None` if nothing does.
+pub fn descend_to(reader: &mut BlobReader<'_>, root: &Root, path: &[u8]) -> Result<Option<Node>> {
+    let place = root.place.0.as_slice();
+    let below = path.get(place.strip_suffix(b"/").unwrap_or(place).len()..);
+    descend(reader, &root.node, below.unwrap_or_default())
 }
 
 fn descend(reader: &mut BlobReader<'_>, root: &Node, below: &[u8]) -> Result<Option<Node>> {

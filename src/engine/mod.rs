@@ -4,4 +4,5 @@
 pub mod backup;
 pub mod browse;
 pub mod check;
+pub mod inspect;
 pub mod restore;

@@ -201,6 +201,15 @@ impl TargetDir {
             .map_err(|error| self.error("cannot make link", name, error))
     }
 
+    /// Returns where a link points; `None` if nothing, or something else, has the name.
+    pub fn find_link(&self, name: &[u8]) -> Result<Option<Vec<u8>>> {
+        match rustix::fs::readlinkat(&self.directory, &*self.checked(name)?, Vec::new()) {
+            Ok(target) => Ok(Some(target.into_bytes())),
+            Err(Errno::NOENT | Errno::INVAL) => Ok(None),
+            Err(error) => Err(self.error("cannot read link", name, error)),
+        }
+    }
+
     /// Makes a pipe, a socket or a device, whose numbers are given; only the owner may use it.
     #[cfg(not(target_os = "macos"))]
     pub fn make_special(&self, kind: NodeKind, device: (u32, u32), name: &[u8]) -> Result<()> {

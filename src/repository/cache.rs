@@ -5,6 +5,10 @@
 //! folder the same tables live in memory. One connection behind a lock; no call holds it across
 //! store I/O.
 
+mod contents;
+
+pub use contents::BlobRow;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -189,110 +193,23 @@ impl Cache {
         .collect()
     }
 
-    /// Returns the same objects with the numbers that [`Cache::for_each_blob`] gives.
-    pub fn numbered_objects(&self) -> Result<Vec<(u32, ObjectName, u64)>> {
-        let connection = self.lock();
-        let mut statement = connection
-            .prepare_cached(
-                "SELECT object.number, object.name, MAX(unit.offset + unit.stored) FROM object \
-                 JOIN unit ON unit.object = object.number GROUP BY object.number",
-            )
-            .map_err(wrap)?;
-        let rows = statement
-            .query_map([], |row| Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?)))
-            .map_err(wrap)?;
-        rows.filter_map(|row| match row {
-            Ok((number, name, length)) => {
-                ObjectName::parse(&name).map(|name| Ok((number, name, length)))
-            }
-            Err(error) => Some(Err(wrap(error))),
-        })
-        .collect()
-    }
-
-    /// Calls `visit` for every place of every blob, in ascending order of ids. It must not use the
-    /// cache.
-    pub fn for_each_blob(&self, mut visit: impl FnMut(BlobRow)) -> Result<()> {
-        let connection = self.lock();
-        let mut statement = connection
-            .prepare_cached("SELECT id, object, unit, length FROM blob ORDER BY id, object, unit")
-            .map_err(wrap)?;
-        let mut rows = statement.query([]).map_err(wrap)?;
-        while let Some(row) = rows.next().map_err(wrap)? {
-            let row = blob_row(row).map_err(wrap)?;
-            visit(row);
+    /// Returns the blobs whose hex id begins with `prefix`, nine at most; none if it is no hex.
+    pub fn blobs_beginning(&self, prefix: &str) -> Result<Vec<BlobId>> {
+        let hex = prefix.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if !hex || prefix.is_empty() || prefix.len() > 2 * BlobId::LEN {
+            return Ok(Vec::new());
         }
-        Ok(())
-    }
-
-    /// Returns the units that are differences from other blobs: object number, unit, base.
-    pub fn units_with_base(&self) -> Result<Vec<(u32, u32, BlobId)>> {
+        let bound = |fill: char| {
+            let mut text = prefix.to_owned();
+            text.extend(std::iter::repeat_n(fill, (2 * BlobId::LEN).saturating_sub(prefix.len())));
+            crate::id::from_hex::<32>(&text).unwrap_or_default()
+        };
         let connection = self.lock();
         let mut statement = connection
-            .prepare_cached("SELECT object, number, base FROM unit WHERE base IS NOT NULL")
+            .prepare_cached("SELECT DISTINCT id FROM blob WHERE id BETWEEN ?1 AND ?2 LIMIT 9")
             .map_err(wrap)?;
         let rows = statement
-            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, BlobId(row.get(2)?))))
-            .map_err(wrap)?;
-        rows.map(|row| row.map_err(wrap)).collect()
-    }
-
-    /// Returns an object's table as the log has it, but for the depths of deltas. Slow: it looks at
-    /// every blob.
-    pub fn units_of(&self, object: &ObjectHash) -> Result<Vec<UnitEntry>> {
-        let connection = self.lock();
-        let mut statement = connection
-            .prepare_cached(
-                "SELECT unit.kind, unit.form, unit.stored, unit.base FROM unit \
-                 JOIN object ON object.number = unit.object WHERE object.hash = ?1 \
-                 ORDER BY unit.number",
-            )
-            .map_err(wrap)?;
-        let rows = statement.query_map([object.as_bytes()], unit_row).map_err(wrap)?;
-        let mut units = rows.collect::<rusqlite::Result<Vec<_>>>().map_err(wrap)?;
-        let mut statement = connection
-            .prepare_cached(
-                "SELECT blob.unit, blob.id, blob.length FROM blob \
-                 JOIN object ON object.number = blob.object WHERE object.hash = ?1 \
-                 ORDER BY blob.unit, blob.start",
-            )
-            .map_err(wrap)?;
-        let rows = statement
-            .query_map([object.as_bytes()], |row| {
-                Ok((row.get::<_, usize>(0)?, BlobId(row.get(1)?), row.get::<_, u64>(2)?))
-            })
-            .map_err(wrap)?;
-        for row in rows {
-            let (number, id, length) = row.map_err(wrap)?;
-            if let Some(unit) = units.get_mut(number) {
-                unit.blobs.0.push(id);
-                unit.raw_lengths.push(length);
-            }
-        }
-        Ok(units)
-    }
-
-    /// Returns the objects on which no new record may rely.
-    pub fn unreliable(&self) -> Result<Vec<ObjectHash>> {
-        let connection = self.lock();
-        let mut statement = connection
-            .prepare_cached("SELECT hash FROM object WHERE unreliable = 1")
-            .map_err(wrap)?;
-        let rows = statement.query_map([], |row| row.get(0).map(ObjectHash)).map_err(wrap)?;
-        rows.map(|row| row.map_err(wrap)).collect()
-    }
-
-    /// Returns the blobs of an object.
-    pub fn blobs_of(&self, object: &ObjectHash) -> Result<Vec<BlobId>> {
-        let connection = self.lock();
-        let mut statement = connection
-            .prepare_cached(
-                "SELECT blob.id FROM blob JOIN object ON object.number = blob.object \
-                 WHERE object.hash = ?1",
-            )
-            .map_err(wrap)?;
-        let rows = statement
-            .query_map([object.as_bytes()], |row| row.get::<_, [u8; 32]>(0))
+            .query_map([bound('0'), bound('f')], |row| row.get::<_, [u8; 32]>(0))
             .map_err(wrap)?;
         rows.map(|row| row.map(BlobId).map_err(wrap)).collect()
     }
@@ -360,40 +277,6 @@ impl Cache {
             raw_bytes: one("SELECT COALESCE(SUM(raw), 0) FROM unit").map_err(wrap)?,
         })
     }
-}
-
-/// One place of one blob, by the number of its object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BlobRow {
-    /// The blob.
-    pub id: BlobId,
-    /// The object's number.
-    pub object: u32,
-    /// The unit within it.
-    pub unit: u32,
-    /// The blob's length in bytes.
-    pub length: u64,
-}
-
-fn blob_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<BlobRow> {
-    Ok(BlobRow {
-        id: BlobId(row.get(0)?),
-        object: row.get(1)?,
-        unit: row.get(2)?,
-        length: row.get(3)?,
-    })
-}
-
-fn unit_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<UnitEntry> {
-    let base = row.get::<_, Option<[u8; 32]>>(3)?.map(BlobId);
-    Ok(UnitEntry {
-        kind: row.get(0)?,
-        form: row.get(1)?,
-        stored_length: row.get(2)?,
-        depth: u64::from(base.is_some()),
-        base,
-        ..UnitEntry::default()
-    })
 }
 
 /// Sums over the index.

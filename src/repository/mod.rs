@@ -326,23 +326,6 @@ impl Repository {
             && store.list(Prefix::Packs)?.is_empty())
     }
 
-    /// Returns another handle to the same repository, whose cache is empty, its own, and gone with
-    /// it. What it is then told by a sync comes from the store alone.
-    pub fn with_private_cache(&self) -> Result<Repository> {
-        Ok(Repository {
-            store: self.store.clone(),
-            header: self.header.clone(),
-            header_bytes: self.header_bytes.clone(),
-            master: self.master.clone(),
-            keys: Arc::clone(&self.keys),
-            cache: Arc::new(Cache::temporary()?),
-            state: None,
-            lane: Mutex::default(),
-            heads: Mutex::default(),
-            slot: self.slot,
-        })
-    }
-
     /// Returns the store.
     pub fn store(&self) -> &Store {
         &self.store
@@ -353,9 +336,9 @@ impl Repository {
         &self.header
     }
 
-    /// Returns the name of the header.
-    pub fn header_hash(&self) -> ObjectHash {
-        object_hash(&self.header_bytes)
+    /// Returns the header's bytes.
+    pub fn header_bytes(&self) -> &[u8] {
+        &self.header_bytes
     }
 
     /// Returns whether a key slot is one of this repository, as what it says about itself proves.
@@ -381,6 +364,23 @@ impl Repository {
     /// Returns what this machine remembers, if it is to remember anything.
     pub fn state(&self) -> Option<&StateFolder> {
         self.state.as_ref()
+    }
+
+    /// Returns a second handle with an empty index of its own, to be filled by a sync: what a
+    /// machine sees that comes here for the first time. It is for reading, and leaves nothing.
+    pub fn afresh(&self) -> Result<Repository> {
+        Ok(Repository {
+            store: self.store.clone(),
+            header: self.header.clone(),
+            header_bytes: self.header_bytes.clone(),
+            master: self.master.clone(),
+            keys: Arc::clone(&self.keys),
+            cache: Arc::new(Cache::temporary()?),
+            state: None,
+            lane: Mutex::default(),
+            heads: Mutex::default(),
+            slot: self.slot,
+        })
     }
 
     fn lane(&self) -> MutexGuard<'_, Option<LaneState>> {
@@ -426,6 +426,20 @@ impl Repository {
         let slot = make_slot(&self.master, &self.header_bytes, secret, &about, kdf_memory)
             .map_err(|error| Error::failed("cannot make a key slot").source(error))?;
         put_slot(&self.store, &slot)
+    }
+
+    /// Puts a key slot in another's place, even if this run opened the repository with that one.
+    pub fn replace_key(
+        &self,
+        old: &ObjectHash,
+        secret: &SlotSecret,
+        label: &str,
+        kdf_memory: Option<u32>,
+        now: Timestamp,
+    ) -> Result<ObjectHash> {
+        let id = self.add_key(secret, label, kdf_memory, now)?;
+        self.store.delete_key_slot(old)?;
+        Ok(id)
     }
 
     /// Removes a key slot. The last one, and the one in use, stay.

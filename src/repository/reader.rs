@@ -89,7 +89,8 @@ impl<'r> BlobReader<'r> {
             None => None,
         };
         let sealer = self.sealer(&place.object)?;
-        let plain = open_unit(&sealer, &mut self.decoder, place, &mut sealed, base.as_deref())
+        let mut plain = Vec::new();
+        open_unit(&sealer, &mut self.decoder, place, &mut sealed, base.as_deref(), &mut plain)
             .map_err(|error| damaged(&place.object, &error))?;
         let unit = Arc::new(plain);
         self.keep(hash, place.unit, &unit);
@@ -257,19 +258,18 @@ pub fn open_header(
     Ok(repository.keys().open_object(header)?)
 }
 
-/// Opens and decompresses a unit; the blobs in it are not verified yet.
+/// Opens and decompresses a unit into `plain`; the blobs in it are not verified yet.
 pub fn open_unit(
     sealer: &ObjectSealer,
     decoder: &mut UnitDecoder,
     place: &Place,
     sealed: &mut [u8],
     base: Option<&[u8]>,
-) -> Result<Vec<u8>, OpenError> {
+    plain: &mut Vec<u8>,
+) -> Result<(), OpenError> {
     let payload = sealer.open(Role::Unit(place.kind), place.unit, sealed)?;
     let length = usize::try_from(place.unit_length).map_err(|_| CodecError::TooLong)?;
-    let mut plain = Vec::new();
-    decoder.decode(place.form, payload, length, base, &mut plain)?;
-    Ok(plain)
+    Ok(decoder.decode(place.form, payload, length, base, plain)?)
 }
 
 /// Returns the error for an object that can't be read.

@@ -373,6 +373,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "a stranger's file")]
     fn a_full_listing_tells_objects_from_what_is_none() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::folder(folder.path(), false).unwrap();

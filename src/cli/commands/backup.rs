@@ -207,7 +207,7 @@ fn own_left_out<'a>(repository: &Opened, report: &'a BackupReport) -> Option<&'a
 
 fn line(report: &BackupReport, took: Duration) -> String {
     let statistics = &report.statistics;
-    let mut text = match (report.snapshot, report.parent) {
+    let text = match (report.snapshot, report.parent) {
         (None, Some(parent)) => format!(
             "nothing changed: {}, {} in {}; nothing was written, the newest snapshot stays {}",
             counted(statistics.files, "file"),
@@ -229,13 +229,10 @@ fn line(report: &BackupReport, took: Duration) -> String {
             id.map(|id| id.short()).unwrap_or_default(),
         ),
     };
-    if statistics.errors > 0 {
-        text.push_str(&format!(
-            " (without {})",
-            counted(statistics.errors, "item") + " that failed"
-        ));
+    match statistics.errors {
+        0 => text,
+        errors => format!("{text} (without {} that failed)", counted(errors, "item")),
     }
-    text
 }
 
 fn dry_run_lines(report: &BackupReport) -> Vec<String> {

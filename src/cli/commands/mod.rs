@@ -1,14 +1,23 @@
 //! What is done for each command: resolve, call, hand over.
 
 mod backup;
+mod cat;
+mod check;
+mod diff;
+mod dump;
+mod find;
 mod first_run;
 mod help;
+mod history;
 mod init;
+mod key;
+mod ls;
 pub mod open;
 mod pick;
 pub mod repository;
 mod restore;
 mod snapshots;
+mod stats;
 
 use std::sync::Arc;
 
@@ -34,7 +43,16 @@ pub fn run(arguments: Arguments, screen: &Arc<Screen>, environment: Environment)
         Command::Init(_) => init::run(&run),
         Command::Backup(backup) => backup::run(&run, &backup),
         Command::Restore(restore) => restore::run(&run, &restore),
+        Command::Check(check) => check::run(&run, &check),
         Command::Snapshots(snapshots) => snapshots::run(&run, &snapshots),
+        Command::Ls(ls) => ls::run(&run, &ls),
+        Command::Find(find) => find::run(&run, &find),
+        Command::Diff(diff) => diff::run(&run, &diff),
+        Command::History(history) => history::run(&run, &history),
+        Command::Dump(dump) => dump::run(&run, &dump),
+        Command::Cat(cat) => cat::run(&run, &cat),
+        Command::Stats(stats) => stats::run(&run, &stats),
+        Command::Key(key) => key::run(&run, &key),
         _ => Err(Error::failed("this build lacks the command")),
     }
 }

@@ -1,5 +1,6 @@
 //! Which snapshots the words on the command line mean.
 
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
@@ -27,6 +28,13 @@ impl Run {
             paths: paths.collect::<Result<_>>()?,
             job: None,
         })
+    }
+
+    /// Returns a path in a snapshot as it was saved: what is not absolute lies below the current
+    /// folder.
+    pub fn place(&self, path: &[u8]) -> Result<Vec<u8>> {
+        let path = machine::absolute_path(Path::new(OsStr::from_bytes(path)))?;
+        Ok(path.as_os_str().as_bytes().to_vec())
     }
 
     /// Finds the snapshot that is meant. `latest` is this machine's unless a host is named.

@@ -121,11 +121,21 @@ impl Run {
         Ok(Opened { folder, repository, _shared: None })
     }
 
-    fn open(&self, store: Store, folder: PathBuf) -> Result<Opened> {
+    /// Finds the repository that is meant, without opening it.
+    pub fn find_locked(&self) -> Result<LockedRepository> {
+        self.locked(Store::folder(&folder_of(&self.chosen()?)?, false)?)
+    }
+
+    fn locked(&self, store: Store) -> Result<LockedRepository> {
         let locked = LockedRepository::find(store, self.global.repo_id.as_deref())?;
         for (_, error) in locked.damaged_slots() {
             self.screen.warning(&error.to_string());
         }
+        Ok(locked)
+    }
+
+    fn open(&self, store: Store, folder: PathBuf) -> Result<Opened> {
+        let locked = self.locked(store)?;
         let folders = self.local_folders();
         let repository =
             self.unlock(locked.id(), |secret| try_secret(&locked, secret, &folders))?;

@@ -24,7 +24,7 @@ use crate::time::{Clock as _, Timestamp};
 
 pub(super) fn run(run: &Run, arguments: &RestoreArguments) -> Result<u8> {
     run.stop_on_signals()?;
-    let mut options = options(arguments)?;
+    let mut options = options(run, arguments)?;
     let repository = run.current_repository()?;
     let (entry, is_foreign) = find(run, &repository, arguments)?;
     let wants_consent = !arguments.yes && !arguments.dry_run && ask::has_terminal();
@@ -65,7 +65,7 @@ fn exit_code(report: &RestoreReport) -> u8 {
     }
 }
 
-fn options(arguments: &RestoreArguments) -> Result<RestoreOptions> {
+fn options(run: &Run, arguments: &RestoreArguments) -> Result<RestoreOptions> {
     let destination = match arguments.destination()? {
         args::Destination::InPlace => Destination::InPlace,
         args::Destination::Target(folder) => Destination::Folder(machine::absolute_path(folder)?),
@@ -73,7 +73,12 @@ fn options(arguments: &RestoreArguments) -> Result<RestoreOptions> {
     let filter = PathFilter::new(&patterns(&arguments.include)?, &patterns(&arguments.exclude)?)?;
     Ok(RestoreOptions {
         destination,
-        path: arguments.snapshot().path.unwrap_or_default(),
+        path: arguments
+            .snapshot()
+            .path
+            .map(|path| run.place(&path))
+            .transpose()?
+            .unwrap_or_default(),
         filter,
         overwrite: match arguments.overwrite {
             args::Overwrite::Always => Overwrite::Always,

@@ -11,7 +11,7 @@ use crossbeam_channel::Receiver;
 use super::content::{FileNumber, HashedChunk, Sums};
 use super::metadata::{DirectoryBuilder, ListBuilder, MetadataWriter};
 use crate::error::{Error, Result};
-use crate::format::tree::Node;
+use crate::format::tree::{Node, Subtree};
 
 /// One step of the walk, with what is to be stored for it.
 pub(super) enum Item {
@@ -19,10 +19,10 @@ pub(super) enum Item {
     Enter(Box<Node>),
     /// The directory entered last ends.
     Leave,
-    /// A node that is complete.
+    /// A node that is complete; a directory comes with its content.
     Ready(Box<Node>),
-    /// A file whose chunks are on their way.
-    Pending(Box<Node>, FileNumber, u32),
+    /// A file whose chunks are on their way, and what the parent had in its place.
+    Pending(Box<Node>, FileNumber, u32, Option<Box<Node>>),
 }
 
 /// What the assembler is sent.
@@ -46,19 +46,32 @@ struct Assembler<'a, 'w> {
     lists: HashMap<FileNumber, ListBuilder>,
     stack: Vec<Frame>,
     roots: Vec<Node>,
+    same_files: u64,
 }
 
-/// Builds the trees of all roots; returns the roots' nodes in order, and what was stored.
+/// What came of a run.
+#[derive(Default)]
+pub(super) struct Assembled {
+    /// The roots' nodes, in order.
+    pub(super) roots: Vec<Node>,
+    /// What was stored.
+    pub(super) sums: Sums,
+    /// Files that were read, and turned out to be as the parent had them.
+    pub(super) same_files: u64,
+}
+
+/// Builds the trees of all roots.
 pub(super) fn assemble(
     mut writer: MetadataWriter<'_>,
     messages: &Receiver<Message>,
-) -> Result<(Vec<Node>, Sums)> {
+) -> Result<Assembled> {
     let mut assembler = Assembler {
         writer: &mut writer,
         queue: VecDeque::new(),
         lists: HashMap::new(),
         stack: Vec::new(),
         roots: Vec::new(),
+        same_files: 0,
     };
     for message in messages {
         match message {
@@ -74,10 +87,9 @@ pub(super) fn assemble(
         // The walk or a worker has ended early; that failure is the one to report.
         return Err(Error::failed("the run was cut short"));
     }
-    let roots = assembler.roots;
+    let (roots, same_files) = (assembler.roots, assembler.same_files);
     writer.finish()?;
-    let sums = writer.sums();
-    Ok((roots, sums))
+    Ok(Assembled { roots, sums: writer.sums(), same_files })
 }
 
 impl Assembler<'_, '_> {
@@ -90,7 +102,7 @@ impl Assembler<'_, '_> {
 
     fn advance(&mut self) -> Result<()> {
         loop {
-            if let Some(Item::Pending(_, file, count)) = self.queue.front() {
+            if let Some(Item::Pending(_, file, count, _)) = self.queue.front() {
                 let entered = self.lists.get(file).map_or(0, ListBuilder::len);
                 if entered < *count {
                     return Ok(());
@@ -102,10 +114,16 @@ impl Assembler<'_, '_> {
                     self.stack.push(Frame { node, builder: DirectoryBuilder::default() });
                 }
                 Item::Leave => self.leave()?,
-                Item::Ready(node) => self.place(*node, 0)?,
-                Item::Pending(mut node, file, _) => {
+                Item::Ready(node) => {
+                    let depth = inline_depth(&node);
+                    self.place(*node, depth)?;
+                }
+                Item::Pending(mut node, file, _, before) => {
                     let list = self.lists.remove(&file).unwrap_or_default();
                     list.finish(&mut node, self.writer)?;
+                    if before.is_some_and(|before| *before == *node) {
+                        self.same_files = self.same_files.saturating_add(1);
+                    }
                     self.place(*node, 0)?;
                 }
             }
@@ -127,5 +145,15 @@ impl Assembler<'_, '_> {
         }
         self.roots.push(node);
         Ok(())
+    }
+}
+
+/// Returns how deep directories lie within a node, as [`DirectoryBuilder::finish`] counts.
+fn inline_depth(node: &Node) -> usize {
+    match &node.subtree {
+        Subtree::Inline(nodes) if !nodes.is_empty() => {
+            nodes.iter().map(inline_depth).max().unwrap_or(0).saturating_add(1)
+        }
+        _ => 0,
     }
 }

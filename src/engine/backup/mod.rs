@@ -18,8 +18,10 @@
 mod assemble;
 mod content;
 mod contributors;
+mod items;
 mod metadata;
 mod parent;
+mod producer;
 mod run;
 mod seen;
 mod source;
@@ -183,8 +185,8 @@ impl<'a> Backup<'a> {
         };
         backup.find_parent();
         backup.distrust_missing_packs()?;
-        // A check may have found others to be damaged.
-        backup.has_gaps = !repository.cache().unreliable()?.is_empty();
+        // A check may have found more than a listing shows.
+        backup.has_gaps = repository.cache().has_unreliable()?;
         backup.adopt_journal()?;
         if let Some(parent) = &backup.parent {
             let statistics = &parent.snapshot.statistics;

@@ -11,6 +11,8 @@ use crate::repository::reader::{BlobReader, NodeIter};
 struct Level {
     nodes: NodeIter,
     ahead: Option<Node>,
+    /// Whether a node was passed over, or could not be read.
+    passed_over: bool,
 }
 
 /// A cursor over the parent's trees. A directory that can't be read counts as empty: its files are
@@ -29,9 +31,11 @@ impl<'r> ParentCursor<'r> {
 
     /// Enters a directory, given the parent's node of it.
     pub(super) fn enter(&mut self, directory: Option<&Node>) {
-        let level = directory
-            .filter(|node| node.kind == NodeKind::Directory)
-            .map(|node| Level { nodes: self.reader.nodes(&node.subtree), ahead: None });
+        let level = directory.filter(|node| node.kind == NodeKind::Directory).map(|node| Level {
+            nodes: self.reader.nodes(&node.subtree),
+            ahead: None,
+            passed_over: false,
+        });
         self.levels.push(level);
     }
 
@@ -48,17 +52,51 @@ impl<'r> ParentCursor<'r> {
                 level.ahead = match level.nodes.next(&mut self.reader) {
                     Ok(node) => Some(node?),
                     Err(error) => {
+                        level.passed_over = true;
                         self.failure.get_or_insert(error);
                         return None;
                     }
                 };
             }
             match level.ahead.as_ref().map(|node| node.name.0.as_slice().cmp(name)) {
-                Some(std::cmp::Ordering::Less) => level.ahead = None,
+                Some(std::cmp::Ordering::Less) => {
+                    level.passed_over = true;
+                    level.ahead = None;
+                }
                 Some(std::cmp::Ordering::Equal) => return level.ahead.take(),
                 _ => return None,
             }
         }
+    }
+
+    /// Returns whether a node of the current directory was not asked for, so that it is no more.
+    pub(super) fn has_passed_over(&self) -> bool {
+        self.levels.last().and_then(Option::as_ref).is_some_and(|level| level.passed_over)
+    }
+
+    /// Returns whether the parent's directory ends here, and was read in full.
+    pub(super) fn is_at_end(&mut self) -> bool {
+        let Some(level) = self.levels.last_mut().and_then(Option::as_mut) else { return false };
+        if level.ahead.is_none() && !level.passed_over {
+            match level.nodes.next(&mut self.reader) {
+                Ok(node) => level.ahead = node,
+                Err(error) => {
+                    level.passed_over = true;
+                    self.failure.get_or_insert(error);
+                }
+            }
+        }
+        level.ahead.is_none() && !level.passed_over
+    }
+
+    /// Begins to read a directory of the parent once more.
+    pub(super) fn reread(&mut self, directory: &Node) -> NodeIter {
+        self.reader.nodes(&directory.subtree)
+    }
+
+    /// Returns the next node of a directory that is read once more.
+    pub(super) fn next_of(&mut self, nodes: &mut NodeIter) -> Result<Option<Node>> {
+        nodes.next(&mut self.reader)
     }
 
     /// Returns whether everything that a file's node refers to can still be relied upon.

@@ -38,8 +38,8 @@ impl AffectedWalk<'_> {
         }
         for attachment in &snapshot.attachments {
             let finding = attachment.blob.and_then(|blob| self.losses.lost.get(&blob));
-            if let Some(affected) = finding.and_then(|finding| self.findings.affected(*finding)) {
-                affected.add_snapshot(id);
+            if let Some(finding) = finding {
+                self.findings.harm(*finding, id, None, 0);
             }
         }
         Ok(())
@@ -144,9 +144,6 @@ impl AffectedWalk<'_> {
     }
 
     fn add(&mut self, finding: usize, snapshot: SnapshotId, path: &[u8]) {
-        let limit = self.limit;
-        if let Some(affected) = self.findings.affected(finding) {
-            affected.add(snapshot, path, limit);
-        }
+        self.findings.harm(finding, snapshot, Some(path), self.limit);
     }
 }

@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use crate::id::SnapshotId;
 
 /// What is wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum FindingKind {
     /// The repository's header is not there.
     HeaderMissing,
@@ -38,26 +39,6 @@ pub enum FindingKind {
 }
 
 impl FindingKind {
-    /// Returns the word for it in JSON.
-    pub fn name(self) -> &'static str {
-        match self {
-            FindingKind::HeaderMissing => "header_missing",
-            FindingKind::HeaderDamaged => "header_damaged",
-            FindingKind::KeySlotDamaged => "key_slot_damaged",
-            FindingKind::RecordDamaged => "record_damaged",
-            FindingKind::RecordMissing => "record_missing",
-            FindingKind::RecordsDisagree => "records_disagree",
-            FindingKind::SegmentDamaged => "segment_damaged",
-            FindingKind::PackMissing => "pack_missing",
-            FindingKind::PackCut => "pack_cut",
-            FindingKind::ObjectDamaged => "object_damaged",
-            FindingKind::IndexDisagrees => "index_disagrees",
-            FindingKind::NotIndexed => "not_indexed",
-            FindingKind::BaseMissing => "base_missing",
-            FindingKind::LengthDiffers => "length_differs",
-        }
-    }
-
     /// Returns the rule of `8-order.md` that is broken, if it is one of those.
     pub fn rule(self) -> Option<u8> {
         match self {
@@ -99,40 +80,6 @@ impl FindingKind {
     }
 }
 
-/// Whom a finding harms.
-#[derive(Debug, Clone, Default)]
-pub struct Affected {
-    /// The snapshots, in ascending order of time.
-    pub snapshots: Vec<SnapshotId>,
-    /// The first paths, each once; a directory's ends with `/` and stands for all below it.
-    pub paths: Vec<Vec<u8>>,
-    /// How many paths there are.
-    pub path_count: u64,
-    seen: HashSet<u64>,
-}
-
-impl Affected {
-    /// Adds a path of a snapshot; at most `limit` paths are kept.
-    pub(super) fn add(&mut self, snapshot: SnapshotId, path: &[u8], limit: usize) {
-        self.add_snapshot(snapshot);
-        let hash = blake3::hash(path);
-        let key = hash.as_bytes().first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-        if self.seen.insert(key) {
-            self.path_count = self.path_count.saturating_add(1);
-            if self.paths.len() < limit {
-                self.paths.push(path.to_vec());
-            }
-        }
-    }
-
-    /// Adds a snapshot. Snapshots come one after the other.
-    pub(super) fn add_snapshot(&mut self, snapshot: SnapshotId) {
-        if self.snapshots.last() != Some(&snapshot) {
-            self.snapshots.push(snapshot);
-        }
-    }
-}
-
 /// Something that is wrong.
 #[derive(Debug, Clone)]
 pub struct Finding {
@@ -141,9 +88,14 @@ pub struct Finding {
     /// The object.
     pub object: String,
     /// What is wrong with it; lower case, no final full stop.
-    pub problem: String,
-    /// Whom it harms.
-    pub affected: Affected,
+    pub what: String,
+    /// The snapshots that lack something because of it, in ascending order of time.
+    pub snapshots: Vec<SnapshotId>,
+    /// The first of the paths that can't be restored whole; one that ends with `/` is a directory,
+    /// and stands for all below it.
+    pub files: Vec<Vec<u8>>,
+    /// How many such paths there are.
+    pub file_count: u64,
     /// What it does not harm.
     pub intact: String,
     /// What to do.
@@ -168,6 +120,8 @@ pub(super) struct Findings {
 
 struct Row {
     finding: Finding,
+    /// The affected paths, as hashes, so that each counts once.
+    paths: HashSet<u64>,
     /// Why it is no damage.
     excuse: Option<&'static str>,
 }
@@ -178,17 +132,19 @@ impl Findings {
         &mut self,
         kind: FindingKind,
         object: impl Into<String>,
-        problem: impl Into<String>,
+        what: impl Into<String>,
     ) -> usize {
         let finding = Finding {
             kind,
             object: object.into(),
-            problem: problem.into(),
-            affected: Affected::default(),
+            what: what.into(),
+            snapshots: Vec::new(),
+            files: Vec::new(),
+            file_count: 0,
             intact: String::new(),
             next_step: kind.next_step().to_owned(),
         };
-        self.rows.push(Row { finding, excuse: None });
+        self.rows.push(Row { finding, paths: HashSet::new(), excuse: None });
         self.rows.len().saturating_sub(1)
     }
 
@@ -198,9 +154,9 @@ impl Findings {
     }
 
     /// Says what is wrong, once that is known in full.
-    pub(super) fn describe(&mut self, number: usize, problem: String) {
+    pub(super) fn describe(&mut self, number: usize, what: String) {
         if let Some(row) = self.rows.get_mut(number) {
-            row.finding.problem = problem;
+            row.finding.what = what;
         }
     }
 
@@ -211,18 +167,38 @@ impl Findings {
         }
     }
 
-    /// Returns whom a finding harms.
-    pub(super) fn affected(&mut self, number: usize) -> Option<&mut Affected> {
-        self.rows.get_mut(number).map(|row| &mut row.finding.affected)
+    /// Says that a finding harms a path of a snapshot; without a path, the snapshot as a whole.
+    /// Snapshots come one after the other; at most `limit` paths are kept.
+    pub(super) fn harm(
+        &mut self,
+        number: usize,
+        snapshot: SnapshotId,
+        path: Option<&[u8]>,
+        limit: usize,
+    ) {
+        let Some(row) = self.rows.get_mut(number) else { return };
+        let finding = &mut row.finding;
+        if finding.snapshots.last() != Some(&snapshot) {
+            finding.snapshots.push(snapshot);
+        }
+        let Some(path) = path else { return };
+        let hash = blake3::hash(path);
+        let key = hash.as_bytes().first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        if row.paths.insert(key) {
+            finding.file_count = finding.file_count.saturating_add(1);
+            if finding.files.len() < limit {
+                finding.files.push(path.to_vec());
+            }
+        }
     }
 
     /// Ends the gathering: damage, and notes. `snapshots` is how many there are.
     pub(super) fn finish(self, snapshots: usize) -> (Vec<Finding>, Vec<Note>) {
         let mut notes = self.notes;
         let mut findings = Vec::new();
-        for Row { mut finding, excuse } in self.rows {
+        for Row { mut finding, excuse, .. } in self.rows {
             if let Some(excuse) = excuse {
-                let text = format!("{}; {excuse}", finding.problem);
+                let text = format!("{}; {excuse}", finding.what);
                 notes.push(Note { object: finding.object, text });
             } else {
                 finding.intact = intact(&finding, snapshots);
@@ -234,7 +210,7 @@ impl Findings {
 }
 
 fn intact(finding: &Finding, snapshots: usize) -> String {
-    let harmed = finding.affected.snapshots.len();
+    let harmed = finding.snapshots.len();
     let whole = snapshots.saturating_sub(harmed);
     match (finding.kind, harmed) {
         (FindingKind::RecordDamaged | FindingKind::RecordMissing, 0) => {

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use super::data::{TablePrint, print_of};
 use super::finding::{FindingKind, Findings};
 use super::known::{BadObjects, BadUnits};
+use crate::codec::crypto::object_hash;
 use crate::error::Result;
 use crate::format::key::{KeySlot, REPOSITORY_REPLICATED, RepositoryHeader};
 use crate::format::object::{
@@ -14,6 +15,7 @@ use crate::format::record::{Record, Segment};
 use crate::id::{LaneId, ObjectHash, Tip};
 use crate::repository::Repository;
 use crate::repository::container::open_whole;
+use crate::repository::log::SyncReport;
 use crate::store::{Listed, ObjectName, RecordName};
 use crate::time::{SECOND, Timestamp};
 
@@ -33,8 +35,10 @@ pub(super) struct Inventory {
     pub(super) prints: HashMap<ObjectHash, TablePrint>,
     /// Objects with something wrong.
     pub(super) bad: BadObjects,
-    /// How many objects there are.
-    pub(super) object_count: u64,
+    /// How many records can be read.
+    pub(super) record_count: u64,
+    /// How many packs the index names.
+    pub(super) pack_count: u64,
     /// Whether packs are missing that may still arrive.
     pub(super) has_pending: bool,
     /// Records that are listed but can't be read.
@@ -49,13 +53,20 @@ pub(super) fn take(
     now: Timestamp,
     findings: &mut Findings,
 ) -> Result<Inventory> {
+    let mut inventory = Inventory::default();
+    let mut log = LogCheck::default();
+    // What refers is read before what it refers to: a backup that goes on meanwhile adds objects
+    // that no record seen here names, and never the reverse.
+    let report = repository.sync_with(|name, record| log.enter(name, record, &mut inventory))?;
     let (objects, strangers) = repository.store().list_all()?;
-    let mut inventory = Inventory { object_count: objects.len() as u64, ..Inventory::default() };
     note_many(findings, &strangers, "no object of a repository");
     headers(repository, &objects, findings)?;
     key_slots(repository, &objects, findings)?;
-    let mut log = LogCheck::new(&objects);
-    log.read(original, repository, &mut inventory, findings)?;
+    log.list(&objects, &mut inventory);
+    log.damaged(report, &mut inventory, findings);
+    log.chain(findings);
+    log.remembered(original, findings);
+    refresh(original, &inventory)?;
     segments(repository, &objects, findings)?;
     packs(repository, &objects, now, &log, &mut inventory, findings)?;
     Ok(inventory)
@@ -75,7 +86,7 @@ fn note_many(findings: &mut Findings, names: &[String], what: &str) {
 }
 
 fn headers(repository: &Repository, objects: &[Listed], findings: &mut Findings) -> Result<()> {
-    let own = ObjectName::Repository(repository.header_hash());
+    let own = ObjectName::Repository(object_hash(repository.header_bytes()));
     let mut found_own = false;
     for row in objects.iter().filter(|row| matches!(row.name, ObjectName::Repository(_))) {
         let bytes = repository.store().get(&row.name)?.unwrap_or_default();
@@ -121,14 +132,14 @@ fn key_slots(repository: &Repository, objects: &[Listed], findings: &mut Finding
 }
 
 /// The log's records, and how they hang together.
+#[derive(Default)]
 struct LogCheck {
     records: HashMap<ObjectHash, (LaneId, u64)>,
-    sizes: HashMap<ObjectHash, u64>,
     links: Vec<Link>,
     tips: HashSet<Tip>,
     covered: HashSet<ObjectHash>,
     acknowledged: HashSet<ObjectHash>,
-    contradictions: Vec<(ObjectHash, ObjectName)>,
+    contradictions: Vec<ObjectHash>,
     /// When each object was first named.
     named: HashMap<ObjectHash, i64>,
 }
@@ -139,41 +150,22 @@ struct Link {
 }
 
 impl LogCheck {
-    fn new(objects: &[Listed]) -> LogCheck {
-        let mut records = HashMap::new();
-        let mut sizes = HashMap::new();
+    /// Takes in a listing that is younger than the records.
+    fn list(&mut self, objects: &[Listed], inventory: &mut Inventory) {
         for row in objects {
-            if let ObjectName::Record(name) = &row.name {
-                records.insert(name.hash, (name.lane, name.sequence));
-                sizes.insert(name.hash, row.size);
+            let ObjectName::Record(name) = &row.name else { continue };
+            self.records.insert(name.hash, (name.lane, name.sequence));
+            if inventory.prints.contains_key(&name.hash) {
+                inventory.sizes.insert(name.hash, row.size);
             }
-        }
-        LogCheck {
-            records,
-            sizes,
-            links: Vec::new(),
-            tips: HashSet::new(),
-            covered: HashSet::new(),
-            acknowledged: HashSet::new(),
-            contradictions: Vec::new(),
-            named: HashMap::new(),
         }
     }
 
-    fn read(
-        &mut self,
-        original: &Repository,
-        repository: &Repository,
-        inventory: &mut Inventory,
-        findings: &mut Findings,
-    ) -> Result<()> {
-        let report = repository.sync_with(|name, record| self.enter(name, record, inventory))?;
+    fn damaged(&self, report: SyncReport, inventory: &mut Inventory, findings: &mut Findings) {
+        inventory.record_count = report.applied_records;
         for damaged in report.damaged {
-            let number = findings.add(
-                FindingKind::RecordDamaged,
-                damaged.name.to_string(),
-                format!("it can't be read{}", cause(&damaged.error)),
-            );
+            let what = format!("it can't be read{}", cause(&damaged.error));
+            let number = findings.add(FindingKind::RecordDamaged, damaged.name.to_string(), what);
             if self.acknowledged.contains(&damaged.name.hash()) {
                 findings.excuse(number, ACKNOWLEDGED);
             }
@@ -183,13 +175,11 @@ impl LogCheck {
         }
         let foreign: Vec<String> = report.foreign.iter().map(ToString::to_string).collect();
         note_many(findings, &foreign, "sealed by another repository");
-        for (_, name) in &self.contradictions {
-            let problem = "two records say different things of its units";
-            findings.add(FindingKind::RecordsDisagree, name.to_string(), problem);
+        for object in &self.contradictions {
+            let what = "two records say different things of its units";
+            let name = ObjectName::Pack(*object).to_string();
+            findings.add(FindingKind::RecordsDisagree, name, what);
         }
-        self.chain(findings);
-        self.remembered(original, findings);
-        Self::refresh(original, inventory)
     }
 
     fn enter(&mut self, name: &RecordName, record: &Record, inventory: &mut Inventory) {
@@ -204,15 +194,12 @@ impl LogCheck {
         self.acknowledged.extend(record.heal.iter().map(|heal| heal.record));
         if !record.inline.is_empty() {
             inventory.prints.insert(name.hash, print_of(&record.inline));
-            if let Some(size) = self.sizes.get(&name.hash) {
-                inventory.sizes.insert(name.hash, *size);
-            }
         }
         for object in &record.entries {
             let print = print_of(&object.units);
             let first = inventory.prints.insert(object.object, print);
             if first.is_some_and(|first| first != print) {
-                self.contradictions.push((object.object, ObjectName::Pack(object.object)));
+                self.contradictions.push(object.object);
             }
             let named = self.named.entry(object.object).or_insert(record.written);
             *named = record.written.min(*named);
@@ -280,18 +267,18 @@ impl LogCheck {
             self.add_missing(&lane.tip, object, problem, findings);
         }
     }
+}
 
-    /// The cache of the user's own handle must not know what the log no longer says.
-    fn refresh(original: &Repository, inventory: &Inventory) -> Result<()> {
-        let known = original.cache().records()?;
-        let stale = inventory.damaged_records.iter().any(|name| known.contains(&name.hash));
-        if stale {
-            original.resync()?
-        } else {
-            original.sync()?
-        };
-        Ok(())
-    }
+/// The cache of the user's own handle must not know what the log no longer says.
+fn refresh(original: &Repository, inventory: &Inventory) -> Result<()> {
+    let known = original.cache().records()?;
+    let stale = inventory.damaged_records.iter().any(|name| known.contains(&name.hash));
+    if stale {
+        original.resync()?
+    } else {
+        original.sync()?
+    };
+    Ok(())
 }
 
 /// Why a record is no damage any more.
@@ -334,6 +321,7 @@ fn packs(
     for (name, reach) in repository.cache().objects()? {
         let ObjectName::Pack(hash) = name else { continue };
         indexed.insert(hash);
+        inventory.pack_count = inventory.pack_count.saturating_add(1);
         let text = name.to_string();
         match listed.get(&hash) {
             None => {

@@ -119,9 +119,4 @@ impl KnownBlobs {
         self.needed.insert(finding);
         Some(finding)
     }
-
-    /// Returns how many blobs can be read.
-    pub(super) fn len(&self) -> usize {
-        self.keys.len()
-    }
 }

@@ -27,7 +27,7 @@ mod trees;
 
 use std::collections::HashMap;
 
-pub use finding::{Affected, Finding, FindingKind, Note};
+pub use finding::{Finding, FindingKind, Note};
 pub use subset::ReadData;
 pub(in crate::engine) use trees::Losses;
 
@@ -44,11 +44,11 @@ use crate::store::{ObjectName, RecordName};
 use crate::time::Timestamp;
 
 /// How to check.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct CheckOptions {
     /// How much of the data to read.
     pub read_data: ReadData,
-    /// Moves the share of the data along that is read: a number that grows from check to check.
+    /// Chooses the share of the data that is read: consecutive numbers choose adjoining shares.
     pub turn: u64,
     /// Workers; at least 1.
     pub threads: usize,
@@ -65,18 +65,25 @@ pub struct CheckReport {
     pub findings: Vec<Finding>,
     /// What is no damage, but worth knowing.
     pub notes: Vec<Note>,
-    /// Objects in the store.
-    pub objects: u64,
+    /// Records that can be read.
+    pub records: u64,
     /// Snapshots that are not forgotten.
     pub snapshots: u64,
-    /// Tree blobs read.
-    pub trees: u64,
-    /// Blobs that can be read, as far as was looked.
-    pub blobs: u64,
+    /// Packs in the index.
+    pub packs: u64,
+    /// Tree and list blobs read.
+    pub metadata_blobs: u64,
     /// Objects read whole.
     pub objects_read: u64,
     /// Bytes of them.
     pub bytes_read: u64,
+}
+
+impl CheckReport {
+    /// Returns whether nothing is wrong.
+    pub fn is_clean(&self) -> bool {
+        self.findings.is_empty()
+    }
 }
 
 /// What an examination came to, for who wants to repair.
@@ -110,9 +117,13 @@ pub(in crate::engine) fn examine(
     counters: &Counters,
 ) -> Result<Examination> {
     let mut findings = Findings::default();
-    let repository = original.with_private_cache()?;
+    let repository = original.afresh()?;
     let mut inventory = inventory::take(original, &repository, options.now, &mut findings)?;
-    let mut report = CheckReport { objects: inventory.object_count, ..CheckReport::default() };
+    let mut report = CheckReport {
+        records: inventory.record_count,
+        packs: inventory.pack_count,
+        ..CheckReport::default()
+    };
     read_data(
         original,
         &repository,
@@ -126,7 +137,6 @@ pub(in crate::engine) fn examine(
     let mut known = bases::check(&repository, known, &mut inventory.bad, &mut findings)?;
     let snapshots = repository.snapshots(&SnapshotFilter::default())?;
     report.snapshots = snapshots.len() as u64;
-    report.blobs = known.len() as u64;
 
     let objects: HashMap<ObjectHash, usize> =
         inventory.bad.iter().map(|(hash, (finding, _))| (*hash, *finding)).collect();
@@ -137,7 +147,7 @@ pub(in crate::engine) fn examine(
             harmed.push(entry.clone());
         }
     }
-    report.trees = walk.tree_count;
+    report.metadata_blobs = walk.metadata_count;
     let length_differs = walk.length_differs;
     let (losses, suspects) = walk.finish();
     let mut affected = affected::AffectedWalk {

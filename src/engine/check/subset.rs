@@ -19,7 +19,7 @@ pub enum ReadData {
     Part(u32, u32),
     /// At most so many bytes, but one object at least.
     Bytes(u64),
-    /// Only what this machine's cache takes for damaged.
+    /// Only what this machine's index takes for damaged.
     Suspects,
 }
 

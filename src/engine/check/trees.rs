@@ -61,7 +61,7 @@ pub(super) struct TreeCheck<'c> {
     not_indexed: Option<(usize, u64)>,
     /// The finding about files of a wrong length.
     pub(super) length_differs: Option<usize>,
-    pub(super) tree_count: u64,
+    pub(super) metadata_count: u64,
 }
 
 struct Frame {
@@ -91,7 +91,7 @@ impl<'c> TreeCheck<'c> {
             lists: HashMap::new(),
             not_indexed: None,
             length_differs: None,
-            tree_count: 0,
+            metadata_count: 0,
         })
     }
 
@@ -153,7 +153,7 @@ impl<'c> TreeCheck<'c> {
         }
         self.counters.go_on()?;
         Counters::add(&self.counters.done_items, 1);
-        self.tree_count = self.tree_count.saturating_add(1);
+        self.metadata_count = self.metadata_count.saturating_add(1);
         self.known.need(&id);
         let tree = match self.reader.load_tree(&id) {
             Ok(tree) => tree,
@@ -236,6 +236,7 @@ impl<'c> TreeCheck<'c> {
             return Ok(*known);
         }
         self.known.need(id);
+        self.metadata_count = self.metadata_count.saturating_add(1);
         let length = match self.reader.load_list(id) {
             Ok(ids) => self.data_blobs(&ids)?,
             Err(error) if error.kind() == Kind::Damaged => {

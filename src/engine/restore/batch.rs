@@ -369,12 +369,13 @@ pub(super) fn execute(shared: &Shared<'_>, batch: Batch) -> Result<()> {
         let mut decoder = UnitDecoder::new()
             .map_err(|error| Error::failed("cannot start a reader").source(error))?;
         let mut reader = BlobReader::new(shared.repository)?;
+        let mut plain = Vec::new();
         while let Some(slot) = queue.get(next.fetch_add(1, Ordering::Relaxed)) {
             if shared.counters.stop.load(Ordering::Relaxed) {
                 break;
             }
             if let Some(range) = slot.lock().unwrap_or_else(PoisonError::into_inner).take() {
-                write_range(shared, &mut reader, &mut decoder, range);
+                write_range(shared, &mut reader, &mut decoder, &mut plain, range);
             }
         }
         Ok(())
@@ -401,18 +402,20 @@ fn write_range(
     shared: &Shared<'_>,
     reader: &mut BlobReader<'_>,
     decoder: &mut UnitDecoder,
+    plain: &mut Vec<u8>,
     range: Range,
 ) {
-    let bytes = fetch(shared.repository, &range.object, range.start, range.end);
+    let mut bytes = fetch(shared.repository, &range.object, range.start, range.end);
     for pieces in range.units {
-        let opened = match (&bytes, pieces.first()) {
+        let is_open = match (&mut bytes, pieces.first()) {
             (Ok(bytes), Some(first)) if first.place.base.is_none() => {
-                open_from(bytes, range.start, &first.place, reader, decoder)
+                open_from(bytes, range.start, &first.place, reader, decoder, plain).is_some()
             }
-            _ => None,
+            _ => false,
         };
         for piece in pieces {
-            if let Err(error) = write_piece(shared, reader, opened.as_deref(), &piece) {
+            let unit = is_open.then_some(plain.as_slice());
+            if let Err(error) = write_piece(shared, reader, unit, &piece) {
                 piece.job.fail(error);
             }
             shared.release(&piece.job);
@@ -420,18 +423,20 @@ fn write_range(
     }
 }
 
+/// Opens a unit within a range's bytes, in place.
 fn open_from(
-    bytes: &[u8],
+    bytes: &mut [u8],
     start: u64,
     place: &Place,
     reader: &mut BlobReader<'_>,
     decoder: &mut UnitDecoder,
-) -> Option<Vec<u8>> {
+    plain: &mut Vec<u8>,
+) -> Option<()> {
     let from = usize::try_from(place.offset.checked_sub(start)?).ok()?;
     let length = usize::try_from(place.stored_length).ok()?;
-    let mut sealed = bytes.get(from..from.checked_add(length)?)?.to_vec();
+    let sealed = bytes.get_mut(from..from.checked_add(length)?)?;
     let sealer = reader.sealer(&place.object).ok()?;
-    open_unit(&sealer, decoder, place, &mut sealed, None).ok()
+    open_unit(&sealer, decoder, place, sealed, None, plain).ok()
 }
 
 fn write_piece(

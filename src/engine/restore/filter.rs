@@ -13,22 +13,26 @@ pub struct PathFilter {
     exclude: Option<Excludes>,
 }
 
-fn compile(patterns: &[String]) -> Result<Option<Excludes>> {
+fn compile(patterns: &[String], fold_case: bool) -> Result<Option<Excludes>> {
     if patterns.is_empty() {
         return Ok(None);
     }
-    let options = ExcludeOptions {
-        exclude: patterns.to_vec(),
-        exclude_caches: false,
-        ..ExcludeOptions::default()
-    };
+    let (exclude, iexclude) =
+        if fold_case { (Vec::new(), patterns.to_vec()) } else { (patterns.to_vec(), Vec::new()) };
+    let options =
+        ExcludeOptions { exclude, iexclude, exclude_caches: false, ..ExcludeOptions::default() };
     Excludes::new(&options).map(Some)
 }
 
 impl PathFilter {
     /// Compiles the patterns; none means everything.
     pub fn new(include: &[String], exclude: &[String]) -> Result<PathFilter> {
-        Ok(PathFilter { include: compile(include)?, exclude: compile(exclude)? })
+        Ok(PathFilter { include: compile(include, false)?, exclude: compile(exclude, false)? })
+    }
+
+    /// Compiles names to look for; `fold_case` takes upper and lower case as the same.
+    pub fn of_names(names: &[String], fold_case: bool) -> Result<PathFilter> {
+        Ok(PathFilter { include: compile(names, fold_case)?, exclude: None })
     }
 
     /// Returns whether everything is taken.
@@ -42,7 +46,7 @@ impl PathFilter {
     }
 
     /// Returns whether a path is taken, with all that lies below it.
-    pub(super) fn includes(&self, path: &[u8], node: &Node) -> bool {
+    pub(crate) fn includes(&self, path: &[u8], node: &Node) -> bool {
         self.include.is_none() || matches(self.include.as_ref(), path, node)
     }
 }

@@ -9,7 +9,7 @@ use crossbeam_channel::Sender;
 use super::batch::{Batch, FileJob, Piece, Shared, execute};
 use super::decide::{Decision, decide, decide_directory};
 use super::links::HardLinks;
-use super::{Job, RestoreOptions, RestoreReport, metadata_of};
+use super::{Job, Overwrite, RestoreOptions, RestoreReport, metadata_of};
 use crate::engine::browse::{Found, TreeStep, TreeWalk, join};
 use crate::error::{Error, Result};
 use crate::event::{Action, Counters, Event, Reporter};
@@ -424,7 +424,10 @@ impl Run<'_, '_> {
         found: Found,
         there: Option<&Stat>,
     ) -> Result<()> {
-        let decision = decide(&found.node, there, self.options);
+        let mut decision = decide(&found.node, there, self.options);
+        if decision == Decision::Replace && self.is_in_place(&found.node, there)? {
+            decision = Decision::Refresh;
+        }
         match decision {
             Decision::Keep => {
                 self.kept(&found);
@@ -466,6 +469,26 @@ impl Run<'_, '_> {
         } else {
             self.other(&found, &directory, there.is_some())
         }
+    }
+
+    /// Returns whether a link, a pipe or a device of the same kind is the node's already.
+    fn is_in_place(&mut self, node: &Node, there: Option<&Stat>) -> Result<bool> {
+        if self.options.overwrite == Overwrite::Always {
+            return Ok(false);
+        }
+        Ok(match node.kind {
+            NodeKind::Symlink => match self.current(false)? {
+                Some(directory) => {
+                    directory.find_link(&node.name)?.as_deref() == Some(node.target.0.as_slice())
+                }
+                None => false,
+            },
+            NodeKind::Fifo | NodeKind::Socket => true,
+            NodeKind::CharDevice | NodeKind::BlockDevice => {
+                there.is_some_and(|there| Some(there.rdev) == node.device)
+            }
+            NodeKind::File | NodeKind::Directory | NodeKind::Reference => false,
+        })
     }
 
     fn kept(&self, found: &Found) {

@@ -1,0 +1,177 @@
+//! `stash key`.
+
+use super::open::Run;
+use super::repository::{Opened, passphrase_text};
+use crate::cli::args::{KeyAddArguments, KeyCommand, KeyRecoveryArguments, NewPassphraseOptions};
+use crate::cli::ask;
+use crate::cli::json::{KeyLine, KeyRow};
+use crate::cli::name;
+use crate::cli::table::{Align, Table};
+use crate::codec::crypto::{SlotSecret, read_recovery_words};
+use crate::error::{Error, Kind, Result};
+use crate::format::key::SlotKind;
+use crate::id::{Match, ObjectHash, match_prefix};
+use crate::machine;
+use crate::repository::SlotEntry;
+use crate::time::{Clock as _, Timestamp};
+
+pub(super) fn run(run: &Run, command: &KeyCommand) -> Result<u8> {
+    match command {
+        KeyCommand::List => list(run),
+        KeyCommand::Add(arguments) => add(run, arguments),
+        KeyCommand::Remove(arguments) => remove(run, &arguments.id),
+        KeyCommand::Passwd(options) => passwd(run, options),
+        KeyCommand::Recovery(arguments) => recovery(run, arguments),
+    }
+    .map(|()| 0)
+}
+
+fn list(run: &Run) -> Result<()> {
+    let repository = run.repository(super::repository::Make::Never)?;
+    let mut slots = repository.key_slots()?;
+    slots.sort_by_key(|slot| (slot.created, slot.kind, slot.id));
+    if run.screen.is_json() {
+        return run.screen.array(&slots.iter().map(row).collect::<Vec<_>>());
+    }
+    let mut table = Table::new([
+        ("id", Align::Left),
+        ("opened by", Align::Left),
+        ("label", Align::Left),
+        ("made", Align::Left),
+        ("", Align::Left),
+    ]);
+    for slot in &slots {
+        table.row([
+            slot.id.short(),
+            slot.kind.name().to_owned(),
+            name::shown(slot.label.as_bytes()),
+            machine::show_moment(Timestamp(slot.created), &run.zone),
+            if slot.in_use { "used now".to_owned() } else { String::new() },
+        ]);
+    }
+    run.screen.text(&table.to_string())
+}
+
+fn row(slot: &SlotEntry) -> KeyRow {
+    KeyRow {
+        id: slot.id.to_string(),
+        short_id: slot.id.short(),
+        kind: slot.kind.name(),
+        label: slot.label.clone(),
+        created: Timestamp(slot.created).to_rfc3339(),
+        current: slot.in_use,
+    }
+}
+
+/// Says what was done with a slot.
+fn done(run: &Run, action: &'static str, id: Option<&ObjectHash>, line: &str) -> Result<()> {
+    if run.screen.is_json() {
+        let id = id.map(ToString::to_string);
+        run.screen.message("key", &KeyLine { action, id })
+    } else {
+        run.screen.summary(line)
+    }
+}
+
+fn add(run: &Run, arguments: &KeyAddArguments) -> Result<()> {
+    let repository = run.repository(super::repository::Make::Never)?;
+    let secret = new_secret(&arguments.new)?;
+    let label = arguments.label.as_deref().unwrap_or("passphrase");
+    let id = repository.add_key(&secret, label, None, run.clock.now())?;
+    done(run, "added", Some(&id), &format!("added a passphrase, key slot {}", id.short()))
+}
+
+fn new_secret(options: &NewPassphraseOptions) -> Result<SlotSecret> {
+    let passphrase = machine::new_passphrase(&options.secret(), &mut ask::secret)?;
+    Ok(SlotSecret::Passphrase(passphrase_text(&passphrase.text)?))
+}
+
+fn remove(run: &Run, prefix: &str) -> Result<()> {
+    let repository = run.repository(super::repository::Make::Never)?;
+    let ids = repository.key_slots()?.into_iter().map(|slot| slot.id);
+    let id = match match_prefix(prefix, ids) {
+        Match::One(id) => id,
+        Match::None => {
+            return Err(Error::failed("no key slot begins with")
+                .object(prefix)
+                .hint("`stash key list` shows them"));
+        }
+        Match::Many(ids) => {
+            let ids: Vec<String> = ids.iter().map(ObjectHash::short).collect();
+            return Err(Error::usage("several key slots begin with")
+                .object(prefix)
+                .hint(format!("one of {}", ids.join(", "))));
+        }
+    };
+    repository.remove_key(&id)?;
+    done(run, "removed", Some(&id), &format!("removed key slot {}", id.short()))
+}
+
+fn passwd(run: &Run, options: &NewPassphraseOptions) -> Result<()> {
+    let repository = run.repository(super::repository::Make::Never)?;
+    let old = passphrase_slot(&repository)?;
+    let secret = new_secret(options)?;
+    let id = repository.replace_key(&old.id, &secret, &old.label, None, run.clock.now())?;
+    let line = format!("the passphrase is replaced; its key slot is now {}", id.short());
+    done(run, "replaced", Some(&id), &line)
+}
+
+/// Returns the slot of the passphrase that opened the repository; if another key did, of the only
+/// one there is.
+fn passphrase_slot(repository: &Opened) -> Result<SlotEntry> {
+    let mut slots = repository.key_slots()?;
+    slots.retain(|slot| slot.kind == SlotKind::Passphrase);
+    if let Some(used) = slots.iter().find(|slot| slot.in_use) {
+        return Ok(used.clone());
+    }
+    match (slots.pop(), slots.is_empty()) {
+        (Some(only), true) => Ok(only),
+        (None, _) => {
+            Err(Error::failed("no passphrase opens the repository")
+                .hint("`stash key add` adds one"))
+        }
+        (Some(_), false) => Err(Error::usage("several passphrases open the repository")
+            .hint("give the one to replace: `--passphrase-file FILE`, or `STASH_PASSPHRASE`")),
+    }
+}
+
+fn recovery(run: &Run, arguments: &KeyRecoveryArguments) -> Result<()> {
+    if arguments.test { test_recovery(run) } else { show_recovery(run) }
+}
+
+fn show_recovery(run: &Run) -> Result<()> {
+    let locked = run.find_locked()?;
+    let words = machine::read_pending_recovery(&run.places.keys(), locked.id())?;
+    let Some(words) = words else {
+        return Err(Error::failed("no recovery code waits on this machine")
+            .hint("it was tested, or the repository was made elsewhere"));
+    };
+    if ask::show_secret(
+        "The recovery code. Keep it where this computer's end does not reach:",
+        &words,
+    )? {
+        run.screen.note("`stash key recovery --test` checks that you kept it");
+        return Ok(());
+    }
+    Err(Error::failed("the recovery code is shown on a terminal only")
+        .hint("run the same command in one"))
+}
+
+fn test_recovery(run: &Run) -> Result<()> {
+    let locked = run.find_locked()?;
+    let text = match run.named_passphrase()? {
+        Some(named) => named.text,
+        None => ask::secret("recovery code: ")?.ok_or_else(|| {
+            Error::new(Kind::WrongPassphrase, "no recovery code, and no terminal to ask on")
+                .hint("give `--passphrase-file FILE` with the code in it")
+        })?,
+    };
+    let key = text.as_str().and_then(read_recovery_words).ok_or_else(|| {
+        Error::new(Kind::WrongPassphrase, "these are not the 24 words of a recovery code")
+            .hint("a word is missing, wrong or in another's place")
+    })?;
+    locked.unlock(&SlotSecret::Recovery(key), &run.local_folders())?;
+    let waited = machine::remove_pending_recovery(&run.places.keys(), locked.id())?;
+    let end = if waited { "; its copy on this machine is deleted" } else { "" };
+    done(run, "tested", None, &format!("the recovery code opens the repository{end}"))
+}

@@ -1,0 +1,189 @@
+//! Lines of `check` and `repair`.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::MessageType;
+use crate::cli::name;
+use crate::engine::check::{CheckReport, Finding, FindingKind, Note};
+use crate::id::SnapshotId;
+
+/// `finding`: one thing that is wrong.
+#[derive(Debug, Clone, Serialize)]
+pub struct FindingLine {
+    /// What it is about.
+    pub kind: FindingKind,
+    /// The object's name, or a blob's id.
+    pub object: String,
+    /// What is wrong with it.
+    pub message: String,
+    /// Snapshots that lack something because of it.
+    pub snapshots: Vec<SnapshotId>,
+    /// The first paths that can't be restored whole.
+    pub files: Vec<Map<String, Value>>,
+    /// How many such paths there are.
+    pub file_count: u64,
+    /// What it does not harm.
+    pub intact: String,
+    /// What to do.
+    pub hint: String,
+}
+
+/// `note`: something that is no damage.
+#[derive(Debug, Clone, Serialize)]
+pub struct NoteLine {
+    /// The object, or several.
+    pub object: String,
+    /// What about it.
+    pub message: String,
+}
+
+impl From<&Note> for NoteLine {
+    fn from(note: &Note) -> Self {
+        NoteLine { object: note.object.clone(), message: note.text.clone() }
+    }
+}
+
+/// Returns paths as objects with an `item`.
+fn items(paths: &[Vec<u8>]) -> Vec<Map<String, Value>> {
+    let item = |path: &Vec<u8>| {
+        let mut object = Map::new();
+        name::insert(&mut object, "item", path);
+        object
+    };
+    paths.iter().map(item).collect()
+}
+
+impl From<&Finding> for FindingLine {
+    fn from(finding: &Finding) -> Self {
+        FindingLine {
+            kind: finding.kind,
+            object: finding.object.clone(),
+            message: finding.what.clone(),
+            snapshots: finding.snapshots.clone(),
+            files: items(&finding.files),
+            file_count: finding.file_count,
+            intact: finding.intact.clone(),
+            hint: finding.next_step.clone(),
+        }
+    }
+}
+
+/// `summary` of `check`.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct CheckSummary {
+    /// Findings.
+    pub num_errors: u64,
+    /// Packs that are damaged or missing.
+    pub broken_packs: Vec<String>,
+    /// Whether `stash repair index` would help.
+    pub suggest_repair_index: bool,
+    /// Records read.
+    pub records: u64,
+    /// Snapshots checked.
+    pub snapshots: u64,
+    /// Packs in the index.
+    pub packs: u64,
+    /// Tree and list blobs read.
+    pub metadata_blobs: u64,
+    /// Objects read as a whole.
+    pub objects_read: u64,
+    /// Their bytes.
+    pub bytes_read: u64,
+    /// Seconds.
+    pub total_duration: f64,
+}
+
+impl CheckSummary {
+    /// Returns the report's figures, without the time.
+    pub fn of(report: &CheckReport) -> Self {
+        let of_kind = |kinds: &[FindingKind]| {
+            let matching = report.findings.iter().filter(|finding| kinds.contains(&finding.kind));
+            matching.map(|finding| finding.object.clone()).collect::<Vec<_>>()
+        };
+        let index = [
+            FindingKind::HeaderDamaged,
+            FindingKind::RecordDamaged,
+            FindingKind::RecordMissing,
+            FindingKind::SegmentDamaged,
+            FindingKind::IndexDisagrees,
+            FindingKind::NotIndexed,
+        ];
+        let packs = [FindingKind::PackMissing, FindingKind::PackCut, FindingKind::ObjectDamaged];
+        CheckSummary {
+            num_errors: report.findings.len() as u64,
+            broken_packs: of_kind(&packs),
+            suggest_repair_index: !of_kind(&index).is_empty(),
+            records: report.records,
+            snapshots: report.snapshots,
+            packs: report.packs,
+            metadata_blobs: report.metadata_blobs,
+            objects_read: report.objects_read,
+            bytes_read: report.bytes_read,
+            total_duration: 0.0,
+        }
+    }
+}
+
+/// The lines of these commands.
+pub(super) const MESSAGE_TYPES: &[MessageType] = &[
+    MessageType {
+        name: "finding",
+        when: "stdout, `stash check`, for each thing that is wrong; the exit code is then 13",
+        fields: &[
+            ("kind", "what is wrong, as `pack_missing`, `record_damaged` or `not_indexed`"),
+            ("object", "the object's name, or the id of a blob"),
+            ("message", "what is wrong with it"),
+            ("snapshots", "ids of the snapshots that lack something because of it"),
+            ("files", "the first 10 paths that can't be restored whole: objects of `item`"),
+            ("file_count", "how many such paths there are"),
+            ("intact", "what it does not harm"),
+            ("hint", "what to do"),
+        ],
+    },
+    MessageType {
+        name: "note",
+        when: "stdout, `stash check`, for what is no damage but worth knowing",
+        fields: &[("object", "the object's name, or several"), ("message", "what about it")],
+    },
+    MessageType {
+        name: "summary of check",
+        when: "stdout, last; its `message_type` is `summary`",
+        fields: &[
+            ("num_errors", "findings"),
+            ("broken_packs", "names of the packs that are damaged or missing"),
+            ("suggest_repair_index", "whether `stash repair index` would help"),
+            ("records", "records read"),
+            ("snapshots", "snapshots checked"),
+            ("packs", "packs in the index"),
+            ("metadata_blobs", "tree and list blobs read"),
+            ("objects_read", "objects read as a whole"),
+            ("bytes_read", "their bytes"),
+            ("total_duration", "seconds"),
+        ],
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::assert_documented;
+    use super::*;
+
+    #[test]
+    fn every_line_is_documented() {
+        let finding = Finding {
+            kind: FindingKind::PackCut,
+            object: String::new(),
+            what: String::new(),
+            snapshots: Vec::new(),
+            files: Vec::new(),
+            file_count: 0,
+            intact: String::new(),
+            next_step: String::new(),
+        };
+        assert_documented(MESSAGE_TYPES, "finding", &FindingLine::from(&finding), &[]);
+        let note = Note { object: String::new(), text: String::new() };
+        assert_documented(MESSAGE_TYPES, "note", &NoteLine::from(&note), &[]);
+        assert_documented(MESSAGE_TYPES, "summary of check", &CheckSummary::default(), &[]);
+    }
+}

@@ -1,0 +1,318 @@
+//! The calling thread's part of a backup: walks the roots in step with the parent.
+//!
+//! A directory in which everything is as the parent has it is taken over as a whole: nothing of it
+//! is encoded, hashed or sent. As soon as something differs, the assembler is told of the
+//! directories around it, and of what was met in them so far.
+
+use std::collections::HashMap;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crossbeam_channel::Sender;
+
+use super::assemble::{Item, Message};
+use super::contributors::Contributors;
+use super::parent::{ParentCursor, without_content};
+use super::run::{SeenPair, Walked};
+use super::seen::Seen;
+use super::source::ContentReader;
+use super::{Backup, BackupReport, Packer, StreamSource, root_kind};
+use crate::error::{Error, Result};
+use crate::event::{Action, Counters, Event};
+use crate::files::{Entry, ExcludeReason, Owners, Stat, Step, Walk};
+use crate::format::tree::{Node, NodeKind};
+use crate::repository::index::Index;
+use crate::repository::snapshots::is_within;
+
+/// The calling thread's part: walks, compares, reads.
+pub(super) struct Producer<'a, 'b> {
+    pub(super) backup: &'a Backup<'b>,
+    pub(super) index: &'a Index,
+    pub(super) packer: &'a Packer,
+    poisoned: &'a AtomicBool,
+    pub(super) reader: ContentReader<'a>,
+    messages: Sender<Message>,
+    pub(super) parent: ParentCursor<'a>,
+    pub(super) owners: Owners,
+    pub(super) links: HashMap<(u64, u64), u64>,
+    pub(super) walked: Walked,
+    pub(super) last_partial: i64,
+    pub(super) last_partial_bytes: u64,
+    levels: Vec<Level>,
+}
+
+/// A directory that the walk is in.
+struct Level {
+    /// Its node, without content.
+    node: Box<Node>,
+    /// The parent's node, while everything met so far is as it was there.
+    same_as: Option<Box<Node>>,
+    /// How many of the parent's nodes have been met; they are the first so many.
+    met: u64,
+    /// Whether the assembler has been told of it.
+    sent: bool,
+}
+
+impl<'a, 'b> Producer<'a, 'b> {
+    pub(super) fn new(
+        backup: &'a Backup<'b>,
+        index: &'a Index,
+        packer: &'a Packer,
+        poisoned: &'a AtomicBool,
+        reader: ContentReader<'a>,
+        messages: Sender<Message>,
+    ) -> Result<Self> {
+        let seen = SeenPair { before: backup.load_seen(), now: Seen::default(), reused: 0 };
+        Ok(Producer {
+            backup,
+            index,
+            packer,
+            poisoned,
+            reader,
+            messages,
+            parent: ParentCursor::new(backup.repository)?,
+            owners: Owners::of_system(),
+            links: HashMap::new(),
+            walked: Walked {
+                report: BackupReport::default(),
+                places: Vec::new(),
+                seen,
+                published: 0,
+                contributors: Contributors::default(),
+            },
+            last_partial: backup.began_boot,
+            last_partial_bytes: 0,
+            levels: Vec::new(),
+        })
+    }
+
+    pub(super) fn run(mut self, stream: Option<&mut StreamSource<'_>>) -> Result<Walked> {
+        match stream {
+            Some(stream) => self.read_stream(stream)?,
+            None => {
+                for path in outermost(&self.backup.options.paths) {
+                    self.walk_root(path)?;
+                }
+            }
+        }
+        self.reader.flush()?;
+        if let Some(error) = self.parent.failure.take() {
+            self.backup.reporter.event(&Event::Warning {
+                message: &format!("{error}; what it held was read again"),
+            });
+        }
+        Ok(self.walked)
+    }
+
+    fn walk_root(&mut self, path: &Path) -> Result<()> {
+        let place = path.as_os_str().as_bytes();
+        let parent_root = self
+            .backup
+            .parent
+            .as_ref()
+            .and_then(|parent| parent.snapshot.roots.iter().find(|root| root.place.0 == place));
+        let mut parent_root = parent_root.map(|root| root.node.clone());
+        let walk = Walk::start(
+            path,
+            Arc::clone(&self.backup.options.excludes),
+            // The walk's consumer helps while it waits: one thread ahead of it keeps up.
+            (self.backup.options.threads / 2).clamp(1, 4),
+        );
+        for step in walk {
+            self.go_on()?;
+            match step {
+                Step::Enter(entry) => {
+                    let node = if self.levels.is_empty() {
+                        self.walked.places.push((root_kind(false), path.to_owned()));
+                        parent_root.take()
+                    } else {
+                        self.find_in_parent(entry.name())?
+                    };
+                    self.enter(&entry, node)?;
+                }
+                Step::Entry(entry) => {
+                    let is_root = self.levels.is_empty();
+                    let node = if is_root {
+                        parent_root.take()
+                    } else {
+                        self.find_in_parent(entry.name())?
+                    };
+                    let stored = self.entry(&entry, node)?;
+                    if is_root && stored {
+                        self.walked.places.push((root_kind(false), path.to_owned()));
+                    }
+                }
+                Step::Leave => self.leave()?,
+                Step::Excluded { path, reason, size_bytes } => {
+                    self.excluded(&path, reason, size_bytes);
+                }
+                Step::Failed { path, error } => self.failed(&path, &error),
+            }
+        }
+        Ok(())
+    }
+
+    fn go_on(&self) -> Result<()> {
+        if self.poisoned.load(Ordering::Acquire) {
+            return Err(Error::failed("the run was cut short"));
+        }
+        self.backup.counters.go_on()
+    }
+
+    fn excluded(&mut self, path: &Path, reason: ExcludeReason, size_bytes: u64) {
+        let report = &mut self.walked.report;
+        report.excluded_items = report.excluded_items.saturating_add(1);
+        report.excluded_bytes = report.excluded_bytes.saturating_add(size_bytes);
+        if reason == ExcludeReason::Own {
+            report.own_left_out.push(path.to_owned());
+        }
+        let path = path.as_os_str().as_bytes();
+        self.backup.reporter.event(&Event::Item { path, action: Action::Skipped, size_bytes });
+    }
+
+    pub(super) fn failed(&mut self, path: &Path, error: &Error) {
+        let statistics = &mut self.walked.report.statistics;
+        statistics.errors = statistics.errors.saturating_add(1);
+        Counters::add(&self.backup.counters.failed_items, 1);
+        let path = path.as_os_str().as_bytes();
+        self.backup.reporter.event(&Event::ItemFailed { path, error });
+    }
+
+    /// Sends something that the parent has not: all directories around it are then made anew.
+    pub(super) fn send(&mut self, item: Item) -> Result<()> {
+        self.open_levels()?;
+        self.pass(item)
+    }
+
+    /// Notes a node that is as the parent has it, in its place there.
+    pub(super) fn send_same(&mut self, node: Box<Node>) -> Result<()> {
+        match self.levels.last_mut() {
+            Some(level) if !level.sent => {
+                level.met = level.met.saturating_add(1);
+                Ok(())
+            }
+            _ => self.pass(Item::Ready(node)),
+        }
+    }
+
+    fn pass(&mut self, item: Item) -> Result<()> {
+        if self.backup.options.dry_run {
+            return Ok(());
+        }
+        self.reader.item_follows()?;
+        self.messages.send(Message::Item(item)).map_err(|_| Error::failed("the run was cut short"))
+    }
+
+    /// Tells the assembler of the directories that the walk is in, and of what was met in them:
+    /// those nodes are read from the parent once more, which is rarer than keeping them all.
+    fn open_levels(&mut self) -> Result<()> {
+        for place in 0..self.levels.len() {
+            let Some(level) = self.levels.get_mut(place).filter(|level| !level.sent) else {
+                continue;
+            };
+            level.sent = true;
+            let (node, met, same_as) = (level.node.clone(), level.met, level.same_as.take());
+            self.pass(Item::Enter(node))?;
+            let Some(same_as) = same_as.filter(|_| met > 0) else { continue };
+            let mut nodes = self.parent.reread(&same_as);
+            for _ in 0..met {
+                if let Some(node) = self.parent.next_of(&mut nodes)? {
+                    self.pass(Item::Ready(Box::new(node)))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn find_in_parent(&mut self, name: &[u8]) -> Result<Option<Node>> {
+        let found = self.parent.find(name);
+        if self.parent.has_passed_over() {
+            // Something of the parent's is gone, so the directory is another.
+            self.open_levels()?;
+        }
+        Ok(found)
+    }
+
+    fn leave(&mut self) -> Result<()> {
+        let is_same =
+            self.levels.last().is_some_and(|level| !level.sent) && self.parent.is_at_end();
+        if !is_same {
+            self.open_levels()?;
+        }
+        self.parent.leave();
+        self.walked.contributors.leave();
+        let level = self.levels.pop();
+        match level.and_then(|level| level.same_as) {
+            Some(node) => self.send_same(node),
+            None => self.pass(Item::Leave),
+        }
+    }
+
+    pub(super) fn path_hash(&self, path: &Path) -> u64 {
+        self.backup.repository.keys().name_hash(path.as_os_str().as_bytes())
+    }
+
+    fn enter(&mut self, entry: &Entry, parent: Option<Node>) -> Result<()> {
+        let hash = self.path_hash(&entry.path);
+        let parent = parent.filter(|node| node.kind == NodeKind::Directory);
+        let known = parent.as_ref().filter(|_| self.walked.seen.before.is_same(hash, &entry.stat));
+        let node = match known {
+            Some(node) => {
+                self.walked.seen.reused = self.walked.seen.reused.saturating_add(1);
+                without_content(node)
+            }
+            None => match entry.read_node(&self.owners) {
+                Ok(node) => node,
+                Err(error) => {
+                    self.failed(&entry.path, &error);
+                    bare_node(entry.name(), &entry.stat)
+                }
+            },
+        };
+        self.walked.seen.now.enter(hash, &entry.stat, self.backup.began);
+        let report = &mut self.walked.report;
+        report.statistics.directories = report.statistics.directories.saturating_add(1);
+        if parent.is_none() {
+            report.directories_new = report.directories_new.saturating_add(1);
+        }
+        self.parent.enter(parent.as_ref());
+        self.walked.contributors.enter(entry.path.as_os_str().as_bytes());
+        // With objects missing, trees too are stored again rather than taken over.
+        let same_as = parent
+            .filter(|parent| !self.backup.has_gaps && without_content(parent) == node)
+            .map(Box::new);
+        let is_other = same_as.is_none();
+        self.levels.push(Level { node: Box::new(node), same_as, met: 0, sent: false });
+        if is_other { self.open_levels() } else { Ok(()) }
+    }
+}
+
+/// A node with what the walk knows, for an item whose metadata can't be read.
+pub(super) fn bare_node(name: &[u8], stat: &Stat) -> Node {
+    Node {
+        name: name.into(),
+        kind: stat.kind,
+        mode: stat.mode,
+        uid: stat.uid,
+        gid: stat.gid,
+        mtime: stat.mtime,
+        ..Node::default()
+    }
+}
+
+/// Returns the paths without those that are given twice or lie inside another.
+fn outermost(paths: &[PathBuf]) -> Vec<&Path> {
+    let mut sorted: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
+    // By components: what lies inside a path follows it at once.
+    sorted.sort_unstable();
+    let mut kept: Vec<&Path> = Vec::new();
+    for path in sorted {
+        let bytes = path.as_os_str().as_bytes();
+        if !kept.last().is_some_and(|last| is_within(bytes, last.as_os_str().as_bytes())) {
+            kept.push(path);
+        }
+    }
+    kept
+}

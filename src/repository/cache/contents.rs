@@ -1,0 +1,147 @@
+//! What the index says as a whole: what a check compares with the objects themselves.
+
+use rusqlite::OptionalExtension as _;
+
+use super::{Cache, wrap};
+use crate::error::Result;
+use crate::format::pack::UnitEntry;
+use crate::id::{BlobId, ObjectHash};
+use crate::store::ObjectName;
+
+impl Cache {
+    /// Returns whether some object is nothing that a new record may rely on.
+    pub fn has_unreliable(&self) -> Result<bool> {
+        let connection = self.lock();
+        let row = connection
+            .query_row("SELECT 1 FROM object WHERE unreliable = 1 LIMIT 1", [], |_| Ok(()))
+            .optional();
+        row.map(|row| row.is_some()).map_err(wrap)
+    }
+
+    /// Returns the same objects with the numbers that [`Cache::for_each_blob`] gives.
+    pub fn numbered_objects(&self) -> Result<Vec<(u32, ObjectName, u64)>> {
+        let connection = self.lock();
+        let mut statement = connection
+            .prepare_cached(
+                "SELECT object.number, object.name, MAX(unit.offset + unit.stored) FROM object \
+                 JOIN unit ON unit.object = object.number GROUP BY object.number",
+            )
+            .map_err(wrap)?;
+        let rows = statement
+            .query_map([], |row| Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?)))
+            .map_err(wrap)?;
+        rows.filter_map(|row| match row {
+            Ok((number, name, length)) => {
+                ObjectName::parse(&name).map(|name| Ok((number, name, length)))
+            }
+            Err(error) => Some(Err(wrap(error))),
+        })
+        .collect()
+    }
+
+    /// Calls `visit` for every place of every blob, in ascending order of ids. It must not use the
+    /// cache.
+    pub fn for_each_blob(&self, mut visit: impl FnMut(BlobRow)) -> Result<()> {
+        let connection = self.lock();
+        let mut statement = connection
+            .prepare_cached("SELECT id, object, unit, length FROM blob ORDER BY id, object, unit")
+            .map_err(wrap)?;
+        let mut rows = statement.query([]).map_err(wrap)?;
+        while let Some(row) = rows.next().map_err(wrap)? {
+            let row = blob_row(row).map_err(wrap)?;
+            visit(row);
+        }
+        Ok(())
+    }
+
+    /// Returns the units that are differences from other blobs: object number, unit, base.
+    pub fn units_with_base(&self) -> Result<Vec<(u32, u32, BlobId)>> {
+        let connection = self.lock();
+        let mut statement = connection
+            .prepare_cached("SELECT object, number, base FROM unit WHERE base IS NOT NULL")
+            .map_err(wrap)?;
+        let rows = statement
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, BlobId(row.get(2)?))))
+            .map_err(wrap)?;
+        rows.map(|row| row.map_err(wrap)).collect()
+    }
+
+    /// Returns an object's table as the log has it, but for the depths of deltas. Slow: it looks at
+    /// every blob.
+    pub fn units_of(&self, object: &ObjectHash) -> Result<Vec<UnitEntry>> {
+        let connection = self.lock();
+        let mut statement = connection
+            .prepare_cached(
+                "SELECT unit.kind, unit.form, unit.stored, unit.base FROM unit \
+                 JOIN object ON object.number = unit.object WHERE object.hash = ?1 \
+                 ORDER BY unit.number",
+            )
+            .map_err(wrap)?;
+        let rows = statement.query_map([object.as_bytes()], unit_row).map_err(wrap)?;
+        let mut units = rows.collect::<rusqlite::Result<Vec<_>>>().map_err(wrap)?;
+        let mut statement = connection
+            .prepare_cached(
+                "SELECT blob.unit, blob.id, blob.length FROM blob \
+                 JOIN object ON object.number = blob.object WHERE object.hash = ?1 \
+                 ORDER BY blob.unit, blob.start",
+            )
+            .map_err(wrap)?;
+        let rows = statement
+            .query_map([object.as_bytes()], |row| {
+                Ok((row.get::<_, usize>(0)?, BlobId(row.get(1)?), row.get::<_, u64>(2)?))
+            })
+            .map_err(wrap)?;
+        for row in rows {
+            let (number, id, length) = row.map_err(wrap)?;
+            if let Some(unit) = units.get_mut(number) {
+                unit.blobs.0.push(id);
+                unit.raw_lengths.push(length);
+            }
+        }
+        Ok(units)
+    }
+
+    /// Returns the objects on which no new record may rely.
+    pub fn unreliable(&self) -> Result<Vec<ObjectHash>> {
+        let connection = self.lock();
+        let mut statement = connection
+            .prepare_cached("SELECT hash FROM object WHERE unreliable = 1")
+            .map_err(wrap)?;
+        let rows = statement.query_map([], |row| row.get(0).map(ObjectHash)).map_err(wrap)?;
+        rows.map(|row| row.map_err(wrap)).collect()
+    }
+}
+
+/// One place of one blob, by the number of its object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlobRow {
+    /// The blob.
+    pub id: BlobId,
+    /// The object's number.
+    pub object: u32,
+    /// The unit within it.
+    pub unit: u32,
+    /// The blob's length in bytes.
+    pub length: u64,
+}
+
+fn blob_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<BlobRow> {
+    Ok(BlobRow {
+        id: BlobId(row.get(0)?),
+        object: row.get(1)?,
+        unit: row.get(2)?,
+        length: row.get(3)?,
+    })
+}
+
+fn unit_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<UnitEntry> {
+    let base = row.get::<_, Option<[u8; 32]>>(3)?.map(BlobId);
+    Ok(UnitEntry {
+        kind: row.get(0)?,
+        form: row.get(1)?,
+        stored_length: row.get(2)?,
+        depth: u64::from(base.is_some()),
+        base,
+        ..UnitEntry::default()
+    })
+}
