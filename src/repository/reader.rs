@@ -2,7 +2,7 @@
 //!
 //! A [`BlobReader`] belongs to one thread and keeps a few decompressed units, since what is read
 //! together was mostly stored together. Every place of a blob is tried before it is called
-//! damaged. Memory: [`KEPT_BYTES`] and one unit.
+//! damaged. Memory: 8 MiB of units and one more.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

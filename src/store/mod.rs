@@ -85,6 +85,7 @@ pub struct Store {
     inner: Arc<dyn ObjectStore>,
     description: Arc<str>,
     grid: u64,
+    folder: Option<Arc<Path>>,
 }
 
 impl Store {
@@ -121,7 +122,12 @@ impl Store {
                     .source(error)
             })?
             .with_fsync(true);
-        Ok(Store { inner: Arc::new(inner), description: description.into(), grid: 1 })
+        Ok(Store {
+            inner: Arc::new(inner),
+            description: description.into(),
+            grid: 1,
+            folder: Some(path.into()),
+        })
     }
 
     /// Returns a store that lives in memory.
@@ -131,7 +137,7 @@ impl Store {
 
     /// Wraps a store that answers without a runtime of its own, such as one that a test wraps.
     pub fn from_object_store(inner: Arc<dyn ObjectStore>, description: &str) -> Store {
-        Store { inner, description: description.into(), grid: 1 }
+        Store { inner, description: description.into(), grid: 1, folder: None }
     }
 
     /// Returns the place, as people are shown it; never with a secret in it.
@@ -253,6 +259,20 @@ impl Store {
         }
     }
 
+    /// Removes what a process that died while it stored an object has left in a folder: files
+    /// whose names end in `#` and a number, last written before `before`. They are no objects, and
+    /// no reader sees them. Returns how many there were; failures are left for the next time.
+    pub fn remove_staging(&self, before: std::time::SystemTime) -> u64 {
+        let Some(folder) = &self.folder else { return 0 };
+        staging_files(folder)
+            .into_iter()
+            .filter(|path| {
+                let written = std::fs::symlink_metadata(path).and_then(|meta| meta.modified());
+                written.is_ok_and(|written| written < before) && remove(path)
+            })
+            .count() as u64
+    }
+
     /// Lists objects in ascending order of their names. What is no object's name is left out.
     pub fn list(&self, prefix: Prefix) -> Result<Vec<Listed>> {
         let path = prefix.path();
@@ -322,6 +342,30 @@ fn classify(error: &object_store::Error) -> Kind {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "the store owns the repository's folder")]
+fn remove(path: &Path) -> bool {
+    std::fs::remove_file(path).is_ok()
+}
+
+#[expect(clippy::disallowed_methods, reason = "the store owns the repository's folder")]
+fn staging_files(folder: &Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    let mut open: Vec<std::path::PathBuf> =
+        ["repo", "keys", "log", "packs", "index"].map(|name| folder.join(name)).into();
+    while let Some(next) = open.pop() {
+        for entry in std::fs::read_dir(next).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let number = name.to_str().and_then(|name| name.rsplit_once('#')).map(|it| it.1);
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                open.push(entry.path());
+            } else if number.is_some_and(|number| number.bytes().all(|it| it.is_ascii_digit())) {
+                found.push(entry.path());
+            }
+        }
+    }
+    found
+}
+
 fn path_of(name: &ObjectName) -> object_store::path::Path {
     object_store::path::Path::from(name.to_string())
 }
@@ -331,6 +375,7 @@ fn block_on<F: Future>(future: F) -> F::Output {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test makes its own leftovers")]
 mod tests {
     use super::*;
     use crate::codec::crypto::object_hash;
@@ -383,6 +428,22 @@ mod tests {
         let (objects, others) = store.list_all().unwrap();
         assert_eq!(objects, [Listed { name, size: 1 }]);
         assert_eq!(others, ["notes.txt"]);
+    }
+
+    #[test]
+    fn leftovers_of_a_dead_writer_go_when_they_are_old_and_objects_never() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::folder(folder.path(), true).unwrap();
+        let name = ObjectName::Pack(object_hash(b"x"));
+        store.put(name.clone(), &[Bytes::from_static(b"x")]).unwrap();
+        let leftover = folder.path().join(format!("{name}#1"));
+        std::fs::write(&leftover, b"half").unwrap();
+        let now = std::time::SystemTime::now();
+        let hour = std::time::Duration::from_hours(1);
+        assert_eq!(store.remove_staging(now - hour), 0);
+        assert_eq!(store.remove_staging(now + hour), 1);
+        assert!(!leftover.exists());
+        assert_eq!(store.get(&name).unwrap().unwrap(), "x");
     }
 
     #[test]

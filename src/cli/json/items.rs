@@ -16,7 +16,7 @@ pub struct SnapshotLine {
     pub snapshot: SnapshotRow,
 }
 
-/// `change`: one difference; its `path` is put in by [`name::insert`].
+/// `change`: one difference; its `path` is put in by [`super::super::name::insert`].
 #[derive(Debug, Clone, Serialize)]
 pub struct ChangeLine {
     /// The mark: `+`, `-`, `M`, `T` or `U`.

@@ -184,7 +184,8 @@ mod tests {
     #[test]
     fn what_two_snapshots_share_counts_once() {
         let fixture = Fixture::new();
-        let noise: Vec<u8> = (0..200_000_u32).flat_map(|n| (n * n).to_le_bytes()).collect();
+        let noise: Vec<u8> =
+            (0..200_000_u32).flat_map(|n| n.wrapping_mul(n ^ 0x9e37).to_le_bytes()).collect();
         fixture.write("large", &noise);
         fixture.backup();
         let one = fixture.entries();
