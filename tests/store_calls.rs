@@ -67,7 +67,7 @@ fn a_first_backup_of_small_files_is_one_put() {
 }
 
 #[test]
-fn an_unchanged_tree_is_no_put_and_reads_no_pack() {
+fn an_unchanged_tree_is_no_put_and_reads_no_content() {
     let mut scene = Scene::new();
     for number in 0..40 {
         put(&scene.path(&format!("dir{}/file{number}", number % 7)), noise(number, 70_000));
@@ -76,7 +76,7 @@ fn an_unchanged_tree_is_no_put_and_reads_no_pack() {
     for round in 0..3 {
         let calls = scene.save();
         assert_eq!(puts(&calls), Vec::<&Call>::new(), "round {round}");
-        let data: u64 = calls.iter().map(|call| pack_bytes(call)).sum();
+        let data: u64 = calls.iter().map(pack_bytes).sum();
         assert!(data < 100_000, "round {round}: {calls:#?}");
     }
     // The same with nothing remembered, when every file is read again.

@@ -24,6 +24,7 @@ use stash::codec::crypto::object_hash;
 use stash::engine::restore::restore;
 use stash::error::Kind;
 use stash::event::{Counters, Silent};
+use stash::repository::{LocalFolders, Repository};
 use stash::store::{ObjectName, Store};
 
 /// A repository with two snapshots, and a tree that has been edited since.
@@ -110,7 +111,7 @@ impl Scene {
         assert!(stored < limit, "{what}: {stored} bytes stored");
     }
 
-    fn check_saved(&self, repository: &stash::repository::Repository, what: &str) {
+    fn check_saved(&self, repository: &Repository, what: &str) {
         for (entry, wanted) in snapshots(repository).iter().zip(&self.saved) {
             let out = tempfile::tempdir().unwrap();
             let restored = restored(repository, entry, out.path());
@@ -182,20 +183,23 @@ fn a_listing_that_fails_or_ends_half_way_costs_one_run_at_most() {
     }
 }
 
-/// A machine without a cache reads more, so more can go wrong.
 #[test]
 fn a_restore_through_a_store_that_fails_leaves_only_right_files() {
     let scene = Scene::new(3);
     let store = store_of(&scene.memory);
-    save(&open(&store, &folders(scene.folder.path())).unwrap(), &scene.source(), LATER + SECOND)
-        .unwrap();
+    save(
+        &open(&store, &folders(scene.folder.path())).unwrap(),
+        &scene.source(),
+        LATER + 2 * SECOND,
+    )
+    .unwrap();
     let last = latest(&open_fresh(&store)).snapshot;
     for fault in [Fault::Fail, Fault::Truncate, Fault::Flip] {
         for fatal in 1.. {
             let faulty = TestStore::new(scene.memory.clone(), fault, fatal);
             let out = tempfile::tempdir().unwrap();
             let options = restore_options(out.path());
-            let outcome = open(&faulty.store(), &Default::default()).and_then(|repository| {
+            let outcome = open(&faulty.store(), &LocalFolders::default()).and_then(|repository| {
                 restore(&repository, &last, &options, &Counters::default(), &Silent)
             });
             let what = format!("{fault:?} at call {fatal}");
@@ -205,7 +209,7 @@ fn a_restore_through_a_store_that_fails_leaves_only_right_files() {
                 for (path, item) in tree(&place) {
                     let wanted = scene.edited.get(&path);
                     let right = wanted.is_some_and(|wanted| wanted.content == item.content);
-                    assert!(right, "{what}: {path:?} is not what was saved");
+                    assert!(right, "{what}: {} is not what was saved", path.display());
                 }
             }
             if complete {

@@ -5,4 +5,5 @@ pub mod backup;
 pub mod browse;
 pub mod check;
 pub mod inspect;
+pub mod repair;
 pub mod restore;

@@ -42,6 +42,16 @@ pub fn read_device_key(
     })
 }
 
+/// Returns the repositories for which this machine has a key, in ascending order.
+pub fn repositories_with_keys(keys: &Path) -> Vec<RepositoryId> {
+    let entries = std::fs::read_dir(keys).into_iter().flatten().flatten();
+    let mut found: Vec<RepositoryId> = entries
+        .filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".device")?.parse().ok())
+        .collect();
+    found.sort_unstable();
+    found
+}
+
 /// Writes this machine's key for a repository; fails if it has one already.
 pub fn write_device_key(keys: &Path, repository: RepositoryId, key: &[u8; 32]) -> Result<()> {
     let digits = Zeroizing::new(to_hex(key));

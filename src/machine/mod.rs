@@ -38,8 +38,8 @@ mod unlock;
 
 pub use clock::SystemClock;
 pub use device_key::{
-    read_device_key, read_pending_recovery, remove_pending_recovery, write_device_key,
-    write_pending_recovery,
+    read_device_key, read_pending_recovery, remove_pending_recovery, repositories_with_keys,
+    write_device_key, write_pending_recovery,
 };
 pub use disk::{holds_something, is_same_file_system, repository_flags};
 pub use environment::Environment;

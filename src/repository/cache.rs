@@ -1,7 +1,8 @@
 //! The local copy of what the log says: records, snapshots, and where blobs are.
 //!
 //! A SQLite file that is a pure function of the log: one transaction for each record, safe to
-//! delete at any moment, rebuilt on any doubt, and never an input to deletion. Without a cache
+//! delete at any moment, rebuilt on any doubt, and never an input to deletion. Beside it stands
+//! which objects were found damaged here; forgetting that costs nothing but another look. Without a cache
 //! folder the same tables live in memory. One connection behind a lock; no call holds it across
 //! store I/O.
 
@@ -21,7 +22,11 @@ use crate::id::{BlobId, ObjectHash, RepositoryId, SnapshotId};
 use crate::store::{ObjectName, RecordName};
 
 /// Raised whenever the tables change; an older file is then rebuilt.
-const SCHEMA: i64 = 1;
+const SCHEMA: i64 = 2;
+/// Stands in the place of the number in a file that is to be made anew.
+const DOUBTED: i64 = -1;
+/// The file's name in the repository's folder.
+const FILE: &str = "index.sqlite";
 
 /// Where one blob is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +69,31 @@ pub struct SnapshotEntry {
 /// The tables. See the module's head.
 pub struct Cache {
     connection: Mutex<Connection>,
+    folder: Option<PathBuf>,
+}
+
+/// Returns whether an error says that the cache itself is damaged, so that a new one would help.
+pub fn is_damage(error: &Error) -> bool {
+    use rusqlite::ErrorCode::{ConstraintViolation, DatabaseCorrupt, NotADatabase, TypeMismatch};
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        match error.downcast_ref::<rusqlite::Error>() {
+            Some(rusqlite::Error::SqliteFailure(failure, _)) => {
+                let codes = [ConstraintViolation, DatabaseCorrupt, NotADatabase, TypeMismatch];
+                // What is too short was cut.
+                return codes.contains(&failure.code)
+                    || failure.extended_code == rusqlite::ffi::SQLITE_IOERR_SHORT_READ;
+            }
+            Some(
+                rusqlite::Error::FromSqlConversionFailure(..)
+                | rusqlite::Error::IntegralValueOutOfRange(..)
+                | rusqlite::Error::InvalidColumnType(..)
+                | rusqlite::Error::Utf8Error(..),
+            ) => return true,
+            _ => cause = error.source(),
+        }
+    }
+    false
 }
 
 fn wrap(error: rusqlite::Error) -> Error {
@@ -76,14 +106,32 @@ impl Cache {
     /// Opens the cache of a repository below `folder`, making it anew on any doubt; without a
     /// folder, or if the folder can't be written, it lives in memory.
     pub fn open(folder: Option<&Path>, repository: &RepositoryId) -> Result<Cache> {
-        let connection = match folder {
-            Some(folder) => match open_file(&folder.join(repository.to_string())) {
-                Ok(connection) => connection,
-                Err(_) => in_memory()?,
-            },
-            None => in_memory()?,
+        let folder = folder.map(|folder| folder.join(repository.to_string()));
+        let connection = match folder.as_deref().map(open_file) {
+            Some(Ok(connection)) => connection,
+            _ => in_memory()?,
         };
-        Ok(Cache { connection: Mutex::new(connection) })
+        Ok(Cache { connection: Mutex::new(connection), folder })
+    }
+
+    /// Throws everything away, the file too, and begins anew.
+    pub fn renew(&self) -> Result<()> {
+        let mut connection = self.lock();
+        // The old file is closed before it is removed.
+        *connection = in_memory()?;
+        if let Some(folder) = &self.folder
+            && remove_files(&folder.join(FILE)).is_ok()
+            && let Ok(file) = open_file(folder)
+        {
+            *connection = file;
+        }
+        Ok(())
+    }
+
+    /// Lets whoever opens the file next make it anew: something that it led to was not there.
+    pub fn doubt(&self) {
+        // A file that can't be written is no worse than before.
+        let _marked = self.lock().execute_batch(&format!("PRAGMA user_version = {DOUBTED}"));
     }
 
     /// Returns an empty cache that nobody else sees: in memory, and beyond a few MiB in a file that
@@ -95,7 +143,7 @@ impl Cache {
             .execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF")
             .map_err(wrap)?;
         prepare(&connection).map_err(wrap)?;
-        Ok(Cache { connection: Mutex::new(connection) })
+        Ok(Cache { connection: Mutex::new(connection), folder: None })
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
@@ -123,7 +171,7 @@ impl Cache {
         transaction.commit().map_err(wrap)
     }
 
-    /// Forgets everything, as when a listing no longer shows what was applied.
+    /// Forgets everything but what was found damaged, as when a listing no longer shows what was applied.
     pub fn clear(&self) -> Result<()> {
         self.lock()
             .execute_batch(
@@ -193,6 +241,31 @@ impl Cache {
         .collect()
     }
 
+    /// Returns the objects on which no new record may rely.
+    pub fn unreliable(&self) -> Result<Vec<ObjectHash>> {
+        let connection = self.lock();
+        let mut statement = connection
+            .prepare_cached("SELECT hash FROM object WHERE unreliable = 1")
+            .map_err(wrap)?;
+        let rows = statement.query_map([], |row| row.get(0).map(ObjectHash)).map_err(wrap)?;
+        rows.map(|row| row.map_err(wrap)).collect()
+    }
+
+    /// Returns the blobs of an object.
+    pub fn blobs_of(&self, object: &ObjectHash) -> Result<Vec<BlobId>> {
+        let connection = self.lock();
+        let mut statement = connection
+            .prepare_cached(
+                "SELECT blob.id FROM blob JOIN object ON object.number = blob.object \
+                 WHERE object.hash = ?1",
+            )
+            .map_err(wrap)?;
+        let rows = statement
+            .query_map([object.as_bytes()], |row| row.get::<_, [u8; 32]>(0))
+            .map_err(wrap)?;
+        rows.map(|row| row.map(BlobId).map_err(wrap)).collect()
+    }
+
     /// Returns the blobs whose hex id begins with `prefix`, nine at most; none if it is no hex.
     pub fn blobs_beginning(&self, prefix: &str) -> Result<Vec<BlobId>> {
         let hex = prefix.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -222,12 +295,16 @@ impl Cache {
             transaction
                 .execute("UPDATE object SET unreliable = 1 WHERE hash = ?1", [object.as_bytes()])
                 .map_err(wrap)?;
+            transaction
+                .execute("INSERT OR IGNORE INTO distrust VALUES (?1)", [object.as_bytes()])
+                .map_err(wrap)?;
         }
         transaction.commit().map_err(wrap)
     }
 
-    /// Returns all snapshots in ascending order of time, forgotten ones too.
-    pub fn snapshots(&self) -> Result<Vec<SnapshotEntry>> {
+    /// Returns all snapshots in ascending order of time, forgotten ones too. `id_of` tells the id
+    /// of a snapshot's bytes: what does not have it has changed on the disk.
+    pub fn snapshots(&self, id_of: impl Fn(&[u8]) -> SnapshotId) -> Result<Vec<SnapshotEntry>> {
         let connection = self.lock();
         let mut statement = connection
             .prepare_cached("SELECT id, body FROM snapshot ORDER BY time, written, id")
@@ -238,8 +315,15 @@ impl Cache {
         let mut entries = Vec::new();
         for row in rows {
             let (id, body) = row.map_err(wrap)?;
-            let snapshot = Snapshot::decode(&body).map_err(|error| {
-                Error::failed("cannot use the local cache").source(error).hint("delete it")
+            let decoded: std::result::Result<_, Box<dyn std::error::Error + Send + Sync>> =
+                if id_of(&body) == SnapshotId(id) {
+                    Snapshot::decode(&body).map_err(Into::into)
+                } else {
+                    Err("a snapshot is not the one of its id".into())
+                };
+            let snapshot = decoded.map_err(|error| {
+                let kind = rusqlite::types::Type::Blob;
+                wrap(rusqlite::Error::FromSqlConversionFailure(1, kind, error))
             })?;
             entries.push(SnapshotEntry {
                 id: SnapshotId(id),
@@ -383,7 +467,10 @@ fn insert_units(
         return Ok(());
     }
     connection
-        .prepare_cached("INSERT OR IGNORE INTO object (hash, name) VALUES (?1, ?2)")?
+        .prepare_cached(
+            "INSERT OR IGNORE INTO object (hash, name, unreliable) \
+             VALUES (?1, ?2, EXISTS (SELECT 1 FROM distrust WHERE hash = ?1))",
+        )?
         .execute(params![object.hash().as_bytes(), object.to_string()])?;
     let number: i64 = connection
         .prepare_cached("SELECT number FROM object WHERE hash = ?1")?
@@ -432,6 +519,7 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
            written INTEGER); \
          CREATE TABLE IF NOT EXISTS object (number INTEGER PRIMARY KEY, hash BLOB UNIQUE, \
            name TEXT, unreliable INTEGER DEFAULT 0); \
+         CREATE TABLE IF NOT EXISTS distrust (hash BLOB PRIMARY KEY) WITHOUT ROWID; \
          CREATE TABLE IF NOT EXISTS unit (object INTEGER, number INTEGER, offset INTEGER, \
            stored INTEGER, raw INTEGER, form INTEGER, kind INTEGER, base BLOB, \
            PRIMARY KEY (object, number)) WITHOUT ROWID; \
@@ -447,11 +535,10 @@ fn in_memory() -> Result<Connection> {
 }
 
 /// Opens the file, and makes it anew if it is of another version or damaged.
-#[expect(clippy::disallowed_methods, reason = "the cache owns its folder")]
 fn open_file(folder: &Path) -> std::result::Result<Connection, Box<dyn std::error::Error>> {
     use std::os::unix::fs::DirBuilderExt as _;
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let path = folder.join("index.sqlite");
+    let path = folder.join(FILE);
     match try_file(&path) {
         Ok(connection) => Ok(connection),
         Err(rusqlite::Error::SqliteFailure(failure, _))
@@ -460,19 +547,23 @@ fn open_file(folder: &Path) -> std::result::Result<Connection, Box<dyn std::erro
             Err("another process rebuilds it".into())
         }
         Err(_) => {
-            for suffix in ["", "-wal", "-shm", "-journal"] {
-                let mut name = path.clone().into_os_string();
-                name.push(suffix);
-                match std::fs::remove_file(PathBuf::from(name)) {
-                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                        return Err(error.into());
-                    }
-                    _ => {}
-                }
-            }
+            remove_files(&path)?;
             Ok(try_file(&path)?)
         }
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the cache owns its folder")]
+fn remove_files(path: &Path) -> std::io::Result<()> {
+    for suffix in ["", "-wal", "-shm", "-journal"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        match std::fs::remove_file(PathBuf::from(name)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn try_file(path: &Path) -> rusqlite::Result<Connection> {

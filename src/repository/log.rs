@@ -4,7 +4,7 @@
 //! what is new to the cache; [`Repository::append`] publishes one record, which is the commit. A
 //! record may name packs only by [`Durable`] proofs: what would publish too early does not compile.
 
-use super::cache::Cache;
+use super::cache::{self, Cache};
 use super::container::{OpenError, Padding, PlainUnit, open_whole, seal};
 use super::packer::verify;
 use super::state::LaneState;
@@ -71,8 +71,31 @@ impl Repository {
         self.sync_with(|_, _| {})
     }
 
-    /// The same; `visit` is shown each record that is new.
+    /// The same; `visit` is shown each record that is new, and again if the cache is made anew.
     pub fn sync_with(&self, mut visit: impl FnMut(&RecordName, &Record)) -> Result<SyncReport> {
+        match self.sync_once(&mut visit) {
+            Err(error) if cache::is_damage(&error) => {
+                self.cache().renew()?;
+                self.sync_once(&mut visit)
+            }
+            other => other,
+        }
+    }
+
+    /// Does something that leaves nothing behind if it fails. If the cache turns out to be damaged,
+    /// it is made anew, and the same done once more.
+    pub fn with_sound_cache<T>(&self, mut act: impl FnMut() -> Result<T>) -> Result<T> {
+        match act() {
+            Err(error) if cache::is_damage(&error) => {
+                self.cache().renew()?;
+                self.sync()?;
+                act()
+            }
+            other => other,
+        }
+    }
+
+    fn sync_once(&self, visit: &mut dyn FnMut(&RecordName, &Record)) -> Result<SyncReport> {
         let listed: Vec<RecordName> = self
             .store()
             .list(Prefix::Log)?
@@ -126,7 +149,7 @@ impl Repository {
     }
 
     /// The same; `None` if it is whole, but sealed under another repository's keys.
-    fn find_record(&self, name: &RecordName) -> Result<Option<Record>> {
+    pub fn find_record(&self, name: &RecordName) -> Result<Option<Record>> {
         let object = ObjectName::Record(name.clone());
         let bytes = self
             .store()

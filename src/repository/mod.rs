@@ -144,6 +144,20 @@ impl LockedRepository {
         Ok(locked)
     }
 
+    /// Reads the key slots of a repository whose header is missing or damaged: each holds a sealed
+    /// copy of it, which then counts.
+    pub fn find_without_header(store: Store) -> Result<LockedRepository> {
+        let mut locked = LockedRepository {
+            store,
+            header: RepositoryHeader::default(),
+            header_bytes: Vec::new(),
+            slots: Vec::new(),
+            damaged_slots: Vec::new(),
+        };
+        locked.load_slots()?;
+        Ok(locked)
+    }
+
     /// Without a header there is nothing to open; what else lies there decides what to say.
     fn rescue_header(store: &Store) -> Result<(RepositoryHeader, Vec<u8>)> {
         let place = store.description().to_owned();
@@ -163,13 +177,16 @@ impl LockedRepository {
         }
         for row in rows {
             let bytes = self.store.get(&row.name)?.unwrap_or_default();
-            let slot = if object_hash(&bytes) == row.name.hash() {
-                KeySlot::decode(&bytes).map_err(|error| {
-                    Error::damaged("cannot read key slot", row.name.to_string()).source(error)
-                })
-            } else {
-                Err(Error::damaged("key slot is damaged:", row.name.to_string()))
-            };
+            let slot = KeySlot::decode(&bytes).map_err(|error| {
+                Error::damaged("cannot read key slot", row.name.to_string()).source(error)
+            });
+            if object_hash(&bytes) != row.name.hash() {
+                // What a secret opens is authentic under any name: it is tried all the same.
+                let error = Error::damaged("key slot is damaged:", row.name.to_string());
+                self.damaged_slots.push((row.name.clone(), error));
+                self.slots.extend(slot.ok().map(|slot| (row.name.hash(), slot)));
+                continue;
+            }
             match slot {
                 Ok(slot) => self.slots.push((row.name.hash(), slot)),
                 Err(error) => self.damaged_slots.push((row.name, error)),
@@ -203,6 +220,9 @@ impl LockedRepository {
                 Ok((master, header)) if header == self.header_bytes => {
                     return self.assemble(master, folders, Some(*hash));
                 }
+                Ok((master, header)) if self.header_bytes.is_empty() => {
+                    return self.with_header(header)?.assemble(master, folders, Some(*hash));
+                }
                 Ok(_) => {
                     let name = ObjectName::KeySlot(*hash).to_string();
                     failure = Some(
@@ -231,6 +251,23 @@ impl LockedRepository {
                 ),
             )
         }))
+    }
+
+    /// Returns this with the header that a key slot held.
+    fn with_header(&self, header_bytes: Vec<u8>) -> Result<LockedRepository> {
+        let header = RepositoryHeader::decode(&header_bytes).map_err(|error| {
+            Error::new(Kind::NoRepository, "cannot read repository in")
+                .object(self.store.description())
+                .source(error)
+                .hint("a newer stash may be needed; nothing was changed")
+        })?;
+        Ok(LockedRepository {
+            store: self.store.clone(),
+            header,
+            header_bytes,
+            slots: Vec::new(),
+            damaged_slots: Vec::new(),
+        })
     }
 
     fn assemble(
@@ -326,6 +363,23 @@ impl Repository {
             && store.list(Prefix::Packs)?.is_empty())
     }
 
+    /// Returns another handle to the same repository, whose cache is empty, its own, and gone with
+    /// it. What it is then told by a sync comes from the store alone.
+    pub fn with_private_cache(&self) -> Result<Repository> {
+        Ok(Repository {
+            store: self.store.clone(),
+            header: self.header.clone(),
+            header_bytes: self.header_bytes.clone(),
+            master: self.master.clone(),
+            keys: Arc::clone(&self.keys),
+            cache: Arc::new(Cache::temporary()?),
+            state: None,
+            lane: Mutex::default(),
+            heads: Mutex::default(),
+            slot: self.slot,
+        })
+    }
+
     /// Returns the store.
     pub fn store(&self) -> &Store {
         &self.store
@@ -336,14 +390,14 @@ impl Repository {
         &self.header
     }
 
-    /// Returns the header's bytes.
-    pub fn header_bytes(&self) -> &[u8] {
-        &self.header_bytes
-    }
-
     /// Returns whether a key slot is one of this repository, as what it says about itself proves.
     pub fn owns_slot(&self, slot: &KeySlot) -> bool {
         open_about(&self.master, slot).is_ok()
+    }
+
+    /// Returns the header's bytes.
+    pub fn header_bytes(&self) -> &[u8] {
+        &self.header_bytes
     }
 
     /// Returns the repository's id.
@@ -364,23 +418,6 @@ impl Repository {
     /// Returns what this machine remembers, if it is to remember anything.
     pub fn state(&self) -> Option<&StateFolder> {
         self.state.as_ref()
-    }
-
-    /// Returns a second handle with an empty index of its own, to be filled by a sync: what a
-    /// machine sees that comes here for the first time. It is for reading, and leaves nothing.
-    pub fn afresh(&self) -> Result<Repository> {
-        Ok(Repository {
-            store: self.store.clone(),
-            header: self.header.clone(),
-            header_bytes: self.header_bytes.clone(),
-            master: self.master.clone(),
-            keys: Arc::clone(&self.keys),
-            cache: Arc::new(Cache::temporary()?),
-            state: None,
-            lane: Mutex::default(),
-            heads: Mutex::default(),
-            slot: self.slot,
-        })
     }
 
     fn lane(&self) -> MutexGuard<'_, Option<LaneState>> {

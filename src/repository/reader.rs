@@ -176,8 +176,8 @@ impl NodeIter {
         NodeIter { current: Vec::new().into_iter(), pending: Vec::new() }
     }
 
-    /// Returns the next node. An error stands for one part that can't be read; the nodes of the
-    /// other parts follow.
+    /// Returns the next node. An error stands for a part that can't be read; what follows it
+    /// comes next.
     pub fn next(&mut self, reader: &mut BlobReader<'_>) -> Result<Option<Node>> {
         loop {
             if let Some(node) = self.current.next() {

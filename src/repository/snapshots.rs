@@ -85,7 +85,7 @@ impl SnapshotWish {
 impl Repository {
     /// Returns the snapshots that are not forgotten and that match, in ascending order of time.
     pub fn snapshots(&self, filter: &SnapshotFilter) -> Result<Vec<SnapshotEntry>> {
-        let mut entries = self.cache().snapshots()?;
+        let mut entries = self.cached_snapshots()?;
         entries.retain(|entry| !entry.forgotten && filter.matches(entry));
         Ok(entries)
     }
@@ -119,8 +119,13 @@ impl Repository {
         }
     }
 
+    fn cached_snapshots(&self) -> Result<Vec<SnapshotEntry>> {
+        let id_of = |bytes: &[u8]| self.keys().snapshot_id(bytes);
+        self.with_sound_cache(|| self.cache().snapshots(id_of))
+    }
+
     fn find_by_prefix(&self, prefix: &str) -> Result<SnapshotEntry> {
-        let entries = self.cache().snapshots()?;
+        let entries = self.cached_snapshots()?;
         match match_prefix(prefix, entries.iter().map(|entry| entry.id)) {
             Match::One(id) => entries
                 .into_iter()

@@ -207,8 +207,12 @@ impl ObjectStore for TestStore {
         if !wrong {
             return Ok(result);
         }
-        let (meta, range, attributes) =
-            (result.meta.clone(), result.range.clone(), result.attributes.clone());
+        let (meta, range, attributes, extensions) = (
+            result.meta.clone(),
+            result.range.clone(),
+            result.attributes.clone(),
+            result.extensions.clone(),
+        );
         let mut bytes = result.bytes().await?.to_vec();
         let half = bytes.len() / 2;
         if self.fault == Fault::Truncate {
@@ -222,7 +226,7 @@ impl ObjectStore for TestStore {
             meta,
             range,
             attributes,
-            extensions: Default::default(),
+            extensions,
         })
     }
 

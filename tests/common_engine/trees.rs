@@ -92,16 +92,10 @@ pub fn assert_same(got: &Tree, wanted: &Tree, what: &str) {
     let differing: Vec<_> = paths
         .into_iter()
         .filter(|path| got.get(*path) != wanted.get(*path))
-        .map(|path| format!("{path:?}:\n  got {:?}\n  not {:?}", got.get(path), wanted.get(path)))
+        .map(|path| {
+            format!("{}:\n  got {:?}\n  not {:?}", path.display(), got.get(path), wanted.get(path))
+        })
         .collect();
     let shown = differing.iter().take(5).cloned().collect::<Vec<_>>().join("\n");
     assert!(differing.is_empty(), "{what}: {} items differ:\n{shown}", differing.len());
-}
-
-/// Returns a tree without times: for what has changed under the reader's hands.
-pub fn without_times(mut tree: Tree) -> Tree {
-    for item in tree.values_mut() {
-        item.mtime = (0, 0);
-    }
-    tree
 }

@@ -33,7 +33,7 @@ pub use inspect::{
 pub use restore::{Destination, DumpArguments, Overwrite, RestoreArguments};
 pub use upkeep::{
     CheckArguments, KeyAddArguments, KeyCommand, KeyRecoveryArguments, KeyRemoveArguments,
-    NewPassphraseOptions, RepairCommand, RepairSnapshotsArguments,
+    NewPassphraseOptions, RepairCommand, RepairIndexArguments, RepairSnapshotsArguments,
 };
 pub use values::{ReadSubset, SnapshotArgument, SnapshotName};
 

@@ -29,12 +29,24 @@ pub struct CheckArguments {
 #[derive(Debug, Subcommand)]
 pub enum RepairCommand {
     /// Makes the index anew from what the packs hold
-    #[command(after_help = "Examples:\n  stash repair index")]
-    Index,
+    ///
+    /// What packs hold and no readable record says is published once more. The repository's header
+    /// is put back from a key slot if it is missing or damaged.
+    #[command(after_help = "Examples:\n  stash repair index --dry-run\n  stash repair index")]
+    Index(RepairIndexArguments),
     /// Makes snapshots anew from what is intact, and lists the holes
     ///
-    /// New snapshots are written beside the damaged ones; nothing is edited or deleted.
+    /// All data is read to find what is lost. New snapshots, with the tag `repaired`, are written
+    /// beside the damaged ones; nothing is edited or deleted.
     Snapshots(RepairSnapshotsArguments),
+}
+
+/// Arguments of `repair index`.
+#[derive(Debug, Args)]
+pub struct RepairIndexArguments {
+    /// Shows what would be done; writes nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
 }
 
 /// Arguments of `repair snapshots`.
@@ -50,6 +62,9 @@ pub struct RepairSnapshotsArguments {
     /// Shows what would be done; writes nothing
     #[arg(short = 'n', long)]
     pub dry_run: bool,
+    /// Marks the damaged snapshots as forgotten; pinned ones stay
+    #[arg(long)]
+    pub forget: bool,
     /// Which snapshots.
     #[command(flatten)]
     pub filter: FilterOptions,

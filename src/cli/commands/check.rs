@@ -16,9 +16,6 @@ use crate::id::SnapshotId;
 use crate::machine;
 use crate::time::Clock as _;
 
-/// Paths that a finding names; the rest is counted.
-const NAMED_PATHS: usize = 10;
-
 pub(super) fn run(run: &Run, arguments: &CheckArguments) -> Result<u8> {
     run.stop_on_signals()?;
     let repository = run.repository(Make::Never)?;
@@ -26,10 +23,9 @@ pub(super) fn run(run: &Run, arguments: &CheckArguments) -> Result<u8> {
         .map_err(|error| Error::failed("cannot choose what to read").source(error))?;
     let options = CheckOptions {
         read_data: read_data(arguments),
-        turn: u64::from_le_bytes(seed),
+        seed: u64::from_le_bytes(seed),
         threads: machine::worker_count(),
-        paths: NAMED_PATHS,
-        now: run.clock.now(),
+        now: Some(run.clock.now()),
     };
     let began = run.clock.boot_nanoseconds();
     let progress = run.screen.progress(&run.counters);
@@ -44,9 +40,9 @@ pub(super) fn run(run: &Run, arguments: &CheckArguments) -> Result<u8> {
 fn read_data(arguments: &CheckArguments) -> ReadData {
     match arguments.read_data_subset {
         _ if arguments.read_data => ReadData::All,
-        None => ReadData::Nothing,
+        None => ReadData::None,
         Some(ReadSubset::Percent(percent)) => ReadData::Percent(percent),
-        Some(ReadSubset::Part { part, of }) => ReadData::Part(part, of),
+        Some(ReadSubset::Part { part, of }) => ReadData::Part { part, of },
         Some(ReadSubset::Bytes(bytes)) => ReadData::Bytes(bytes),
     }
 }

@@ -14,6 +14,7 @@ mod key;
 mod ls;
 pub mod open;
 mod pick;
+mod repair;
 pub mod repository;
 mod restore;
 mod snapshots;
@@ -23,7 +24,7 @@ use std::sync::Arc;
 
 use super::args::{Arguments, Command};
 use super::render::Screen;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::machine::{self, Environment};
 use open::Run;
 
@@ -43,6 +44,7 @@ pub fn run(arguments: Arguments, screen: &Arc<Screen>, environment: Environment)
         Command::Init(_) => init::run(&run),
         Command::Backup(backup) => backup::run(&run, &backup),
         Command::Restore(restore) => restore::run(&run, &restore),
+        Command::Repair(repair) => repair::run(&run, &repair),
         Command::Check(check) => check::run(&run, &check),
         Command::Snapshots(snapshots) => snapshots::run(&run, &snapshots),
         Command::Ls(ls) => ls::run(&run, &ls),
@@ -53,6 +55,7 @@ pub fn run(arguments: Arguments, screen: &Arc<Screen>, environment: Environment)
         Command::Cat(cat) => cat::run(&run, &cat),
         Command::Stats(stats) => stats::run(&run, &stats),
         Command::Key(key) => key::run(&run, &key),
-        _ => Err(Error::failed("this build lacks the command")),
+        Command::Help(help) => help::run(&help, screen),
+        Command::Version => help::version(screen),
     }
 }

@@ -134,6 +134,26 @@ impl Run {
         Ok(locked)
     }
 
+    /// Opens a repository whose header is missing or damaged, by the copy in a key slot.
+    pub fn repository_without_header(&self) -> Result<Opened> {
+        let folder = folder_of(&self.chosen()?)?;
+        let locked = LockedRepository::find_without_header(Store::folder(&folder, false)?)?;
+        let folders = self.local_folders();
+        if self.named_passphrase()?.is_none() {
+            let keys = self.places.keys();
+            for id in machine::repositories_with_keys(&keys) {
+                let Ok(Some(key)) = machine::read_device_key(&keys, id) else { continue };
+                match locked.unlock(&SlotSecret::Device(Key(*key)), &folders) {
+                    Err(error) if error.kind() == Kind::WrongPassphrase => {}
+                    result => return opened(result?, folder),
+                }
+            }
+        }
+        let nobody = RepositoryId::default();
+        let repository = self.unlock(nobody, |secret| try_secret(&locked, secret, &folders))?;
+        opened(repository, folder)
+    }
+
     fn open(&self, store: Store, folder: PathBuf) -> Result<Opened> {
         let locked = self.locked(store)?;
         let folders = self.local_folders();

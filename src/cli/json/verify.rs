@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use super::MessageType;
 use crate::cli::name;
 use crate::engine::check::{CheckReport, Finding, FindingKind, Note};
+use crate::engine::repair::RepairedSnapshot;
 use crate::id::SnapshotId;
 
 /// `finding`: one thing that is wrong.
@@ -125,6 +126,55 @@ impl CheckSummary {
     }
 }
 
+/// `summary` of `repair index`.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct RepairIndexSummary {
+    /// Whether nothing was to be written.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
+    /// Whether the header was put back.
+    pub header_restored: bool,
+    /// Packs that were put into the index.
+    pub packs_added: u64,
+    /// Their blobs.
+    pub blobs_added: u64,
+    /// Packs whose tables can't be read.
+    pub unreadable_packs: Vec<String>,
+    /// Records that can't be read.
+    pub damaged_records: Vec<String>,
+}
+
+/// `repaired`: a snapshot that lacks something.
+#[derive(Debug, Clone, Serialize)]
+pub struct RepairedLine {
+    /// Whether nothing was to be written.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
+    /// The snapshot that lacks something.
+    pub old_id: SnapshotId,
+    /// The one made of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub new_id: Option<SnapshotId>,
+    /// Whether the old one was marked as forgotten.
+    pub forgotten: bool,
+    /// What is lost.
+    pub lost: Vec<Map<String, Value>>,
+}
+
+impl RepairedLine {
+    /// Returns the line of a snapshot.
+    pub fn of(snapshot: &RepairedSnapshot, dry_run: bool) -> Self {
+        let lost: Vec<Vec<u8>> = snapshot.holes.iter().map(|hole| hole.path.clone()).collect();
+        RepairedLine {
+            dry_run,
+            old_id: snapshot.old,
+            new_id: snapshot.new,
+            forgotten: snapshot.forgotten,
+            lost: items(&lost),
+        }
+    }
+}
+
 /// The lines of these commands.
 pub(super) const MESSAGE_TYPES: &[MessageType] = &[
     MessageType {
@@ -162,6 +212,29 @@ pub(super) const MESSAGE_TYPES: &[MessageType] = &[
             ("total_duration", "seconds"),
         ],
     },
+    MessageType {
+        name: "summary of repair index",
+        when: "stdout, last; its `message_type` is `summary`",
+        fields: &[
+            ("dry_run", "true; absent if this was none"),
+            ("header_restored", "whether the repository's header was put back"),
+            ("packs_added", "packs that were put into the index"),
+            ("blobs_added", "their blobs"),
+            ("unreadable_packs", "names of the packs whose tables can't be read"),
+            ("damaged_records", "names of the records that can't be read"),
+        ],
+    },
+    MessageType {
+        name: "repaired",
+        when: "stdout, `stash repair snapshots`, for each snapshot that lacks something",
+        fields: &[
+            ("dry_run", "true; absent if this was none"),
+            ("old_id", "the snapshot"),
+            ("new_id", "the one made of it; absent in a dry run, or if nothing is left"),
+            ("forgotten", "whether the old one was marked as forgotten"),
+            ("lost", "what the new one does not hold: objects of `item`"),
+        ],
+    },
 ];
 
 #[cfg(test)]
@@ -185,5 +258,15 @@ mod tests {
         let note = Note { object: String::new(), text: String::new() };
         assert_documented(MESSAGE_TYPES, "note", &NoteLine::from(&note), &[]);
         assert_documented(MESSAGE_TYPES, "summary of check", &CheckSummary::default(), &[]);
+        let index = RepairIndexSummary { dry_run: true, ..RepairIndexSummary::default() };
+        assert_documented(MESSAGE_TYPES, "summary of repair index", &index, &[]);
+        let snapshot = RepairedSnapshot {
+            old: SnapshotId::default(),
+            new: Some(SnapshotId::default()),
+            holes: Vec::new(),
+            forgotten: true,
+        };
+        let repaired = RepairedLine::of(&snapshot, true);
+        assert_documented(MESSAGE_TYPES, "repaired", &repaired, &[]);
     }
 }

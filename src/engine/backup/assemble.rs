@@ -149,7 +149,7 @@ impl Assembler<'_, '_> {
 }
 
 /// Returns how deep directories lie within a node, as [`DirectoryBuilder::finish`] counts.
-fn inline_depth(node: &Node) -> usize {
+pub(crate) fn inline_depth(node: &Node) -> usize {
     match &node.subtree {
         Subtree::Inline(nodes) if !nodes.is_empty() => {
             nodes.iter().map(inline_depth).max().unwrap_or(0).saturating_add(1)

@@ -91,7 +91,7 @@ fn encoder_failed(error: CodecError) -> Error {
 }
 
 /// Stores trees and lists.
-pub(super) struct MetadataWriter<'a> {
+pub(crate) struct MetadataWriter<'a> {
     keys: &'a RepositoryKeys,
     index: &'a Index,
     trees: UnitWriter<'a>,
@@ -99,7 +99,7 @@ pub(super) struct MetadataWriter<'a> {
 }
 
 impl<'a> MetadataWriter<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         keys: &'a RepositoryKeys,
         index: &'a Index,
         packer: &'a Packer,
@@ -129,7 +129,7 @@ impl<'a> MetadataWriter<'a> {
     }
 
     /// Closes the units under way.
-    pub(super) fn finish(&mut self) -> Result<()> {
+    pub(crate) fn finish(&mut self) -> Result<()> {
         self.trees.flush()?;
         self.lists.flush()
     }
@@ -149,7 +149,7 @@ impl<'a> MetadataWriter<'a> {
 /// They wait until it is clear that the directory is too large for its node; only then is it cut.
 /// Where it is cut is a function of the nodes alone (`6-tree.md`, rules 13 to 15).
 #[derive(Default)]
-pub(super) struct DirectoryBuilder {
+pub(crate) struct DirectoryBuilder {
     nodes: Vec<Node>,
     /// Length of `nodes`, each encoded, in bytes.
     node_bytes: usize,
@@ -178,7 +178,7 @@ fn has_room(count: usize, bytes: usize, length: usize) -> bool {
 
 impl DirectoryBuilder {
     /// Adds a node. `inline_depth` says how deep directories lie within it.
-    pub(super) fn push(
+    pub(crate) fn push(
         &mut self,
         node: Node,
         inline_depth: usize,
@@ -258,7 +258,7 @@ impl DirectoryBuilder {
     }
 
     /// Ends the directory: its content, and how deep directories lie within it.
-    pub(super) fn finish(mut self, writer: &mut MetadataWriter<'_>) -> Result<(Subtree, usize)> {
+    pub(crate) fn finish(mut self, writer: &mut MetadataWriter<'_>) -> Result<(Subtree, usize)> {
         if !self.is_cut {
             let depth = self.inline_depth.saturating_add(usize::from(!self.nodes.is_empty()));
             return Ok((Subtree::Inline(self.nodes), depth));

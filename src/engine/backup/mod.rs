@@ -15,11 +15,11 @@
 //! + 16 MiB of remembered reads per million items, twice + 40 bytes for each new blob, at most 100,000
 //! + SQLite's 8 MiB.
 
-mod assemble;
+pub(crate) mod assemble;
 mod content;
 mod contributors;
 mod items;
-mod metadata;
+pub(crate) mod metadata;
 mod parent;
 mod producer;
 mod run;
@@ -128,7 +128,9 @@ pub fn backup(
     counters: &Counters,
     reporter: &dyn Reporter,
 ) -> Result<BackupReport> {
-    Backup::start(repository, options, clock, counters, reporter)?.run(None)
+    repository.with_sound_cache(|| {
+        Backup::start(repository, options, clock, counters, reporter)?.run(None)
+    })
 }
 
 /// Runs a backup of one stream.
@@ -140,7 +142,9 @@ pub fn backup_stream(
     counters: &Counters,
     reporter: &dyn Reporter,
 ) -> Result<BackupReport> {
-    Backup::start(repository, options, clock, counters, reporter)?.run(Some(&mut source))
+    repository
+        .with_sound_cache(|| Backup::start(repository, options, clock, counters, reporter))?
+        .run(Some(&mut source))
 }
 
 /// One run.

@@ -39,8 +39,6 @@ pub(super) struct Inventory {
     pub(super) record_count: u64,
     /// How many packs the index names.
     pub(super) pack_count: u64,
-    /// Whether packs are missing that may still arrive.
-    pub(super) has_pending: bool,
     /// Records that are listed but can't be read.
     pub(super) damaged_records: Vec<RecordName>,
 }
@@ -50,7 +48,7 @@ pub(super) struct Inventory {
 pub(super) fn take(
     original: &Repository,
     repository: &Repository,
-    now: Timestamp,
+    now: Option<Timestamp>,
     findings: &mut Findings,
 ) -> Result<Inventory> {
     let mut inventory = Inventory::default();
@@ -306,7 +304,7 @@ fn segments(repository: &Repository, objects: &[Listed], findings: &mut Findings
 fn packs(
     repository: &Repository,
     objects: &[Listed],
-    now: Timestamp,
+    now: Option<Timestamp>,
     log: &LogCheck,
     inventory: &mut Inventory,
     findings: &mut Findings,
@@ -327,10 +325,10 @@ fn packs(
             None => {
                 let number = findings.add(FindingKind::PackMissing, text, "it is missing");
                 inventory.bad.insert(hash, (number, BadUnits::All));
-                let age = log.named.get(&hash).map(|named| now.0.saturating_sub(*named));
+                let named = log.named.get(&hash).zip(now);
+                let age = named.map(|(named, now)| now.0.saturating_sub(*named));
                 if is_replicated && age.is_some_and(|age| age < ARRIVAL) {
                     findings.excuse(number, "it was named less than 7 days ago and may yet arrive");
-                    inventory.has_pending = true;
                 }
             }
             Some(&size) if size < reach.saturating_add(SHORTEST_TAIL) => {

@@ -29,33 +29,34 @@ use std::collections::HashMap;
 
 pub use finding::{Finding, FindingKind, Note};
 pub use subset::ReadData;
-pub(in crate::engine) use trees::Losses;
 
 use self::finding::Findings;
 use self::known::KnownBlobs;
-use self::trees::TreeCheck;
+use self::trees::{Losses, TreeCheck};
 use crate::error::Result;
 use crate::event::Counters;
-use crate::id::ObjectHash;
+use crate::format::tree::Node;
+use crate::id::{BlobId, ObjectHash};
 use crate::repository::Repository;
-use crate::repository::cache::SnapshotEntry;
+use crate::repository::reader::BlobReader;
 use crate::repository::snapshots::SnapshotFilter;
-use crate::store::{ObjectName, RecordName};
+use crate::store::ObjectName;
 use crate::time::Timestamp;
 
+/// Paths that a finding names; the rest is counted.
+pub const NAMED_FILES: usize = 10;
+
 /// How to check.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct CheckOptions {
     /// How much of the data to read.
     pub read_data: ReadData,
-    /// Chooses the share of the data that is read: consecutive numbers choose adjoining shares.
-    pub turn: u64,
+    /// Says where a share of the data begins: consecutive seeds choose adjoining shares.
+    pub seed: u64,
     /// Workers; at least 1.
     pub threads: usize,
-    /// How many affected paths a finding names.
-    pub paths: usize,
-    /// The time, to tell what may still arrive.
-    pub now: Timestamp,
+    /// The time, to tell what may still arrive in a replicated repository; without it nothing may.
+    pub now: Option<Timestamp>,
 }
 
 /// What a check found.
@@ -86,19 +87,26 @@ impl CheckReport {
     }
 }
 
-/// What an examination came to, for who wants to repair.
-pub(in crate::engine) struct Examination {
-    /// A handle whose index says what the log says.
-    pub(in crate::engine) repository: Repository,
-    /// The snapshots some of whose content is lost.
-    pub(in crate::engine) harmed: Vec<SnapshotEntry>,
-    /// What is lost.
-    pub(in crate::engine) losses: Losses,
-    /// Records that are listed but can't be read.
-    pub(in crate::engine) damaged_records: Vec<RecordName>,
-    /// Whether packs are missing that may still arrive.
-    pub(in crate::engine) has_pending: bool,
+/// What was found, for who wants to repair.
+pub(in crate::engine) struct Found {
+    losses: Losses,
     report: CheckReport,
+}
+
+impl Found {
+    /// Returns the first lost blob that a file needs.
+    pub(in crate::engine) fn lost_blob(
+        &self,
+        reader: &mut BlobReader<'_>,
+        node: &Node,
+    ) -> Result<Option<BlobId>> {
+        self.losses.lost_blob(reader, node)
+    }
+
+    /// Returns whether a blob can't be read from any place.
+    pub(in crate::engine) fn is_lost(&self, id: &BlobId) -> bool {
+        self.losses.is_lost(id)
+    }
 }
 
 /// Checks a repository. See the module's head. Damage is no error: it is in the report.
@@ -107,32 +115,24 @@ pub fn check(
     options: &CheckOptions,
     counters: &Counters,
 ) -> Result<CheckReport> {
-    examine(repository, options, counters).map(|examination| examination.report)
+    look(repository, options, counters).map(|found| found.report)
 }
 
 /// The same, for who needs more than the report.
-pub(in crate::engine) fn examine(
+pub(in crate::engine) fn look(
     original: &Repository,
     options: &CheckOptions,
     counters: &Counters,
-) -> Result<Examination> {
+) -> Result<Found> {
     let mut findings = Findings::default();
-    let repository = original.afresh()?;
+    let repository = original.with_private_cache()?;
     let mut inventory = inventory::take(original, &repository, options.now, &mut findings)?;
     let mut report = CheckReport {
         records: inventory.record_count,
         packs: inventory.pack_count,
         ..CheckReport::default()
     };
-    read_data(
-        original,
-        &repository,
-        options,
-        counters,
-        &mut inventory,
-        &mut findings,
-        &mut report,
-    )?;
+    read_data(&repository, options, counters, &mut inventory, &mut findings, &mut report)?;
     let known = KnownBlobs::new(repository.cache(), &inventory.bad)?;
     let mut known = bases::check(&repository, known, &mut inventory.bad, &mut findings)?;
     let snapshots = repository.snapshots(&SnapshotFilter::default())?;
@@ -156,7 +156,7 @@ pub(in crate::engine) fn examine(
         known: &known,
         length_differs,
         findings: &mut findings,
-        limit: options.paths,
+        limit: NAMED_FILES,
         counters,
     };
     for entry in &harmed {
@@ -170,18 +170,10 @@ pub(in crate::engine) fn examine(
     let suspects: Vec<ObjectHash> = suspects.into_keys().collect();
     original.cache().distrust(&suspects)?;
     (report.findings, report.notes) = findings.finish(snapshots.len());
-    Ok(Examination {
-        harmed,
-        losses,
-        damaged_records: inventory.damaged_records,
-        has_pending: inventory.has_pending,
-        report,
-        repository,
-    })
+    Ok(Found { losses, report })
 }
 
 fn read_data(
-    original: &Repository,
     repository: &Repository,
     options: &CheckOptions,
     counters: &Counters,
@@ -195,14 +187,9 @@ fn read_data(
             objects.push((name.hash(), *size, name));
         }
     }
-    let mut chosen: Vec<(ObjectName, u64)> = if options.read_data == ReadData::Suspects {
-        let suspects = original.cache().unreliable()?;
-        objects.retain(|(hash, ..)| suspects.contains(hash));
-        objects.into_iter().map(|(_, size, name)| (name, size)).collect()
-    } else {
-        let chosen = subset::choose(options.read_data, options.turn, objects);
-        chosen.into_iter().map(|(_, size, name)| (name, size)).collect()
-    };
+    let chosen = subset::choose(options.read_data, options.seed, objects);
+    let mut chosen: Vec<(ObjectName, u64)> =
+        chosen.into_iter().map(|(_, size, name)| (name, size)).collect();
     chosen.sort();
     Counters::add(&counters.total_items, chosen.len() as u64);
     Counters::add(&counters.total_bytes, chosen.iter().map(|(_, size)| size).sum());

@@ -1,7 +1,8 @@
 //! Which objects a check reads: all, or a part that their hashes decide.
 //!
 //! An object's place on a circle is its hash. A part is an arc of it, so the parts `1/7` to `7/7`
-//! cover everything, whatever is added in between. A share begins where the last turn's ended.
+//! cover everything, whatever is added in between. A share begins where that of the
+//! seed before ended.
 
 use crate::id::ObjectHash;
 
@@ -10,34 +11,37 @@ use crate::id::ObjectHash;
 pub enum ReadData {
     /// Nothing but what the structure needs.
     #[default]
-    Nothing,
+    None,
     /// Everything.
     All,
     /// A share in percent, above 0 and up to 100.
     Percent(f64),
-    /// The part of this number, from 1, of so many.
-    Part(u32, u32),
+    /// One of several parts; all parts together are everything.
+    Part {
+        /// Which part, from 1.
+        part: u32,
+        /// Of how many.
+        of: u32,
+    },
     /// At most so many bytes, but one object at least.
     Bytes(u64),
-    /// Only what this machine's index takes for damaged.
-    Suspects,
 }
 
-/// Returns the objects (with their lengths in bytes) to be read. `turn` moves a share along.
+/// Returns the objects (with their lengths in bytes) to be read. `seed` says where a share begins.
 pub(super) fn choose<T>(
     read_data: ReadData,
-    turn: u64,
+    seed: u64,
     mut objects: Vec<(ObjectHash, u64, T)>,
 ) -> Vec<(ObjectHash, u64, T)> {
     match read_data {
-        ReadData::Nothing | ReadData::Suspects => objects.clear(),
+        ReadData::None => objects.clear(),
         ReadData::All => {}
-        ReadData::Part(part, of) => objects.retain(|(hash, ..)| part_of(hash, of) == part),
+        ReadData::Part { part, of } => objects.retain(|(hash, ..)| part_of(hash, of) == part),
         ReadData::Percent(percent) => {
             let total = objects.iter().fold(0_u64, |sum, row| sum.saturating_add(row.1));
-            return arc(objects, turn, share(total, percent));
+            return arc(objects, seed, share(total, percent));
         }
-        ReadData::Bytes(bytes) => return arc(objects, turn, bytes),
+        ReadData::Bytes(bytes) => return arc(objects, seed, bytes),
     }
     objects
 }
@@ -62,11 +66,11 @@ fn share(total: u64, percent: f64) -> u64 {
     (total as f64 * (percent / 100.0)).ceil() as u64
 }
 
-/// Returns objects from one after the other on the circle until `bytes` are reached; turn after
-/// turn the beginning moves on by as much.
+/// Returns objects from one after the other on the circle until `bytes` are reached; with the
+/// next seed the beginning moves on by as much.
 fn arc<T>(
     mut objects: Vec<(ObjectHash, u64, T)>,
-    turn: u64,
+    seed: u64,
     bytes: u64,
 ) -> Vec<(ObjectHash, u64, T)> {
     let total = objects.iter().fold(0_u64, |sum, row| sum.saturating_add(row.1));
@@ -74,7 +78,7 @@ fn arc<T>(
         return objects;
     }
     objects.sort_by_key(|row| row.0);
-    let skip = u64::try_from(u128::from(turn) * u128::from(bytes) % u128::from(total)).unwrap_or(0);
+    let skip = u64::try_from(u128::from(seed) * u128::from(bytes) % u128::from(total)).unwrap_or(0);
     let mut before = 0_u64;
     let first = objects.iter().position(|row| {
         before = before.saturating_add(row.1);
@@ -108,16 +112,16 @@ mod tests {
     fn parts_cover_everything_once() {
         for of in [1, 2, 7, 1000] {
             let chosen: usize =
-                (1..=of).map(|part| choose(ReadData::Part(part, of), 0, objects()).len()).sum();
+                (1..=of).map(|part| choose(ReadData::Part { part, of }, 0, objects()).len()).sum();
             assert_eq!(chosen, 100, "{of}");
         }
     }
 
     #[test]
-    fn shares_cover_everything_turn_by_turn() {
+    fn shares_of_consecutive_seeds_cover_everything() {
         for read_data in [ReadData::Percent(10.0), ReadData::Bytes(100)] {
             let mut all: Vec<ObjectHash> = (3..13)
-                .flat_map(|turn| choose(read_data, turn, objects()))
+                .flat_map(|seed| choose(read_data, seed, objects()))
                 .map(|row| row.0)
                 .collect();
             assert_eq!(all.len(), 100);
@@ -132,6 +136,6 @@ mod tests {
         assert_eq!(choose(ReadData::Bytes(1), 5, objects()).len(), 1);
         assert_eq!(choose(ReadData::Percent(0.001), 5, objects()).len(), 1);
         assert_eq!(choose(ReadData::Bytes(u64::MAX), 5, objects()).len(), 100);
-        assert_eq!(choose(ReadData::Nothing, 5, objects()).len(), 0);
+        assert_eq!(choose(ReadData::None, 5, objects()).len(), 0);
     }
 }

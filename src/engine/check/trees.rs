@@ -19,7 +19,7 @@ use crate::repository::reader::BlobReader;
 
 /// What is lost, and where that shows.
 #[derive(Default)]
-pub(in crate::engine) struct Losses {
+pub(super) struct Losses {
     /// Blobs that can't be read, each with its finding.
     pub(super) lost: HashMap<BlobId, usize>,
     /// Tree blobs below which something is lost.
@@ -28,21 +28,26 @@ pub(in crate::engine) struct Losses {
 
 impl Losses {
     /// Returns whether a blob can't be read.
-    pub(in crate::engine) fn is_lost(&self, id: &BlobId) -> bool {
+    pub(super) fn is_lost(&self, id: &BlobId) -> bool {
         self.lost.contains_key(id)
     }
 
-    /// Returns whether something in or below a directory can't be read.
-    pub(in crate::engine) fn is_touched(&self, directory: &Subtree) -> bool {
-        match directory {
-            Subtree::Blob(id) => self.is_lost(id) || self.dirty.contains(id),
-            Subtree::Inline(_) => true,
+    /// Returns the first lost blob that a file needs.
+    pub(super) fn lost_blob(
+        &self,
+        reader: &mut BlobReader<'_>,
+        node: &Node,
+    ) -> Result<Option<BlobId>> {
+        let of = |ids: &[BlobId]| ids.iter().find(|id| self.is_lost(id)).copied();
+        if let Some(id) = of(&node.blobs).or_else(|| of(&node.segments)) {
+            return Ok(Some(id));
         }
-    }
-
-    /// Returns whether nothing at all is lost.
-    pub(in crate::engine) fn is_empty(&self) -> bool {
-        self.lost.is_empty()
+        for segment in node.segments.iter() {
+            if let Some(id) = of(&reader.load_list(segment)?) {
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
     }
 }
 

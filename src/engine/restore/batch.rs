@@ -17,7 +17,7 @@ use crate::format::pack::BlobKind;
 use crate::format::tree::Node;
 use crate::id::BlobId;
 use crate::repository::Repository;
-use crate::repository::cache::Place;
+use crate::repository::cache::{Place, is_damage};
 use crate::repository::reader::{BlobReader, fetch, open_unit};
 use crate::store::ObjectName;
 
@@ -178,9 +178,11 @@ impl<'a> Shared<'a> {
         self.report.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reports an item that could not be restored. A full disk ends the whole run.
+    /// Reports an item that could not be restored. A full disk ends the whole run, and so does a
+    /// damaged cache, which is not the item's fault.
     pub(super) fn item_failed(&self, path: &[u8], error: Error) {
-        if error.is_io(std::io::ErrorKind::StorageFull)
+        if is_damage(&error)
+            || error.is_io(std::io::ErrorKind::StorageFull)
             || error.is_io(std::io::ErrorKind::QuotaExceeded)
         {
             self.stop(error);
@@ -211,7 +213,8 @@ impl<'a> Shared<'a> {
     /// Returns an error once the run must end.
     pub(super) fn go_on(&self) -> Result<()> {
         if let Some(error) = self.fatal.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            self.counters.stop.store(true, Ordering::Relaxed);
+            // With a new cache the run goes on.
+            self.counters.stop.fetch_or(!is_damage(&error), Ordering::Relaxed);
             return Err(error);
         }
         self.counters.go_on()

@@ -17,6 +17,7 @@
 mod batch;
 mod decide;
 mod filter;
+mod items;
 mod links;
 mod run;
 
@@ -146,6 +147,22 @@ impl Job {
 
 /// Restores from a snapshot, or tells what that would do. See the module's head.
 pub fn restore(
+    repository: &Repository,
+    snapshot: &Snapshot,
+    options: &RestoreOptions,
+    counters: &Counters,
+    reporter: &dyn Reporter,
+) -> Result<RestoreReport> {
+    let report = repository
+        .with_sound_cache(|| restore_once(repository, snapshot, options, counters, reporter))?;
+    if report.damaged {
+        // It may be the cache that is wrong, not the repository.
+        repository.cache().doubt();
+    }
+    Ok(report)
+}
+
+fn restore_once(
     repository: &Repository,
     snapshot: &Snapshot,
     options: &RestoreOptions,

@@ -4,7 +4,7 @@ use rusqlite::OptionalExtension as _;
 
 use super::{Cache, wrap};
 use crate::error::Result;
-use crate::format::pack::UnitEntry;
+use crate::format::pack::{BlobKind, UnitEntry};
 use crate::id::{BlobId, ObjectHash};
 use crate::store::ObjectName;
 
@@ -101,14 +101,31 @@ impl Cache {
         Ok(units)
     }
 
-    /// Returns the objects on which no new record may rely.
-    pub fn unreliable(&self) -> Result<Vec<ObjectHash>> {
+    /// Returns the blobs of an object with their kinds, unit by unit. Looks through the whole
+    /// index: for objects that are damaged, which are few.
+    pub fn blobs_in(&self, object: &ObjectHash) -> Result<Vec<(BlobKind, BlobId)>> {
         let connection = self.lock();
         let mut statement = connection
-            .prepare_cached("SELECT hash FROM object WHERE unreliable = 1")
+            .prepare_cached(
+                "SELECT unit.kind, blob.id FROM blob \
+                 JOIN object ON object.number = blob.object \
+                 JOIN unit ON unit.object = blob.object AND unit.number = blob.unit \
+                 WHERE object.hash = ?1 ORDER BY blob.unit, blob.start",
+            )
             .map_err(wrap)?;
-        let rows = statement.query_map([], |row| row.get(0).map(ObjectHash)).map_err(wrap)?;
-        rows.map(|row| row.map_err(wrap)).collect()
+        let rows = statement
+            .query_map([object.as_bytes()], |row| {
+                Ok((row.get::<_, u64>(0)?, row.get::<_, [u8; 32]>(1)?))
+            })
+            .map_err(wrap)?;
+        let mut blobs = Vec::new();
+        for row in rows {
+            let (kind, id) = row.map_err(wrap)?;
+            if let Ok(kind) = BlobKind::from_number(kind) {
+                blobs.push((kind, BlobId(id)));
+            }
+        }
+        Ok(blobs)
     }
 }
 

@@ -1,0 +1,13 @@
+//! What can be made good again, as new objects beside the old ones.
+//!
+//! [`repair_index`] publishes what packs hold and no readable record says;
+//! [`repair_snapshots`] writes snapshots without what is lost. Neither edits or deletes anything.
+//! [`put_header_back`] is the one exception, and none: it writes the same header that was there.
+
+mod header;
+mod index;
+mod snapshots;
+
+pub use header::put_header_back;
+pub use index::{RepairIndexReport, repair_index};
+pub use snapshots::{Hole, RepairSnapshotsOptions, Repaired, RepairedSnapshot, repair_snapshots};
