@@ -15,7 +15,7 @@ use crate::error::{Error, Kind, Result};
 use crate::format::DecodeError;
 use crate::format::cbor::{self, Ids};
 use crate::format::object::ObjectKind;
-use crate::format::record::{Mark, ObjectUnits, Open, Partial, Record, Snapshot};
+use crate::format::record::{Heal, Mark, ObjectUnits, Open, Partial, Record, Snapshot};
 use crate::id::{LaneId, ObjectHash, SnapshotId, Tip};
 use crate::store::{Durable, ObjectName, Prefix, RecordName};
 use crate::time::Timestamp;
@@ -33,6 +33,8 @@ pub struct RecordParts {
     pub inline: Vec<PlainUnit>,
     /// Words about snapshots.
     pub marks: Vec<Mark>,
+    /// What became of another record.
+    pub heal: Option<Heal>,
 }
 
 /// What was committed.
@@ -224,6 +226,7 @@ impl Repository {
             partial: parts.partial,
             entries: parts.packs.into_iter().map(Durable::into_inner).collect(),
             marks: parts.marks,
+            heal: parts.heal,
             ..Record::default()
         };
         let (name, record, stored_bytes) = self.put_record(record, parts.inline)?;
@@ -270,6 +273,14 @@ impl Repository {
         };
         self.store().put(ObjectName::Record(name.clone()), &object.parts)?;
         Ok((name, record, object.length))
+    }
+
+    /// Returns the record that this machine remembers writing last, if the log no longer has it:
+    /// then the store was set back, or lost something.
+    pub fn lost_tip(&self) -> Option<LaneState> {
+        let remembered = self.state().and_then(super::state::StateFolder::lane)?;
+        let is_listed = self.heads().iter().any(|name| name.hash == remembered.tip);
+        (!is_listed).then_some(remembered)
     }
 
     /// Returns the lane to go on with: the remembered one if the log shows it as it was left, else

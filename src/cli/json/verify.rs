@@ -142,6 +142,8 @@ pub struct RepairIndexSummary {
     pub unreadable_packs: Vec<String>,
     /// Records that can't be read.
     pub damaged_records: Vec<String>,
+    /// Records, damaged or missing, whose loss was taken note of.
+    pub noted_records: u64,
 }
 
 /// `repaired`: a snapshot that lacks something.
@@ -222,6 +224,7 @@ pub(super) const MESSAGE_TYPES: &[MessageType] = &[
             ("blobs_added", "their blobs"),
             ("unreadable_packs", "names of the packs whose tables can't be read"),
             ("damaged_records", "names of the records that can't be read"),
+            ("noted_records", "records, damaged or missing, whose loss was taken note of"),
         ],
     },
     MessageType {

@@ -178,6 +178,16 @@ impl<'a> Backup<'a> {
                 message: &format!("{}; what only it names is stored again", damaged.error),
             });
         }
+        if let Some(lane) = repository.lost_tip() {
+            reporter.event(&Event::Warning {
+                message: &format!(
+                    "the repository has lost a record that this machine wrote, {} of lane {}; a \
+                     snapshot may have gone with it; `stash check` says what is left",
+                    lane.sequence,
+                    lane.lane.short()
+                ),
+            });
+        }
         let mut backup = Backup {
             repository,
             options,

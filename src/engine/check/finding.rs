@@ -212,13 +212,12 @@ impl Findings {
 fn intact(finding: &Finding, snapshots: usize) -> String {
     let harmed = finding.snapshots.len();
     let whole = snapshots.saturating_sub(harmed);
-    match (finding.kind, harmed) {
-        (FindingKind::RecordDamaged | FindingKind::RecordMissing, 0) => {
-            format!("the {snapshots} snapshots that can be listed are whole as far as this goes")
+    match (finding.kind, harmed, whole) {
+        (FindingKind::RecordDamaged | FindingKind::RecordMissing, 0, _) => {
+            format!("it touches none of the {snapshots} snapshots that can be listed")
         }
-        (_, 0) => "every snapshot is whole as far as this goes".to_owned(),
-        _ => format!(
-            "{whole} of {snapshots} snapshots are untouched by this, and so are all other files"
-        ),
+        (_, 0, _) => "nothing that can be told is lost by it".to_owned(),
+        (_, _, 0) => "everything that is not named here is untouched by it".to_owned(),
+        _ => format!("{whole} of {snapshots} snapshots are untouched by it, and all other files"),
     }
 }

@@ -162,8 +162,10 @@ pub(in crate::engine) fn look(
     for entry in &harmed {
         affected.snapshot(entry.id, &entry.snapshot)?;
     }
+    // Where a directory is lost nobody can tell what it needed.
+    let is_certain = !losses.hides_more;
     for (finding, _) in inventory.bad.values() {
-        if !known.needed.contains(finding) {
+        if is_certain && !known.needed.contains(finding) {
             findings.excuse(*finding, "no snapshot needs what is lost");
         }
     }

@@ -24,6 +24,8 @@ pub(super) struct Losses {
     pub(super) lost: HashMap<BlobId, usize>,
     /// Tree blobs below which something is lost.
     pub(super) dirty: HashSet<BlobId>,
+    /// Whether a tree, list or attachment is lost, so that nobody can tell what it named.
+    pub(super) hides_more: bool,
 }
 
 impl Losses {
@@ -287,6 +289,8 @@ impl<'c> TreeCheck<'c> {
             return Ok(());
         }
         let finding = self.blame(&id, error)?;
+        // Only what is read here, and not just looked up, names other blobs.
+        self.losses.hides_more |= error.is_some();
         self.known.needed.insert(finding);
         self.losses.lost.insert(id, finding);
         Ok(())
