@@ -15,13 +15,14 @@ use std::path::{Path, PathBuf};
 use common_engine::trees::{assert_same, tree};
 use common_engine::{
     LATER, Notes, SECOND, TestClock, backup_options, folders, init, latest, noise, open,
-    open_fresh, put, restored, save, snapshots,
+    open_fresh, put, restore_options, restored, save, snapshots,
 };
 use stash::codec::crypto::{Key, SlotSecret};
 use stash::engine::backup::backup;
 use stash::engine::check::{CheckOptions, CheckReport, FindingKind, ReadData, check};
 use stash::engine::repair::repair_index;
-use stash::event::Counters;
+use stash::engine::restore::{RestoreOptions, restore};
+use stash::event::{Counters, Silent};
 use stash::format::key::REPOSITORY_REPLICATED;
 use stash::repository::{InitOptions, LocalFolders, LockedRepository, Repository};
 use stash::store::{ObjectName, Prefix, Store};
@@ -377,4 +378,69 @@ fn packs_of_runs_that_died_are_notes() {
     assert!(report.is_clean(), "{:#?}", report.findings);
     let note = report.notes.iter().find(|note| note.object == pack.to_string()).unwrap();
     assert!(note.text.contains(&bytes.len().to_string()), "{}", note.text);
+}
+
+#[test]
+fn a_record_whose_words_can_be_read_keeps_its_snapshot() {
+    let mut scene = Scene::new();
+    put(&scene.source().join("first"), noise(1, 40_000));
+    put(&scene.source().join("text"), "inline");
+    scene.save();
+    let record = scene.names(Prefix::Log).pop().unwrap();
+    // In the one unit of data that lies in the record.
+    scene.flip(&record, 10_000);
+    for local in [LocalFolders::default(), folders(scene.base.path())] {
+        let repository = open(&scene.store(), &local).unwrap();
+        assert_eq!(snapshots(&repository).len(), 1);
+        let report = check_with(&repository, ReadData::None);
+        assert_eq!(kinds(&report), [FindingKind::ObjectDamaged], "{:#?}", report.findings);
+        assert_eq!(report.findings[0].object, record.to_string());
+        assert_eq!((report.findings[0].snapshots.len(), report.findings[0].file_count), (1, 1));
+        // The other file can be had.
+        let out = tempfile::tempdir().unwrap();
+        let options = restore_options(out.path());
+        let snapshot = latest(&repository).snapshot;
+        let report =
+            restore(&repository, &snapshot, &options, &Counters::default(), &Silent).unwrap();
+        assert_eq!((report.failed, report.damaged), (1, true));
+        assert_eq!(std::fs::read(out.path().join("source/text")).unwrap(), b"inline");
+        assert!(!out.path().join("source/first").exists());
+    }
+    scene.save();
+    scene.assert_latest_is_whole("healed");
+    let report = check_all(&scene.open());
+    assert!(report.is_clean(), "{:#?}", report.findings);
+    assert!(report.notes.iter().any(|note| note.object == record.to_string()));
+}
+
+#[test]
+fn a_salvaged_file_has_zeros_where_something_is_lost_and_all_else() {
+    let mut scene = Scene::new();
+    let whole = noise(1, 6 << 20);
+    put(&scene.source().join("large"), &whole);
+    put(&scene.source().join("other"), noise(2, 5_000));
+    scene.save();
+    let pack = scene.names(Prefix::Packs).pop().unwrap();
+    scene.flip(&pack, 2 << 20);
+    let repository = scene.open();
+    let snapshot = latest(&repository).snapshot;
+    let run = |salvage: bool| {
+        let out = tempfile::tempdir().unwrap();
+        let options = RestoreOptions { salvage, ..restore_options(out.path()) };
+        let report =
+            restore(&repository, &snapshot, &options, &Counters::default(), &Silent).unwrap();
+        (out, report)
+    };
+    let (out, report) = run(false);
+    assert_eq!((report.failed, report.salvaged, report.damaged), (1, 0, true));
+    assert!(!out.path().join("source/large").exists());
+    assert_eq!(std::fs::read(out.path().join("source/other")).unwrap(), noise(2, 5_000));
+    let (out, report) = run(true);
+    assert_eq!((report.failed, report.salvaged, report.damaged), (0, 1, true));
+    let got = std::fs::read(out.path().join("source/large")).unwrap();
+    assert_eq!(got.len(), whole.len());
+    let wrong: Vec<usize> = (0..got.len()).filter(|&at| got[at] != whole[at]).collect();
+    let (first, last) = (wrong[0], wrong[wrong.len() - 1]);
+    assert!(last - first < 2 << 20, "{first} to {last}");
+    assert!(got[first..=last].iter().all(|&byte| byte == 0));
 }

@@ -173,7 +173,7 @@ impl<'a> Backup<'a> {
         let began = clock.now();
         let began_boot = clock.boot_nanoseconds();
         let report = repository.sync()?;
-        for damaged in &report.damaged {
+        for damaged in report.damaged.iter().chain(&report.salvaged) {
             reporter.event(&Event::Warning {
                 message: &format!("{}; what only it names is stored again", damaged.error),
             });

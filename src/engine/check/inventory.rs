@@ -39,6 +39,8 @@ pub(super) struct Inventory {
     pub(super) record_count: u64,
     /// How many packs the index names.
     pub(super) pack_count: u64,
+    /// Records that are damaged, but whose words can be read.
+    pub(super) salvaged: Vec<ObjectName>,
     /// Records that are listed but can't be read.
     pub(super) damaged_records: Vec<RecordName>,
 }
@@ -169,6 +171,15 @@ impl LogCheck {
             }
             if let ObjectName::Record(name) = damaged.name {
                 inventory.damaged_records.push(name);
+            }
+        }
+        for salvaged in report.salvaged {
+            // One that holds units is looked into with the data.
+            if inventory.prints.contains_key(&salvaged.name.hash()) {
+                inventory.salvaged.push(salvaged.name);
+            } else {
+                let what = format!("it lies under a wrong name{}", cause(&salvaged.error));
+                findings.add(FindingKind::RecordDamaged, salvaged.name.to_string(), what);
             }
         }
         let foreign: Vec<String> = report.foreign.iter().map(ToString::to_string).collect();

@@ -189,7 +189,11 @@ fn read_data(
             objects.push((name.hash(), *size, name));
         }
     }
-    let chosen = subset::choose(options.read_data, options.seed, objects);
+    // What is known to be damaged is looked into in any case.
+    let is_salvaged = |name: &ObjectName| inventory.salvaged.contains(name);
+    let (salvaged, rest) = objects.into_iter().partition(|(_, _, name)| is_salvaged(name));
+    let mut chosen: Vec<(ObjectHash, u64, ObjectName)> = salvaged;
+    chosen.extend(subset::choose(options.read_data, options.seed, rest));
     let mut chosen: Vec<(ObjectName, u64)> =
         chosen.into_iter().map(|(_, size, name)| (name, size)).collect();
     chosen.sort();
