@@ -12,7 +12,7 @@ mod common_engine;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Barrier};
+use std::sync::Arc;
 
 use common_engine::stores::TestStore;
 use common_engine::trees::{Tree, assert_same, tree};
