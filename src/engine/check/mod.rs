@@ -191,7 +191,10 @@ fn check_objects(
         }
         found.report.packs = found.report.packs.saturating_add(1);
         match packs.get(&name.hash()) {
-            None => found.object(name, FindingKind::Pack, "is missing"),
+            None => {
+                found.missing.insert(name.to_string());
+                found.object(name, FindingKind::Pack, "is missing");
+            }
             Some(size) if size < reach => {
                 let what = format!("is cut short: {size} bytes of at least {reach}");
                 found.object(name, FindingKind::Pack, what);
@@ -224,6 +227,8 @@ pub(crate) struct Found {
     distrusted: Vec<ObjectHash>,
     /// What can't be read, and the finding that says why.
     lost: HashMap<BlobId, usize>,
+    /// Packs that are missing.
+    missing: HashSet<String>,
     /// How many blobs no object is known to hold.
     unknown_blobs: u64,
     /// Paths of each finding, as hashes, so that a path counts once.
@@ -329,6 +334,15 @@ impl Found {
     }
 
     fn finish(mut self) -> CheckReport {
+        // What nobody needs any more may be gone: its blobs stand elsewhere, or nothing names them.
+        let (missing, notes) = (&self.missing, &mut self.report.notes);
+        self.report.findings.retain(|finding| {
+            let costs = !missing.contains(&finding.object) || !finding.snapshots.is_empty();
+            if !costs {
+                notes.push(format!("`{}` is missing, and no snapshot needs it", finding.object));
+            }
+            costs
+        });
         for finding in &mut self.report.findings {
             if finding.kind == FindingKind::Blobs {
                 let count = self.unknown_blobs;
