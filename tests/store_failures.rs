@@ -187,8 +187,12 @@ fn a_listing_that_fails_or_ends_half_way_costs_one_run_at_most() {
 fn a_restore_through_a_store_that_fails_leaves_only_right_files() {
     let scene = Scene::new(3);
     let store = store_of(&scene.memory);
-    save(&open(&store, &folders(scene.folder.path())).unwrap(), &scene.source(), LATER + SECOND)
-        .unwrap();
+    save(
+        &open(&store, &folders(scene.folder.path())).unwrap(),
+        &scene.source(),
+        LATER + 2 * SECOND,
+    )
+    .unwrap();
     let last = latest(&open_fresh(&store)).snapshot;
     for fault in [Fault::Fail, Fault::Truncate, Fault::Flip] {
         for fatal in 1.. {

@@ -12,7 +12,7 @@ use crate::format::LIMITS;
 use crate::format::pack::UnitForm;
 
 /// Why stored bytes can't be turned back.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CodecError {
     /// Authentication failed: the bytes were changed, or belong elsewhere.
     #[error("authentication failed")]

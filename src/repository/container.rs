@@ -4,6 +4,7 @@
 //! store is authenticated before anything is believed, and bounded before it is allocated.
 
 use bytes::Bytes;
+use rayon::prelude::*;
 
 use crate::codec::crypto::{ObjectSealer, RepositoryKeys, Role};
 use crate::codec::{CodecError, Compression, UnitDecoder, UnitEncoder};
@@ -15,6 +16,9 @@ use crate::format::object::{
 use crate::format::pack::{BlobKind, PackTable, UnitEntry, UnitForm, validate_units};
 use crate::format::{DecodeError, LIMITS, cbor};
 use crate::id::{BlobId, ObjectHash};
+
+/// A pack's units are sealed and verified by several processors, in runs of at least so many.
+pub(super) const UNITS_PER_TASK: usize = 8;
 
 /// A unit that is compressed, but not sealed yet.
 #[derive(Debug, Clone)]
@@ -113,9 +117,17 @@ pub fn seal_with(
     let mut parts = Vec::with_capacity(units.len().saturating_add(3));
     parts.push(Bytes::copy_from_slice(&sealer.header().bytes));
     let mut length = HEADER_LENGTH as u64;
-    for (number, unit) in (0_u32..).zip(units) {
-        let mut sealed = unit.payload;
-        sealer.seal(Role::Unit(unit.kind), number, &mut sealed)?;
+    let numbered: Vec<(u32, PlainUnit)> = (0_u32..).zip(units).collect();
+    let sealed: Vec<Vec<u8>> = numbered
+        .into_par_iter()
+        .with_min_len(UNITS_PER_TASK)
+        .map(|(number, unit)| {
+            let mut sealed = unit.payload;
+            sealer.seal(Role::Unit(unit.kind), number, &mut sealed)?;
+            Ok(sealed)
+        })
+        .collect::<Result<_, CodecError>>()?;
+    for sealed in sealed {
         length = length.saturating_add(sealed.len() as u64);
         parts.push(sealed.into());
     }

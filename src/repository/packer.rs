@@ -11,11 +11,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
+use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender};
+use rayon::prelude::*;
 
-use super::container::{Padding, PlainUnit, SealedObject, encode_pack_table, seal};
+use super::container::{Padding, PlainUnit, SealedObject, UNITS_PER_TASK, encode_pack_table, seal};
 use super::state::StateFolder;
-use crate::codec::crypto::{RepositoryKeys, Role};
+use crate::codec::crypto::{ObjectSealer, RepositoryKeys, Role};
 use crate::codec::{CodecError, UnitDecoder};
 use crate::error::{Error, Kind, Result};
 use crate::format::LIMITS;
@@ -303,25 +305,51 @@ pub fn verify(keys: &RepositoryKeys, object: &SealedObject) -> Result<()> {
         })
         .ok_or_else(|| broken(&"header"))?;
     let opener = keys.open_object(header).map_err(|error| broken(&error))?;
-    let mut decoder = UnitDecoder::new().map_err(|error| broken(&error))?;
-    let (mut sealed, mut plain) = (Vec::new(), Vec::new());
     let parts = object.parts.iter().skip(1);
-    for ((number, unit), part) in (0_u32..).zip(&object.units).zip(parts) {
-        sealed.clear();
-        sealed.extend_from_slice(part);
-        let kind = unit.blob_kind().map_err(|error| broken(&error))?;
-        let form = unit.unit_form().map_err(|error| broken(&error))?;
-        let payload =
-            opener.open(Role::Unit(kind), number, &mut sealed).map_err(|error| broken(&error))?;
-        let sample = number % 8 == 0;
-        if form.has_base() || (kind == BlobKind::Data && !sample) {
-            continue;
+    let units: Vec<(u32, (&UnitEntry, &Bytes))> =
+        (0_u32..).zip(object.units.iter().zip(parts)).collect();
+    units
+        .into_par_iter()
+        .with_min_len(UNITS_PER_TASK)
+        .try_for_each_init(Verifier::new, |verifier, (number, (unit, part))| {
+            verifier.as_mut().map_err(|error| *error)?.verify(keys, &opener, number, unit, part)
+        })
+        .map_err(|error: CodecError| broken(&error))
+}
+
+/// What one thread needs to open units again.
+struct Verifier {
+    decoder: UnitDecoder,
+    sealed: Vec<u8>,
+    plain: Vec<u8>,
+}
+
+impl Verifier {
+    fn new() -> Result<Verifier, CodecError> {
+        Ok(Verifier { decoder: UnitDecoder::new()?, sealed: Vec::new(), plain: Vec::new() })
+    }
+
+    fn verify(
+        &mut self,
+        keys: &RepositoryKeys,
+        opener: &ObjectSealer,
+        number: u32,
+        unit: &UnitEntry,
+        part: &[u8],
+    ) -> Result<(), CodecError> {
+        self.sealed.clear();
+        self.sealed.extend_from_slice(part);
+        let kind = unit.blob_kind().map_err(|_| CodecError::WrongContent)?;
+        let form = unit.unit_form().map_err(|_| CodecError::WrongContent)?;
+        let payload = opener.open(Role::Unit(kind), number, &mut self.sealed)?;
+        let is_sample = number.is_multiple_of(8);
+        if form.has_base() || (kind == BlobKind::Data && !is_sample) {
+            return Ok(());
         }
         let length = usize::try_from(unit.raw_length()).unwrap_or(usize::MAX);
-        decoder.decode(form, payload, length, None, &mut plain).map_err(|error| broken(&error))?;
-        verify_blobs(keys, unit, kind, &plain).map_err(|error| broken(&error))?;
+        self.decoder.decode(form, payload, length, None, &mut self.plain)?;
+        verify_blobs(keys, unit, kind, &self.plain)
     }
-    Ok(())
 }
 
 fn object_kind(header: &[u8]) -> ObjectKind {
