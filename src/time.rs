@@ -16,12 +16,6 @@ impl Timestamp {
         Timestamp(self.0.saturating_add(nanoseconds))
     }
 
-    /// Returns the moment as the standard library has it; moments before 1970 become 1970.
-    pub fn to_system_time(self) -> std::time::SystemTime {
-        let since = std::time::Duration::from_nanos(u64::try_from(self.0).unwrap_or(0));
-        std::time::SystemTime::UNIX_EPOCH + since
-    }
-
     /// Returns the moment as RFC 3339 text in UTC, with whole seconds.
     pub fn to_rfc3339(self) -> String {
         jiff::Timestamp::from_nanosecond(i128::from(self.0)).map_or_else(

@@ -38,6 +38,8 @@ pub struct RecordParts {
 /// What was committed.
 #[derive(Debug, Clone)]
 pub struct Committed {
+    /// The record.
+    pub record: ObjectName,
     /// The snapshot, if the record held one.
     pub snapshot: Option<SnapshotId>,
     /// The record's length in bytes.
@@ -231,13 +233,13 @@ impl Repository {
         lane.sequence = record.sequence;
         lane.tip = name.hash;
         lane.written = written;
-        self.heads().push(name);
+        self.heads().push(name.clone());
         if let Some(state) = self.state() {
             state.save_lane(&lane)?;
             state.clear_journals();
         }
         *self.lane() = Some(lane);
-        Ok(Committed { snapshot: snapshot_id, stored_bytes })
+        Ok(Committed { record: ObjectName::Record(name), snapshot: snapshot_id, stored_bytes })
     }
 
     fn put_record(

@@ -265,17 +265,19 @@ impl Store {
     }
 
     /// Removes what a process that died while it stored an object has left in a folder: files
-    /// whose names end in `#` and a number, last written before `before`. They are no objects, and
-    /// no reader sees them. Returns how many there were; failures are left for the next time.
-    pub fn remove_staging(&self, before: std::time::SystemTime) -> u64 {
+    /// whose names end in `#` and a number, last written `age` before `fresh`, an object that was
+    /// stored just now. Only the disk's own times are compared: a clock that is wrong must not
+    /// remove what another writer is about to store. They are no objects, and no reader sees them.
+    /// Returns how many there were; failures are left for the next time.
+    pub fn remove_staging(&self, fresh: &ObjectName, age: std::time::Duration) -> u64 {
         let Some(folder) = &self.folder else { return 0 };
-        staging_files(folder)
-            .into_iter()
-            .filter(|path| {
-                let written = std::fs::symlink_metadata(path).and_then(|meta| meta.modified());
-                written.is_ok_and(|written| written < before) && remove(path)
-            })
-            .count() as u64
+        let written =
+            |path: &Path| std::fs::symlink_metadata(path).and_then(|meta| meta.modified());
+        let Ok(now) = written(&folder.join(fresh.to_string())) else { return 0 };
+        let is_old = |path: &Path| {
+            written(path).is_ok_and(|then| now.duration_since(then).is_ok_and(|it| it > age))
+        };
+        staging_files(folder).into_iter().filter(|path| is_old(path) && remove(path)).count() as u64
     }
 
     /// Lists objects in ascending order of their names. What is no object's name is left out.
@@ -409,10 +411,11 @@ mod tests {
         store.put(name.clone(), &[Bytes::from_static(b"x")]).unwrap();
         let leftover = folder.path().join(format!("{name}#1"));
         std::fs::write(&leftover, b"half").unwrap();
-        let now = std::time::SystemTime::now();
         let hour = std::time::Duration::from_hours(1);
-        assert_eq!(store.remove_staging(now - hour), 0);
-        assert_eq!(store.remove_staging(now + hour), 1);
+        assert_eq!(store.remove_staging(&name, hour), 0);
+        let old = std::time::SystemTime::now() - 2 * hour;
+        std::fs::File::options().write(true).open(&leftover).unwrap().set_modified(old).unwrap();
+        assert_eq!(store.remove_staging(&name, hour), 1);
         assert!(!leftover.exists());
         assert_eq!(store.get(&name).unwrap().unwrap(), "x");
     }

@@ -49,8 +49,8 @@ use crate::repository::snapshots::{SnapshotFilter, SnapshotWish};
 use crate::store::{Durable, ObjectName, Prefix};
 use crate::time::{Clock, SECOND, Timestamp};
 
-/// What a writer that died has left half-stored is removed when it is this old, in nanoseconds.
-const STAGING_AGE: i64 = 24 * 3600 * SECOND;
+/// What a writer that died has left half-stored is removed when it is this old.
+const STAGING_AGE: std::time::Duration = std::time::Duration::from_hours(24);
 
 /// Where a snapshot's single file comes from, if not from the disk.
 pub struct StreamSource<'a> {
@@ -309,8 +309,7 @@ impl<'a> Backup<'a> {
         if let Some(id) = committed.snapshot {
             self.remember(&mut seen, &id)?;
         }
-        let old = self.began.plus(-STAGING_AGE).to_system_time();
-        self.repository.store().remove_staging(old);
+        self.repository.store().remove_staging(&committed.record, STAGING_AGE);
         Ok(report)
     }
 
