@@ -439,8 +439,8 @@ fn a_salvaged_file_has_zeros_where_something_is_lost_and_all_else() {
     assert_eq!((report.failed, report.salvaged, report.damaged), (0, 1, true));
     let got = std::fs::read(out.path().join("source/large")).unwrap();
     assert_eq!(got.len(), whole.len());
+    // One unit is lost; its chunks need not be neighbours.
     let wrong: Vec<usize> = (0..got.len()).filter(|&at| got[at] != whole[at]).collect();
-    let (first, last) = (wrong[0], wrong[wrong.len() - 1]);
-    assert!(last - first < 2 << 20, "{first} to {last}");
-    assert!(got[first..=last].iter().all(|&byte| byte == 0));
+    assert!(!wrong.is_empty() && wrong.len() < 2 << 20, "{}", wrong.len());
+    assert!(wrong.iter().all(|&at| got[at] == 0));
 }
