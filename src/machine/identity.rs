@@ -4,6 +4,7 @@ use jiff::tz::TimeZone;
 
 use super::environment::Environment;
 use crate::error::Result;
+use crate::files::Owners;
 use crate::time::Timestamp;
 
 /// The names that this machine writes into its snapshots.
@@ -21,7 +22,7 @@ impl Identity {
         let host = environment.text("STASH_HOST")?.unwrap_or_else(host_name);
         let user = match environment.text("USER")? {
             Some(user) => user,
-            None => environment.text("LOGNAME")?.unwrap_or_else(user_number),
+            None => environment.text("LOGNAME")?.unwrap_or_else(own_user),
         };
         Ok(Identity { host, user })
     }
@@ -32,8 +33,9 @@ fn host_name() -> String {
     if name.is_empty() { "localhost".to_owned() } else { name }
 }
 
-fn user_number() -> String {
-    rustix::process::getuid().as_raw().to_string()
+fn own_user() -> String {
+    let number = rustix::process::getuid().as_raw();
+    Owners::of_system().user_name(number).map_or_else(|| number.to_string(), ToOwned::to_owned)
 }
 
 /// Returns the offset of `zone` from UTC at `moment`, in minutes, east positive.
