@@ -17,7 +17,7 @@ use object_store::{
     local::LocalFileSystem, memory::InMemory,
 };
 
-pub use name::{ObjectName, RecordName};
+pub use name::{LOCK_FILE, ObjectName, RecordName};
 
 use crate::error::{Error, Kind, Result};
 use crate::format::LIMITS;
@@ -303,6 +303,7 @@ impl Store {
         for row in rows {
             match ObjectName::parse(row.location.as_ref()) {
                 Some(name) => objects.push(Listed { name, size: row.size }),
+                None if row.location.as_ref() == LOCK_FILE => {}
                 None => others.push(row.location.to_string()),
             }
         }
@@ -432,6 +433,7 @@ mod tests {
         let name = ObjectName::Pack(object_hash(b"x"));
         store.put(name.clone(), &[Bytes::from_static(b"x")]).unwrap();
         std::fs::write(folder.path().join("notes.txt"), "mine").unwrap();
+        std::fs::write(folder.path().join(LOCK_FILE), "").unwrap();
         let (objects, others) = store.list_all().unwrap();
         assert_eq!(objects, [Listed { name, size: 1 }]);
         assert_eq!(others, ["notes.txt"]);
