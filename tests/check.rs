@@ -9,104 +9,29 @@
 )]
 
 mod common_engine;
-
-use std::path::{Path, PathBuf};
+#[path = "check/log.rs"]
+mod log;
+#[path = "check/scene.rs"]
+mod scene;
 
 use common_engine::trees::{assert_same, tree};
 use common_engine::{
-    LATER, Notes, SECOND, TestClock, backup_options, folders, init, latest, noise, open,
-    open_fresh, put, restore_options, restored, save, snapshots,
+    LATER, SECOND, folders, latest, noise, open_fresh, put, restore_options, restored, save,
 };
+use scene::{Scene, check_all, check_with, kinds, scene_with_a_pack};
 use stash::codec::crypto::{Key, SlotSecret};
-use stash::engine::backup::backup;
-use stash::engine::check::{CheckOptions, CheckReport, FindingKind, ReadData, check};
-use stash::engine::repair::repair_index;
+use stash::engine::check::{FindingKind, ReadData};
+use stash::engine::repair::{RepairSnapshotsOptions, repair_snapshots};
 use stash::engine::restore::{RestoreOptions, restore};
 use stash::event::{Counters, Silent};
-use stash::format::key::REPOSITORY_REPLICATED;
+use stash::format::pack::{BlobKind, UnitForm};
+use stash::format::record::{Attachment, AttachmentMap, Snapshot};
+use stash::id::{BlobId, ObjectHash};
+use stash::repository::container::PlainUnit;
+use stash::repository::log::RecordParts;
 use stash::repository::{InitOptions, LocalFolders, LockedRepository, Repository};
 use stash::store::{ObjectName, Prefix, Store};
 use stash::time::Timestamp;
-
-/// A repository in a folder, with a machine that remembers, and what it saved.
-struct Scene {
-    base: tempfile::TempDir,
-    now: i64,
-}
-
-impl Scene {
-    fn new() -> Scene {
-        let scene = Scene { base: tempfile::tempdir().unwrap(), now: LATER };
-        let store = Store::folder(&scene.base.path().join("repo"), true).unwrap();
-        drop(init(&store, &folders(scene.base.path())));
-        scene
-    }
-
-    fn source(&self) -> PathBuf {
-        self.base.path().join("source")
-    }
-
-    fn store(&self) -> Store {
-        Store::folder(&self.base.path().join("repo"), false).unwrap()
-    }
-
-    fn open(&self) -> Repository {
-        open(&self.store(), &folders(self.base.path())).unwrap()
-    }
-
-    fn save(&mut self) {
-        self.now += 10 * SECOND;
-        save(&self.open(), &self.source(), self.now).unwrap();
-    }
-
-    fn path(&self, name: &ObjectName) -> PathBuf {
-        self.base.path().join("repo").join(name.to_string())
-    }
-
-    fn names(&self, prefix: Prefix) -> Vec<ObjectName> {
-        self.store().list(prefix).unwrap().into_iter().map(|row| row.name).collect()
-    }
-
-    fn flip(&self, name: &ObjectName, place: usize) {
-        let path = self.path(name);
-        let mut bytes = std::fs::read(&path).unwrap();
-        bytes[place] ^= 0x10;
-        std::fs::remove_file(&path).unwrap();
-        std::fs::write(&path, bytes).unwrap();
-    }
-
-    /// The newest snapshot holds what is on the disk now.
-    fn assert_latest_is_whole(&self, what: &str) {
-        let fresh = open_fresh(&self.store());
-        let out = tempfile::tempdir().unwrap();
-        let folder = restored(&fresh, &latest(&fresh), out.path());
-        assert_same(&tree(&folder), &tree(&self.source()), what);
-    }
-}
-
-fn check_with(repository: &Repository, read_data: ReadData) -> CheckReport {
-    let options = CheckOptions { read_data, threads: 3, ..CheckOptions::default() };
-    check(repository, &options, &Counters::default()).unwrap()
-}
-
-fn check_all(repository: &Repository) -> CheckReport {
-    check_with(repository, ReadData::All)
-}
-
-fn kinds(report: &CheckReport) -> Vec<FindingKind> {
-    report.findings.iter().map(|finding| finding.kind).collect()
-}
-
-/// One pack of data, which trees in records refer to.
-fn scene_with_a_pack() -> (Scene, ObjectName) {
-    let mut scene = Scene::new();
-    for number in 0..6 {
-        put(&scene.source().join(format!("file{number}")), noise(number, 600_000));
-    }
-    scene.save();
-    let pack = scene.names(Prefix::Packs).pop().unwrap();
-    (scene, pack)
-}
 
 #[test]
 fn what_a_backup_made_good_again_is_a_note_and_no_damage() {
@@ -185,108 +110,6 @@ fn where_a_directory_is_lost_no_pack_counts_as_unneeded() {
 }
 
 #[test]
-fn a_machine_misses_the_last_record_that_it_wrote() {
-    let mut scene = Scene::new();
-    put(&scene.source().join("one"), b"one");
-    scene.save();
-    put(&scene.source().join("two"), b"two");
-    scene.save();
-    let last = scene
-        .names(Prefix::Log)
-        .into_iter()
-        .find(|name| matches!(name, ObjectName::Record(name) if name.sequence == 2))
-        .unwrap();
-    std::fs::remove_file(scene.path(&last)).unwrap();
-    let report = check_all(&scene.open());
-    assert_eq!(kinds(&report), [FindingKind::RecordMissing], "{:#?}", report.findings);
-    assert!(report.findings[0].object.contains(&last.hash().to_string()));
-    // A machine that never saw it can't know.
-    assert!(check_all(&open_fresh(&scene.store())).is_clean());
-    // The next backup says so, and saves what went with it.
-    let notes = Notes::default();
-    let options = backup_options(&[&scene.source()]);
-    let clock = TestClock(scene.now + 10 * SECOND);
-    backup(&scene.open(), &options, &clock, &Counters::default(), &notes).unwrap();
-    let said = notes.take();
-    assert!(said.iter().any(|line| line.contains("has lost a record")), "{said:#?}");
-    scene.assert_latest_is_whole("lost tip");
-    assert!(check_all(&scene.open()).is_clean());
-}
-
-#[test]
-fn a_record_that_somebody_had_read_is_missed() {
-    let mut scene = Scene::new();
-    put(&scene.source().join("one"), b"one");
-    scene.save();
-    // Another machine reads it, and says so in the view of its own record.
-    let other = tempfile::tempdir().unwrap();
-    let repository = open(&scene.store(), &folders(other.path())).unwrap();
-    save(&repository, &scene.source(), scene.now + SECOND).unwrap();
-    put(&scene.source().join("two"), b"two");
-    save(&repository, &scene.source(), scene.now + 2 * SECOND).unwrap();
-    let first = scene
-        .names(Prefix::Log)
-        .into_iter()
-        .find(|name| {
-            let ObjectName::Record(name) = name else { return false };
-            open_fresh(&scene.store()).load_record(name).unwrap().view.is_empty()
-        })
-        .unwrap();
-    std::fs::remove_file(scene.path(&first)).unwrap();
-    let report = check_all(&open_fresh(&scene.store()));
-    assert_eq!(kinds(&report), [FindingKind::RecordMissing], "{:#?}", report.findings);
-    let begin = &first.hash().to_string()[..16];
-    assert!(report.findings[0].object.contains(begin), "{}", report.findings[0].object);
-}
-
-#[test]
-fn a_repair_takes_note_of_lost_records_and_the_next_check_is_clean() {
-    for how in ["missing", "flipped"] {
-        let mut scene = Scene::new();
-        for number in 0..3 {
-            put(&scene.source().join(format!("file{number}")), noise(number, 400_000));
-            scene.save();
-        }
-        let middle = scene
-            .names(Prefix::Log)
-            .into_iter()
-            .find(|name| matches!(name, ObjectName::Record(name) if name.sequence == 2))
-            .unwrap();
-        match how {
-            "missing" => std::fs::remove_file(scene.path(&middle)).unwrap(),
-            _ => scene.flip(&middle, 300),
-        }
-        let repository = scene.open();
-        assert!(!check_all(&repository).is_clean(), "{how}");
-        let now = Timestamp(scene.now + SECOND);
-        let report = repair_index(&repository, false, now, &Counters::default()).unwrap();
-        assert_eq!(report.noted_records, 1, "{how}");
-        let again = repair_index(&repository, false, now, &Counters::default()).unwrap();
-        assert_eq!(again.noted_records, 0, "{how}");
-        drop(repository);
-        let report = check_all(&scene.open());
-        assert!(report.is_clean(), "{how}: {:#?}", report.findings);
-        assert!(report.notes.iter().any(|note| note.object.contains(&middle.hash().to_string())));
-        assert_eq!(snapshots(&open_damaged(&scene.store())).len(), 2, "{how}");
-        scene.assert_newest_restores(how);
-    }
-}
-
-/// Opens without asking that every record can be read.
-fn open_damaged(store: &Store) -> Repository {
-    open(store, &LocalFolders::default()).unwrap()
-}
-
-impl Scene {
-    fn assert_newest_restores(&self, what: &str) {
-        let repository = open_damaged(&self.store());
-        let out = tempfile::tempdir().unwrap();
-        let folder = restored(&repository, &latest(&repository), out.path());
-        assert_same(&tree(&folder), &tree(&self.source()), what);
-    }
-}
-
-#[test]
 fn two_repositories_in_one_place_are_no_damage_to_each_other() {
     let mut scene = Scene::new();
     put(&scene.source().join("one"), noise(1, 700_000));
@@ -340,33 +163,6 @@ fn two_repositories_in_one_place_are_no_damage_to_each_other() {
 }
 
 #[test]
-fn in_a_replicated_repository_a_young_pack_may_still_arrive() {
-    let base = tempfile::tempdir().unwrap();
-    let store = Store::folder(&base.path().join("repo"), true).unwrap();
-    let options = InitOptions { flags: REPOSITORY_REPLICATED, ..InitOptions::default() };
-    let slots = [(common_engine::secret(), String::new())];
-    let repository =
-        Repository::init(&store, &options, &slots, Timestamp(1), &folders(base.path())).unwrap();
-    put(&base.path().join("source/file"), noise(1, 700_000));
-    save(&repository, &base.path().join("source"), LATER).unwrap();
-    let pack = store.list(Prefix::Packs).unwrap()[0].name.clone();
-    remove(base.path(), &pack);
-    let at = |days: i64| {
-        let now = Some(Timestamp(LATER + days * 86_400 * SECOND));
-        let options = CheckOptions { now, threads: 2, ..CheckOptions::default() };
-        check(&open_fresh(&store), &options, &Counters::default()).unwrap()
-    };
-    let early = at(6);
-    assert!(early.is_clean(), "{:#?}", early.findings);
-    assert!(early.notes.iter().any(|note| note.text.contains("may yet arrive")));
-    assert_eq!(kinds(&at(8)), [FindingKind::PackMissing]);
-}
-
-fn remove(base: &Path, name: &ObjectName) {
-    std::fs::remove_file(base.join("repo").join(name.to_string())).unwrap();
-}
-
-#[test]
 fn packs_of_runs_that_died_are_notes() {
     let (scene, pack) = scene_with_a_pack();
     let bytes = std::fs::read(scene.path(&pack)).unwrap();
@@ -378,39 +174,6 @@ fn packs_of_runs_that_died_are_notes() {
     assert!(report.is_clean(), "{:#?}", report.findings);
     let note = report.notes.iter().find(|note| note.object == pack.to_string()).unwrap();
     assert!(note.text.contains(&bytes.len().to_string()), "{}", note.text);
-}
-
-#[test]
-fn a_record_whose_words_can_be_read_keeps_its_snapshot() {
-    let mut scene = Scene::new();
-    put(&scene.source().join("first"), noise(1, 40_000));
-    put(&scene.source().join("text"), "inline");
-    scene.save();
-    let record = scene.names(Prefix::Log).pop().unwrap();
-    // In the one unit of data that lies in the record.
-    scene.flip(&record, 10_000);
-    for local in [LocalFolders::default(), folders(scene.base.path())] {
-        let repository = open(&scene.store(), &local).unwrap();
-        assert_eq!(snapshots(&repository).len(), 1);
-        let report = check_with(&repository, ReadData::None);
-        assert_eq!(kinds(&report), [FindingKind::ObjectDamaged], "{:#?}", report.findings);
-        assert_eq!(report.findings[0].object, record.to_string());
-        assert_eq!((report.findings[0].snapshots.len(), report.findings[0].file_count), (1, 1));
-        // The other file can be had.
-        let out = tempfile::tempdir().unwrap();
-        let options = restore_options(out.path());
-        let snapshot = latest(&repository).snapshot;
-        let report =
-            restore(&repository, &snapshot, &options, &Counters::default(), &Silent).unwrap();
-        assert_eq!((report.failed, report.damaged), (1, true));
-        assert_eq!(std::fs::read(out.path().join("source/text")).unwrap(), b"inline");
-        assert!(!out.path().join("source/first").exists());
-    }
-    scene.save();
-    scene.assert_latest_is_whole("healed");
-    let report = check_all(&scene.open());
-    assert!(report.is_clean(), "{:#?}", report.findings);
-    assert!(report.notes.iter().any(|note| note.object == record.to_string()));
 }
 
 #[test]
@@ -443,4 +206,49 @@ fn a_salvaged_file_has_zeros_where_something_is_lost_and_all_else() {
     let wrong: Vec<usize> = (0..got.len()).filter(|&at| got[at] != whole[at]).collect();
     assert!(!wrong.is_empty() && wrong.len() < 2 << 20, "{}", wrong.len());
     assert!(wrong.iter().all(|&at| got[at] == 0));
+}
+
+/// Commits a snapshot of nothing but an attachment.
+fn save_attachment(repository: &Repository, blob: BlobId, units: Vec<PlainUnit>, now: i64) {
+    let attachment = Attachment { blob: Some(blob), ..Attachment::default() };
+    let attachments = vec![attachment];
+    let snapshot = Snapshot { time: now, attachments, ..Snapshot::default() };
+    let parts = RecordParts { snapshot: Some(snapshot), inline: units, ..RecordParts::default() };
+    repository.append(parts, Timestamp(now)).unwrap();
+}
+
+#[test]
+fn a_lost_part_of_an_attachment_harms_every_snapshot_that_has_it() {
+    let scene = Scene::new();
+    let repository = scene.open();
+    let bytes = AttachmentMap::Parts(vec![(b"key".as_slice().into(), BlobId([9; 32]))]).encode();
+    let root = repository.keys().blob_id(BlobKind::Attachment, &bytes);
+    let unit = PlainUnit {
+        kind: BlobKind::Attachment,
+        form: UnitForm::Raw,
+        blobs: vec![(root, bytes.len() as u64)],
+        payload: bytes,
+        base: None,
+    };
+    save_attachment(&repository, root, vec![unit], LATER);
+    save_attachment(&repository, root, Vec::new(), LATER + SECOND);
+    let report = check_all(&repository);
+    assert_eq!(kinds(&report), [FindingKind::NotIndexed], "{:#?}", report.findings);
+    assert_eq!(report.findings[0].snapshots.len(), 2);
+    let options = RepairSnapshotsOptions::default();
+    let now = Timestamp(LATER + 2 * SECOND);
+    let repaired = repair_snapshots(&repository, &options, now, &Counters::default()).unwrap();
+    assert!(repaired.snapshots.iter().all(|snapshot| snapshot.holes.len() == 1));
+    assert_eq!(repaired.snapshots.len(), 2);
+}
+
+#[test]
+fn an_object_larger_than_any_is_a_finding_and_ends_nothing() {
+    let (scene, _) = scene_with_a_pack();
+    let name = ObjectName::Segment(ObjectHash([7; 32]));
+    std::fs::create_dir_all(scene.path(&name).parent().unwrap()).unwrap();
+    std::fs::File::create(scene.path(&name)).unwrap().set_len((64 << 20) + 1).unwrap();
+    let report = check_all(&scene.open());
+    assert_eq!(kinds(&report), [FindingKind::SegmentDamaged], "{:#?}", report.findings);
+    assert!(report.findings[0].what.contains("larger"), "{}", report.findings[0].what);
 }

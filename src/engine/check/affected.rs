@@ -6,7 +6,7 @@ use super::trees::Losses;
 use crate::engine::browse::join;
 use crate::error::{Kind, Result};
 use crate::event::Counters;
-use crate::format::record::Snapshot;
+use crate::format::record::{AttachmentMap, Snapshot};
 use crate::format::tree::{Node, NodeKind, Subtree, Tree};
 use crate::id::{BlobId, SnapshotId};
 use crate::repository::Repository;
@@ -36,10 +36,26 @@ impl AffectedWalk<'_> {
         for root in &snapshot.roots {
             self.root(&mut reader, id, root.place.0.clone(), &root.node)?;
         }
-        for attachment in &snapshot.attachments {
-            let finding = attachment.blob.and_then(|blob| self.losses.lost.get(&blob));
-            if let Some(finding) = finding {
-                self.findings.harm(*finding, id, None, 0);
+        for blob in snapshot.attachments.iter().filter_map(|attachment| attachment.blob) {
+            self.attachment(&mut reader, id, blob)?;
+        }
+        Ok(())
+    }
+
+    fn attachment(
+        &mut self,
+        reader: &mut BlobReader<'_>,
+        snapshot: SnapshotId,
+        blob: BlobId,
+    ) -> Result<()> {
+        let mut pending = vec![blob];
+        while let Some(id) = pending.pop() {
+            if let Some(finding) = self.losses.lost.get(&id) {
+                self.findings.harm(*finding, snapshot, None, 0);
+            } else if self.losses.dirty.contains(&id)
+                && let AttachmentMap::Parts(parts) = reader.load_attachment(&id)?
+            {
+                pending.extend(parts.iter().map(|part| part.1));
             }
         }
         Ok(())

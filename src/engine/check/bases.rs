@@ -47,6 +47,8 @@ pub(super) fn check(
         if broken.len() == before {
             return Ok(known);
         }
+        // Not two of them at a time.
+        drop(known);
         known = KnownBlobs::new(repository.cache(), bad)?;
     }
 }

@@ -18,7 +18,9 @@ pub enum FindingKind {
     RecordDamaged,
     /// A record that another names, or that this machine wrote, is not there.
     RecordMissing,
-    /// Records contradict each other.
+    /// A record goes on from one that is not the one before it in its lane.
+    LaneBroken,
+    /// Records say different things of one pack.
     RecordsDisagree,
     /// An index segment can't be read.
     SegmentDamaged,
@@ -39,13 +41,32 @@ pub enum FindingKind {
 }
 
 impl FindingKind {
+    /// All kinds.
+    pub const ALL: [FindingKind; 15] = [
+        FindingKind::HeaderMissing,
+        FindingKind::HeaderDamaged,
+        FindingKind::KeySlotDamaged,
+        FindingKind::RecordDamaged,
+        FindingKind::RecordMissing,
+        FindingKind::LaneBroken,
+        FindingKind::RecordsDisagree,
+        FindingKind::SegmentDamaged,
+        FindingKind::PackMissing,
+        FindingKind::PackCut,
+        FindingKind::ObjectDamaged,
+        FindingKind::IndexDisagrees,
+        FindingKind::NotIndexed,
+        FindingKind::BaseMissing,
+        FindingKind::LengthDiffers,
+    ];
+
     /// Returns the rule of `8-order.md` that is broken, if it is one of those.
     pub fn rule(self) -> Option<u8> {
         match self {
             FindingKind::PackMissing | FindingKind::PackCut => Some(1),
             FindingKind::NotIndexed | FindingKind::BaseMissing => Some(2),
-            FindingKind::RecordMissing => Some(5),
-            FindingKind::IndexDisagrees => Some(17),
+            FindingKind::RecordMissing | FindingKind::LaneBroken => Some(5),
+            FindingKind::RecordsDisagree | FindingKind::IndexDisagrees => Some(17),
             _ => None,
         }
     }
@@ -66,7 +87,7 @@ impl FindingKind {
                 "`stash repair index` reads the packs' own tables; then back up the same paths again"
             }
             FindingKind::SegmentDamaged => "`stash repair index` makes the index anew",
-            FindingKind::RecordsDisagree | FindingKind::LengthDiffers => {
+            FindingKind::LaneBroken | FindingKind::RecordsDisagree | FindingKind::LengthDiffers => {
                 "this is no damage of a disk: please report it"
             }
             FindingKind::PackMissing
@@ -218,6 +239,6 @@ fn intact(finding: &Finding, snapshots: usize) -> String {
         }
         (_, 0, _) => "nothing that can be told is lost by it".to_owned(),
         (_, _, 0) => "everything that is not named here is untouched by it".to_owned(),
-        _ => format!("{whole} of {snapshots} snapshots are untouched by it, and all other files"),
+        _ => format!("it leaves {whole} of {snapshots} snapshots untouched, and all other files"),
     }
 }

@@ -67,7 +67,12 @@ impl KnownBlobs {
                 }
             }
         }
-        let mut known = KnownBlobs::default();
+        let count = usize::try_from(cache.totals()?.blobs).unwrap_or(0);
+        let mut known = KnownBlobs {
+            keys: Vec::with_capacity(count),
+            lengths: Vec::with_capacity(count),
+            ..KnownBlobs::default()
+        };
         let mut current: Option<u64> = None;
         let mut gathered = Gathered::default();
         cache.for_each_blob(|row| {

@@ -17,16 +17,19 @@
 //! 8 MiB + the index's 8 MiB and 12 bytes for each blob + 40 bytes for each tree and list blob.
 
 mod affected;
+mod arrival;
 mod bases;
 mod data;
 mod finding;
 mod inventory;
 mod known;
+mod log;
 mod subset;
 mod trees;
 
 use std::collections::HashMap;
 
+pub(in crate::engine) use arrival::Arrival;
 pub use finding::{Finding, FindingKind, Note};
 pub use subset::ReadData;
 
@@ -91,9 +94,15 @@ impl CheckReport {
 pub(in crate::engine) struct Found {
     losses: Losses,
     report: CheckReport,
+    awaited: Option<ObjectName>,
 }
 
 impl Found {
+    /// Returns a pack that snapshots need and that may yet arrive: what seems lost need not be.
+    pub(in crate::engine) fn awaited(&self) -> Option<&ObjectName> {
+        self.awaited.as_ref()
+    }
+
     /// Returns the first lost blob that a file needs.
     pub(in crate::engine) fn lost_blob(
         &self,
@@ -103,9 +112,9 @@ impl Found {
         self.losses.lost_blob(reader, node)
     }
 
-    /// Returns whether a blob can't be read from any place.
-    pub(in crate::engine) fn is_lost(&self, id: &BlobId) -> bool {
-        self.losses.is_lost(id)
+    /// Returns whether a blob of a tree or attachment, or something below it, can't be read.
+    pub(in crate::engine) fn is_harmed(&self, id: &BlobId) -> bool {
+        self.losses.is_harmed(id)
     }
 }
 
@@ -169,10 +178,13 @@ pub(in crate::engine) fn look(
             findings.excuse(*finding, "no snapshot needs what is lost");
         }
     }
+    let is_needed = |finding: &usize| !is_certain || known.needed.contains(finding);
+    let mut awaited = inventory.awaited.into_iter().filter(|(finding, _)| is_needed(finding));
+    let awaited = awaited.next().map(|(_, name)| name);
     let suspects: Vec<ObjectHash> = suspects.into_keys().collect();
     original.cache().distrust(&suspects)?;
     (report.findings, report.notes) = findings.finish(snapshots.len());
-    Ok(Found { losses, report })
+    Ok(Found { losses, report, awaited })
 }
 
 fn read_data(

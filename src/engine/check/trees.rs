@@ -1,7 +1,8 @@
-//! The snapshots' trees: each tree blob is read once, each reference is looked up.
+//! The snapshots' trees and attachments: each of their blobs is read once, each reference is looked
+//! up.
 //!
-//! Iterative. Memory: 40 bytes for each tree and list blob, the lost ones, and those directories
-//! that lead to something lost.
+//! Iterative. Memory: 40 bytes for each such blob, 100 for each list, the lost ones, and what leads
+//! to something lost.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,7 +12,7 @@ use crate::error::{Error, Kind, Result};
 use crate::event::Counters;
 use crate::format::LIMITS;
 use crate::format::pack::BlobKind;
-use crate::format::record::{Attachment, AttachmentMap, Snapshot};
+use crate::format::record::{AttachmentMap, Snapshot};
 use crate::format::tree::{Node, NodeKind, Subtree, Tree};
 use crate::id::{BlobId, ObjectHash};
 use crate::repository::Repository;
@@ -22,13 +23,18 @@ use crate::repository::reader::BlobReader;
 pub(super) struct Losses {
     /// Blobs that can't be read, each with its finding.
     pub(super) lost: HashMap<BlobId, usize>,
-    /// Tree blobs below which something is lost.
+    /// Blobs of trees and attachments below which something is lost.
     pub(super) dirty: HashSet<BlobId>,
     /// Whether a tree, list or attachment is lost, so that nobody can tell what it named.
     pub(super) hides_more: bool,
 }
 
 impl Losses {
+    /// Returns whether a blob of a tree or attachment, or something below it, can't be read.
+    pub(super) fn is_harmed(&self, id: &BlobId) -> bool {
+        self.is_lost(id) || self.dirty.contains(id)
+    }
+
     /// Returns whether a blob can't be read.
     pub(super) fn is_lost(&self, id: &BlobId) -> bool {
         self.lost.contains_key(id)
@@ -108,8 +114,8 @@ impl<'c> TreeCheck<'c> {
         for root in &snapshot.roots {
             dirty |= self.root(&root.node)?;
         }
-        for attachment in &snapshot.attachments {
-            dirty |= self.attachment(attachment)?;
+        for blob in snapshot.attachments.iter().filter_map(|attachment| attachment.blob) {
+            dirty |= self.walk(BlobKind::Attachment, vec![blob])?;
         }
         Ok(dirty)
     }
@@ -127,16 +133,21 @@ impl<'c> TreeCheck<'c> {
     fn root(&mut self, node: &Node) -> Result<bool> {
         let mut children = Vec::new();
         let dirty = self.node(node, &mut children)?;
-        let mut stack = vec![Frame { id: None, children, dirty }];
+        Ok(self.walk(BlobKind::Tree, children)? || dirty)
+    }
+
+    /// Checks blobs of one kind and all below them; returns whether something of it is lost.
+    fn walk(&mut self, kind: BlobKind, children: Vec<BlobId>) -> Result<bool> {
+        let mut stack = vec![Frame { id: None, children, dirty: false }];
         while let Some(frame) = stack.last_mut() {
             if let Some(id) = frame.children.pop() {
-                match self.enter(id)? {
-                    Entered::Known { dirty } => frame.dirty |= dirty,
-                    // Each directory may be cut in parts, in parts of parts.
-                    Entered::New(_) if stack.len() > LIMITS.tree_depth.saturating_mul(4) => {
-                        return Err(Error::damaged("directories are nested too deeply", ""));
-                    }
-                    Entered::New(frame) => stack.push(frame),
+                let is_new = self.seen.insert(half(&id));
+                if !is_new {
+                    frame.dirty |= self.losses.is_harmed(&id);
+                } else if let Some(below) = self.enter(kind, id, stack.len())? {
+                    stack.push(below);
+                } else if let Some(frame) = stack.last_mut() {
+                    frame.dirty = true;
                 }
                 continue;
             }
@@ -153,25 +164,38 @@ impl<'c> TreeCheck<'c> {
         Ok(false)
     }
 
-    fn enter(&mut self, id: BlobId) -> Result<Entered> {
-        if !self.seen.insert(half(&id)) {
-            let dirty = self.losses.is_lost(&id) || self.losses.dirty.contains(&id);
-            return Ok(Entered::Known { dirty });
-        }
+    /// Reads a blob; `None` if it is lost.
+    fn enter(&mut self, kind: BlobKind, id: BlobId, depth: usize) -> Result<Option<Frame>> {
         self.counters.go_on()?;
+        Counters::add(&self.counters.total_items, 1);
         Counters::add(&self.counters.done_items, 1);
         self.metadata_count = self.metadata_count.saturating_add(1);
         self.known.need(&id);
-        let tree = match self.reader.load_tree(&id) {
-            Ok(tree) => tree,
+        // Each directory may be cut in parts, in parts of parts.
+        let entered = if depth > LIMITS.tree_depth.saturating_mul(4) {
+            Err(Error::damaged("nested too deeply:", id.to_string()))
+        } else {
+            self.load(kind, id)
+        };
+        match entered {
+            Ok(frame) => Ok(Some(frame)),
             Err(error) if error.kind() == Kind::Damaged => {
                 self.lose(id, Some(&error))?;
-                return Ok(Entered::Known { dirty: true });
+                Ok(None)
             }
-            Err(error) => return Err(error),
-        };
+            Err(error) => Err(error),
+        }
+    }
+
+    fn load(&mut self, kind: BlobKind, id: BlobId) -> Result<Frame> {
         let mut frame = Frame { id: Some(id), children: Vec::new(), dirty: false };
-        match tree {
+        if kind == BlobKind::Attachment {
+            if let AttachmentMap::Parts(parts) = self.reader.load_attachment(&id)? {
+                frame.children.extend(parts.iter().map(|part| part.1));
+            }
+            return Ok(frame);
+        }
+        match self.reader.load_tree(&id)? {
             Tree::Nodes(nodes) => {
                 for node in &nodes {
                     frame.dirty |= self.node(node, &mut frame.children)?;
@@ -180,7 +204,7 @@ impl<'c> TreeCheck<'c> {
             Tree::Parts(parts) => frame.children.extend(parts.iter().map(|part| part.1)),
         }
         frame.children.reverse();
-        Ok(Entered::New(frame))
+        Ok(frame)
     }
 
     /// Checks a node and those that lie in it; the decoder bounds how deep that goes.
@@ -256,33 +280,6 @@ impl<'c> TreeCheck<'c> {
         Ok(length)
     }
 
-    fn attachment(&mut self, attachment: &Attachment) -> Result<bool> {
-        let mut pending: Vec<BlobId> = attachment.blob.into_iter().collect();
-        let mut dirty = false;
-        while let Some(id) = pending.pop() {
-            if !self.seen.insert(half(&id)) {
-                dirty |= self.losses.is_lost(&id);
-                continue;
-            }
-            self.known.need(&id);
-            let map = self.reader.load(BlobKind::Attachment, &id).and_then(|bytes| {
-                AttachmentMap::decode(&bytes).map_err(|error| {
-                    Error::damaged("cannot read attachment", id.to_string()).source(error)
-                })
-            });
-            match map {
-                Ok(AttachmentMap::Entries(_)) => {}
-                Ok(AttachmentMap::Parts(parts)) => pending.extend(parts.iter().map(|part| part.1)),
-                Err(error) if error.kind() == Kind::Damaged => {
-                    self.lose(id, Some(&error))?;
-                    dirty = true;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(dirty)
-    }
-
     /// Enters a blob as lost, under the finding of the object that should hold it.
     fn lose(&mut self, id: BlobId, error: Option<&Error>) -> Result<()> {
         if self.losses.is_lost(&id) {
@@ -317,14 +314,6 @@ impl<'c> TreeCheck<'c> {
         self.objects.insert(hash, finding);
         Ok(finding)
     }
-}
-
-enum Entered {
-    /// Seen before, or unreadable.
-    Known {
-        dirty: bool,
-    },
-    New(Frame),
 }
 
 /// Half an id tells blobs apart as well, and takes half the room.

@@ -5,14 +5,15 @@
 //!
 //! Memory: the tables of at most 100,000 blobs and of one pack, and 32 bytes for each object.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
+use crate::engine::check::Arrival;
 use crate::error::Result;
 use crate::event::Counters;
 use crate::format::record::{Heal, ObjectUnits, Partial, Record};
 use crate::id::ObjectHash;
 use crate::repository::Repository;
-use crate::repository::log::{DamagedRecord, RecordParts};
+use crate::repository::log::{DamagedRecord, RecordParts, SyncReport};
 use crate::store::{Durable, ObjectName, Prefix};
 use crate::time::Timestamp;
 
@@ -32,10 +33,12 @@ pub struct RepairIndexReport {
     pub unreadable: Vec<ObjectName>,
     /// Records that can't be read.
     pub damaged_records: Vec<DamagedRecord>,
-    /// Records, damaged or missing, whose loss is now taken note of.
+    /// Records, damaged or missing, of which note is now taken.
     pub noted_records: u64,
 }
 
+/// The verdict on a record that lies under a wrong name: all that it says can be read.
+const WHOLE: u64 = 1;
 /// The verdict on a record that can't be had any more.
 const NOT_WHOLE: u64 = 3;
 
@@ -44,8 +47,8 @@ const NOT_WHOLE: u64 = 3;
 struct Log {
     /// Objects that are about to be deleted, and must not come back.
     condemned: HashSet<ObjectHash>,
-    /// Records that another one names as its predecessor.
-    named: HashSet<ObjectHash>,
+    /// Records that another one names as its predecessor, and when the first did.
+    named: HashMap<ObjectHash, i64>,
     /// Records that need not be there: a checkpoint covers them, or their loss is known.
     settled: HashSet<ObjectHash>,
 }
@@ -53,22 +56,40 @@ struct Log {
 impl Log {
     fn enter(&mut self, record: &Record) {
         self.condemned.extend(record.condemn.iter().flat_map(|condemn| condemn.objects.iter()));
-        self.named.extend(record.previous);
+        if let Some(previous) = record.previous {
+            let named = self.named.entry(previous).or_insert(record.written);
+            *named = record.written.min(*named);
+        }
         self.settled.extend(record.heal.iter().map(|heal| heal.record));
         let covered = record.checkpoint.iter().flat_map(|checkpoint| checkpoint.records.iter());
         self.settled.extend(covered);
     }
 
-    /// Returns what is to be said about records that can't be read or are missing.
-    fn losses(mut self, repository: &Repository, damaged: &[DamagedRecord]) -> Result<Vec<Heal>> {
+    /// Returns what is to be said about records that are damaged or missing; `with_units` are the
+    /// objects that hold units, of which a check sees for itself what can be read.
+    fn losses(
+        mut self,
+        repository: &Repository,
+        synced: &SyncReport,
+        with_units: &HashSet<ObjectHash>,
+        now: Timestamp,
+    ) -> Result<Vec<Heal>> {
         for row in repository.store().list(Prefix::Log)? {
             self.named.remove(&row.name.hash());
         }
-        self.named.extend(damaged.iter().map(|damaged| damaged.name.hash()));
-        let mut lost: Vec<ObjectHash> = self.named.difference(&self.settled).copied().collect();
-        lost.sort_unstable();
-        let heal = |record| Heal { record, verdict: NOT_WHOLE, ..Heal::default() };
-        Ok(lost.into_iter().map(heal).collect())
+        let arrival = Arrival::new(repository, Some(now));
+        self.named.retain(|_, named| !arrival.may_arrive(*named));
+        let damaged = synced.damaged.iter().map(|damaged| damaged.name.hash());
+        let lost = self.named.into_keys().chain(damaged).map(|record| (record, NOT_WHOLE));
+        let salvaged = synced.salvaged.iter().map(|salvaged| salvaged.name.hash());
+        let misplaced = salvaged.filter(|hash| !with_units.contains(hash));
+        let mut heals: Vec<Heal> = lost
+            .chain(misplaced.map(|record| (record, WHOLE)))
+            .filter(|(record, _)| !self.settled.contains(record))
+            .map(|(record, verdict)| Heal { record, verdict, ..Heal::default() })
+            .collect();
+        heals.sort_unstable_by_key(|heal| heal.record);
+        Ok(heals)
     }
 }
 
@@ -83,9 +104,10 @@ pub fn repair_index(
     repository.cache().clear()?;
     let mut log = Log::default();
     let synced = repository.sync_with(|_, record| log.enter(record))?;
-    let mut settled = log.condemned.clone();
-    settled.extend(repository.cache().objects()?.iter().map(|(name, _)| name.hash()));
-    let losses = log.losses(repository, &synced.damaged)?;
+    let with_units: HashSet<ObjectHash> =
+        repository.cache().objects()?.iter().map(|(name, _)| name.hash()).collect();
+    let settled: HashSet<ObjectHash> = log.condemned.union(&with_units).copied().collect();
+    let losses = log.losses(repository, &synced, &with_units, now)?;
     let mut report = RepairIndexReport {
         damaged_records: synced.damaged,
         noted_records: losses.len() as u64,
