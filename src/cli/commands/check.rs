@@ -52,11 +52,11 @@ fn show(run: &Run, report: &CheckReport, took: Duration) -> Result<()> {
         run.screen.note(&format!("`{}`: {}", note.object, note.text));
     }
     if run.screen.is_json() {
-        for note in &report.notes {
-            run.screen.message("note", &NoteLine::from(note))?;
-        }
         for finding in &report.findings {
             run.screen.message("finding", &FindingLine::from(finding))?;
+        }
+        for note in &report.notes {
+            run.screen.message("note", &NoteLine::from(note))?;
         }
         let summary =
             CheckSummary { total_duration: took.as_secs_f64(), ..CheckSummary::of(report) };

@@ -4,7 +4,7 @@ use super::open::Run;
 use super::repository::Make;
 use crate::cli::args::{RepairCommand, RepairIndexArguments, RepairSnapshotsArguments};
 use crate::cli::figures::counted;
-use crate::cli::json::{RepairIndexSummary, RepairedLine};
+use crate::cli::json::{RepairIndexSummary, RepairSnapshotsSummary, RepairedLine};
 use crate::cli::name;
 use crate::engine::check::ReadData;
 use crate::engine::repair::{
@@ -74,7 +74,7 @@ fn show_index(
         if header_restored { format!("the header {would}put back; ") } else { String::new() };
     let noted = match report.noted_records {
         0 => String::new(),
-        count => format!("; the loss of {} {would}taken note of", counted(count, "record")),
+        count => format!("; {} {would}taken note of", counted(count, "damaged or missing record")),
     };
     run.screen.summary(&match report.packs_added {
         0 => format!("{header}the index holds every pack that can be read{noted}"),
@@ -108,6 +108,9 @@ fn snapshots(run: &Run, arguments: &RepairSnapshotsArguments) -> Result<u8> {
         } else {
             run.screen.text(&lines(snapshot, dry_run))?;
         }
+    }
+    if run.screen.is_json() {
+        run.screen.message("summary", &RepairSnapshotsSummary::of(&repaired, dry_run))?;
     }
     run.screen.summary(&verdict(&repaired))?;
     Ok(0)

@@ -6,14 +6,18 @@ use serde_json::{Map, Value};
 use super::MessageType;
 use crate::cli::name;
 use crate::engine::check::{CheckReport, Finding, FindingKind, Note};
-use crate::engine::repair::RepairedSnapshot;
+use crate::engine::repair::{Repaired, RepairedSnapshot};
 use crate::id::SnapshotId;
+use crate::store::ObjectName;
 
 /// `finding`: one thing that is wrong.
 #[derive(Debug, Clone, Serialize)]
 pub struct FindingLine {
     /// What it is about.
     pub kind: FindingKind,
+    /// The rule of `format-spec/8-order.md` that is broken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<u8>,
     /// The object's name, or a blob's id.
     pub object: String,
     /// What is wrong with it.
@@ -59,6 +63,7 @@ impl From<&Finding> for FindingLine {
     fn from(finding: &Finding) -> Self {
         FindingLine {
             kind: finding.kind,
+            rule: finding.kind.rule(),
             object: finding.object.clone(),
             message: finding.what.clone(),
             snapshots: finding.snapshots.clone(),
@@ -103,6 +108,7 @@ impl CheckSummary {
             matching.map(|finding| finding.object.clone()).collect::<Vec<_>>()
         };
         let index = [
+            FindingKind::HeaderMissing,
             FindingKind::HeaderDamaged,
             FindingKind::RecordDamaged,
             FindingKind::RecordMissing,
@@ -113,7 +119,10 @@ impl CheckSummary {
         let packs = [FindingKind::PackMissing, FindingKind::PackCut, FindingKind::ObjectDamaged];
         CheckSummary {
             num_errors: report.findings.len() as u64,
-            broken_packs: of_kind(&packs),
+            broken_packs: of_kind(&packs)
+                .into_iter()
+                .filter(|object| matches!(ObjectName::parse(object), Some(ObjectName::Pack(_))))
+                .collect(),
             suggest_repair_index: !of_kind(&index).is_empty(),
             records: report.records,
             snapshots: report.snapshots,
@@ -142,7 +151,7 @@ pub struct RepairIndexSummary {
     pub unreadable_packs: Vec<String>,
     /// Records that can't be read.
     pub damaged_records: Vec<String>,
-    /// Records, damaged or missing, whose loss was taken note of.
+    /// Records, damaged or missing, of which note was taken.
     pub noted_records: u64,
 }
 
@@ -177,6 +186,38 @@ impl RepairedLine {
     }
 }
 
+/// `summary` of `repair snapshots`.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct RepairSnapshotsSummary {
+    /// Whether nothing was to be written.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
+    /// Snapshots that lack something.
+    pub snapshots_damaged: u64,
+    /// Snapshots that lack nothing.
+    pub snapshots_whole: u64,
+    /// New snapshots.
+    pub snapshots_added: u64,
+    /// Old ones that were marked as forgotten.
+    pub snapshots_forgotten: u64,
+}
+
+impl RepairSnapshotsSummary {
+    /// Returns what was repaired.
+    pub fn of(repaired: &Repaired, dry_run: bool) -> Self {
+        let count = |is: fn(&RepairedSnapshot) -> bool| {
+            repaired.snapshots.iter().filter(|snapshot| is(snapshot)).count() as u64
+        };
+        RepairSnapshotsSummary {
+            dry_run,
+            snapshots_damaged: count(|_| true),
+            snapshots_whole: repaired.whole,
+            snapshots_added: count(|snapshot| snapshot.new.is_some()),
+            snapshots_forgotten: count(|snapshot| snapshot.forgotten),
+        }
+    }
+}
+
 /// The lines of these commands.
 pub(super) const MESSAGE_TYPES: &[MessageType] = &[
     MessageType {
@@ -184,6 +225,7 @@ pub(super) const MESSAGE_TYPES: &[MessageType] = &[
         when: "stdout, `stash check`, for each thing that is wrong; the exit code is then 13",
         fields: &[
             ("kind", "what is wrong, as `pack_missing`, `record_damaged` or `not_indexed`"),
+            ("rule", "the rule of the format's page `8-order.md` that is broken; may be absent"),
             ("object", "the object's name, or the id of a blob"),
             ("message", "what is wrong with it"),
             ("snapshots", "ids of the snapshots that lack something because of it"),
@@ -224,7 +266,7 @@ pub(super) const MESSAGE_TYPES: &[MessageType] = &[
             ("blobs_added", "their blobs"),
             ("unreadable_packs", "names of the packs whose tables can't be read"),
             ("damaged_records", "names of the records that can't be read"),
-            ("noted_records", "records, damaged or missing, whose loss was taken note of"),
+            ("noted_records", "records, damaged or missing, of which note was taken"),
         ],
     },
     MessageType {
@@ -236,6 +278,17 @@ pub(super) const MESSAGE_TYPES: &[MessageType] = &[
             ("new_id", "the one made of it; absent in a dry run, or if nothing is left"),
             ("forgotten", "whether the old one was marked as forgotten"),
             ("lost", "what the new one does not hold: objects of `item`"),
+        ],
+    },
+    MessageType {
+        name: "summary of repair snapshots",
+        when: "stdout, last; its `message_type` is `summary`",
+        fields: &[
+            ("dry_run", "true; absent if this was none"),
+            ("snapshots_damaged", "snapshots that lack something"),
+            ("snapshots_whole", "snapshots that lack nothing"),
+            ("snapshots_added", "new snapshots with what is intact"),
+            ("snapshots_forgotten", "old ones that were marked as forgotten"),
         ],
     },
 ];
@@ -271,5 +324,7 @@ mod tests {
         };
         let repaired = RepairedLine::of(&snapshot, true);
         assert_documented(MESSAGE_TYPES, "repaired", &repaired, &[]);
+        let summary = RepairSnapshotsSummary::of(&Repaired::default(), true);
+        assert_documented(MESSAGE_TYPES, "summary of repair snapshots", &summary, &[]);
     }
 }
