@@ -5,6 +5,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::panic,
     reason = "a test stops where things are not as they should be"
 )]
 
@@ -208,6 +209,36 @@ fn a_salvaged_file_has_zeros_where_something_is_lost_and_all_else() {
     assert!(wrong.iter().all(|&at| got[at] == 0));
 }
 
+#[test]
+fn a_lost_base_costs_what_is_a_difference_from_it() {
+    for how in ["missing", "no header"] {
+        let (mut scene, pack) = scene_with_a_pack();
+        let mut edited = noise(0, 600_000);
+        edited[300_000] ^= 1;
+        put(&scene.source().join("file0"), edited);
+        scene.save();
+        let record = scene
+            .names(Prefix::Log)
+            .into_iter()
+            .find(|name| matches!(name, ObjectName::Record(name) if name.sequence == 2));
+        let record = record.unwrap();
+        match how {
+            "missing" => std::fs::remove_file(scene.path(&pack)).unwrap(),
+            _ => scene.flip(&pack, 40),
+        }
+        let read_data = match how {
+            "missing" => ReadData::None,
+            _ => ReadData::All,
+        };
+        let report = check_with(&scene.open(), read_data);
+        let found = report.findings.iter().find(|it| it.kind == FindingKind::BaseMissing);
+        let finding = found.unwrap_or_else(|| panic!("{how}: {:#?}", report.findings));
+        assert_eq!(finding.object, record.to_string(), "{how}");
+        assert_eq!((finding.snapshots.len(), finding.file_count), (1, 1), "{how}");
+        assert_eq!(report.findings.len(), 2, "{how}: {:#?}", report.findings);
+    }
+}
+
 /// Commits a snapshot of nothing but an attachment.
 fn save_attachment(repository: &Repository, blob: BlobId, units: Vec<PlainUnit>, now: i64) {
     let attachment = Attachment { blob: Some(blob), ..Attachment::default() };
@@ -228,7 +259,8 @@ fn a_lost_part_of_an_attachment_harms_every_snapshot_that_has_it() {
         form: UnitForm::Raw,
         blobs: vec![(root, bytes.len() as u64)],
         payload: bytes,
-        base: None,
+        bases: Vec::new(),
+        depth: 0,
     };
     save_attachment(&repository, root, vec![unit], LATER);
     save_attachment(&repository, root, Vec::new(), LATER + SECOND);

@@ -16,10 +16,26 @@ pub const PAGE: usize = 4096;
 
 /// Compresses `plain` with `base` as prefix. `None` if zstd refuses.
 ///
-/// Base and plain together should stay below 256 KiB at level 3: beyond, zstd's match finder
-/// loses the far end of the prefix.
+/// Measured on edited text and database pages: level 3 finds the matches however far they lie
+/// (base and plain of 1 MiB each: 171 bytes in 0.5 ms); level 1 loses the far end of the prefix
+/// from 256 KiB on.
 pub fn encode_delta(plain: &[u8], base: &[u8], level: i32) -> Option<Vec<u8>> {
     compress_with_prefix(plain, base, level)
+}
+
+/// Returns the numbers of the pages in which `plain` differs from `base`, those beyond the base's
+/// end among them; `None` if they are more than `most`.
+pub fn changed_pages(plain: &[u8], base: &[u8], most: usize) -> Option<Vec<u32>> {
+    let mut changed = Vec::new();
+    for (number, page) in (0_u32..).zip(plain.chunks(PAGE)) {
+        if page_of(base, number) != Some(page) {
+            if changed.len() >= most {
+                return None;
+            }
+            changed.push(number);
+        }
+    }
+    Some(changed)
 }
 
 /// Turns a delta back into plaintext of exactly `raw_length` bytes.
@@ -125,6 +141,8 @@ fn compress_with_prefix(plain: &[u8], prefix: &[u8], level: i32) -> Option<Vec<u
     context.ref_prefix(prefix).ok()?;
     let mut out = Vec::with_capacity(zstd::zstd_safe::compress_bound(plain.len()));
     context.compress2(&mut out, plain).ok()?;
+    // Most are tiny, and wait in a pack for many others.
+    out.shrink_to_fit();
     Some(out)
 }
 
@@ -197,6 +215,24 @@ mod tests {
                 assert_eq!(back, plain);
             }
         }
+    }
+
+    #[test]
+    fn changed_pages_are_those_that_a_patch_must_carry() {
+        let base = noise(1, 3 * PAGE + 100);
+        let mut plain = base.clone();
+        assert_eq!(changed_pages(&plain, &base, 0), Some(vec![]));
+        plain[PAGE + 7] ^= 1;
+        plain.extend_from_slice(&noise(2, PAGE));
+        // The short page at the end got longer, and another came after it.
+        assert_eq!(changed_pages(&plain, &base, 3), Some(vec![1, 3, 4]));
+        assert_eq!(changed_pages(&plain, &base, 2), None);
+        plain.truncate(2 * PAGE);
+        assert_eq!(changed_pages(&plain, &base, 3), Some(vec![1]));
+        let patch = encode_patch(&plain, &[1], Some(&base), 3).unwrap();
+        let mut back = Vec::new();
+        decode_patch(&patch, plain.len(), &base, true, &mut back).unwrap();
+        assert_eq!(back, plain);
     }
 
     #[test]

@@ -24,6 +24,12 @@ pub struct Limits {
     pub record: usize,
     /// Deltas one upon another.
     pub delta_depth: u64,
+    /// Bases of one delta.
+    pub delta_bases: usize,
+    /// Units that are opened to read one blob: deltas of several bases branch.
+    pub delta_units: u32,
+    /// The plaintexts of one delta's bases together, in bytes.
+    pub delta_prefix: usize,
     /// Nesting of CBOR arrays and maps.
     pub cbor_depth: usize,
     /// Maps in one encoding, at any depth. A map of one byte becomes a struct of hundreds, so that
@@ -72,6 +78,9 @@ pub const LIMITS: Limits = Limits {
     pack_blobs: 65_536,
     record: 16 << 20,
     delta_depth: 64,
+    delta_bases: 8,
+    delta_units: 1_024,
+    delta_prefix: 8 << 20,
     cbor_depth: 32,
     cbor_maps: 1 << 18,
     cbor_items: 1 << 22,

@@ -54,7 +54,7 @@ pub enum UnitForm {
     Raw = 0,
     /// A zstd frame of the blobs one after the other.
     Zstd = 1,
-    /// One blob: a zstd frame with the base's plaintext as prefix.
+    /// One blob: a zstd frame with the plaintexts of its bases as prefix.
     Delta = 2,
     /// One blob: the base with some 4 KiB pages replaced.
     PagePatch = 3,
@@ -79,6 +79,11 @@ impl UnitForm {
     pub fn has_base(self) -> bool {
         !matches!(self, UnitForm::Raw | UnitForm::Zstd)
     }
+
+    /// Returns whether the unit is a page patch.
+    pub fn is_patch(self) -> bool {
+        matches!(self, UnitForm::PagePatch | UnitForm::PagePatchWithPrefix)
+    }
 }
 
 cbor_map! {
@@ -94,8 +99,8 @@ cbor_map! {
         "r" => raw_lengths: Vec<u64>,
         /// The ids of the blobs, in their order within the unit.
         "b" => blobs: Ids<BlobId>,
-        /// The base of a delta or page patch.
-        "x" => base: Option<BlobId>,
+        /// The bases of a delta, in the order of their plaintexts; of a page patch, the only one.
+        "x" => bases: Ids<BlobId>,
         /// How many bases lie below it, one upon another, as the writer knew; 0 without a base.
         "y" => depth: u64,
     }
@@ -123,14 +128,18 @@ impl UnitEntry {
         if self.blobs.is_empty()
             || self.blobs.len() != self.raw_lengths.len()
             || self.stored_length < TAG_LENGTH as u64
-            || form.has_base() != self.base.is_some()
+            || form.has_base() == self.bases.is_empty()
             || form.has_base() != (self.depth > 0)
             || (form.has_base() && self.blobs.len() != 1)
-            || self.base.is_some_and(|base| self.blobs.contains(&base))
+            || (form.is_patch() && self.bases.len() != 1)
+            || self.bases.iter().any(|base| self.blobs.contains(base))
             || (form == UnitForm::Raw
                 && self.stored_length != self.raw_length().saturating_add(TAG_LENGTH as u64))
         {
             return Err(DecodeError::Inconsistent("unit"));
+        }
+        if self.bases.len() > LIMITS.delta_bases {
+            return Err(DecodeError::TooLong { what: "list of bases" });
         }
         if self.depth > LIMITS.delta_depth {
             return Err(DecodeError::TooLong { what: "delta depth" });
@@ -214,14 +223,18 @@ mod tests {
 
     #[test]
     fn contradictions_within_a_unit_are_refused() {
-        let broken: [fn(&mut UnitEntry); 7] = [
+        let broken: [fn(&mut UnitEntry); 8] = [
             |unit| unit.raw_lengths.clear(),
             |unit| unit.stored_length = 15,
             |unit| unit.depth = 1,
             |unit| unit.form = 2,
             |unit| unit.form = 0,
-            |unit| unit.base = Some(BlobId([2; 32])),
-            |unit| (unit.form, unit.depth, unit.base) = (2, 1, Some(BlobId([1; 32]))),
+            |unit| unit.bases = Ids(vec![BlobId([2; 32])]),
+            |unit| (unit.form, unit.depth, unit.bases) = (2, 1, Ids(vec![BlobId([1; 32])])),
+            |unit| {
+                (unit.form, unit.depth) = (3, 1);
+                unit.bases = Ids(vec![BlobId([2; 32]), BlobId([3; 32])]);
+            },
         ];
         for change in broken {
             let mut unit = unit();

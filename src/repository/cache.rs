@@ -6,6 +6,7 @@
 //! folder the same tables live in memory. One connection behind a lock; no call holds it across
 //! store I/O.
 
+mod chains;
 mod contents;
 
 pub use contents::BlobRow;
@@ -13,6 +14,7 @@ pub use contents::BlobRow;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+pub use chains::Chain;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::error::{Error, Result};
@@ -22,7 +24,7 @@ use crate::id::{BlobId, ObjectHash, RepositoryId, SnapshotId};
 use crate::store::{ObjectName, RecordName};
 
 /// Raised whenever the tables change; an older file is then rebuilt.
-const SCHEMA: i64 = 2;
+const SCHEMA: i64 = 3;
 /// Stands in the place of the number in a file that is to be made anew.
 const DOUBTED: i64 = -1;
 /// The file's name in the repository's folder.
@@ -45,8 +47,8 @@ pub struct Place {
     pub form: UnitForm,
     /// The kind of its blobs.
     pub kind: BlobKind,
-    /// The blob that the unit is a difference from.
-    pub base: Option<BlobId>,
+    /// The blobs that the unit is a difference from.
+    pub bases: Vec<BlobId>,
     /// Where the blob begins in the decompressed unit, in bytes.
     pub start: u64,
     /// The blob's length in bytes.
@@ -187,7 +189,7 @@ impl Cache {
         let mut statement = connection
             .prepare_cached(
                 "SELECT object.name, blob.unit, unit.offset, unit.stored, unit.raw, unit.form, \
-                 unit.kind, unit.base, blob.start, blob.length \
+                 unit.kind, unit.bases, blob.start, blob.length \
                  FROM blob JOIN unit ON unit.object = blob.object AND unit.number = blob.unit \
                  JOIN object ON object.number = blob.object WHERE blob.id = ?1 \
                  ORDER BY object.unreliable, object.number",
@@ -195,22 +197,6 @@ impl Cache {
             .map_err(wrap)?;
         let rows = statement.query_map([id.as_bytes()], place).map_err(wrap)?;
         rows.filter_map(|row| row.map_err(wrap).transpose()).collect()
-    }
-
-    /// Returns whether a blob has a place on which a new record may rely.
-    pub fn stands(&self, id: &BlobId) -> Result<bool> {
-        let connection = self.lock();
-        let mut statement = connection
-            .prepare_cached(
-                "SELECT 1 FROM blob JOIN object ON object.number = blob.object \
-                 WHERE blob.id = ?1 AND object.unreliable = 0 LIMIT 1",
-            )
-            .map_err(wrap)?;
-        statement
-            .query_row([id.as_bytes()], |_| Ok(()))
-            .optional()
-            .map(|row| row.is_some())
-            .map_err(wrap)
     }
 
     /// Returns whether no blob is known at all.
@@ -393,7 +379,7 @@ fn apply_mark(entry: &mut SnapshotEntry, kind: u64, tags: &str) {
 
 fn place(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<Place>> {
     let name: String = row.get(0)?;
-    let base: Option<[u8; 32]> = row.get(7)?;
+    let bases = bases(row, 7)?;
     let (Some(object), Ok(form), Ok(kind)) = (
         ObjectName::parse(&name),
         UnitForm::from_number(row.get(5)?),
@@ -409,10 +395,21 @@ fn place(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<Place>> {
         unit_length: row.get(4)?,
         form,
         kind,
-        base: base.map(BlobId),
+        bases,
         start: row.get(8)?,
         length: row.get(9)?,
     }))
+}
+
+/// Bases as they stand in a column: one id after the other, or nothing.
+fn joined(bases: &[BlobId]) -> Option<Vec<u8>> {
+    (!bases.is_empty()).then(|| bases.iter().flat_map(|id| id.0).collect())
+}
+
+fn bases(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Vec<BlobId>> {
+    let joined: Option<Vec<u8>> = row.get(column)?;
+    let joined = joined.unwrap_or_default();
+    Ok(joined.as_chunks::<{ BlobId::LEN }>().0.iter().map(|id| BlobId(*id)).collect())
 }
 
 fn insert_record(
@@ -491,7 +488,7 @@ fn insert_units(
             unit.raw_length(),
             unit.form,
             unit.kind,
-            unit.base.as_ref().map(BlobId::as_bytes)
+            joined(&unit.bases)
         ])?;
         offset = offset.saturating_add(unit.stored_length);
         let mut start = 0_u64;
@@ -521,7 +518,7 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
            name TEXT, unreliable INTEGER DEFAULT 0); \
          CREATE TABLE IF NOT EXISTS distrust (hash BLOB PRIMARY KEY) WITHOUT ROWID; \
          CREATE TABLE IF NOT EXISTS unit (object INTEGER, number INTEGER, offset INTEGER, \
-           stored INTEGER, raw INTEGER, form INTEGER, kind INTEGER, base BLOB, \
+           stored INTEGER, raw INTEGER, form INTEGER, kind INTEGER, bases BLOB, \
            PRIMARY KEY (object, number)) WITHOUT ROWID; \
          CREATE TABLE IF NOT EXISTS blob (id BLOB, object INTEGER, unit INTEGER, \
            start INTEGER, length INTEGER, PRIMARY KEY (id, object, unit)) WITHOUT ROWID",

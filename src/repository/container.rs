@@ -31,8 +31,10 @@ pub struct PlainUnit {
     pub payload: Vec<u8>,
     /// Its blobs: id and length of the plaintext in bytes.
     pub blobs: Vec<(BlobId, u64)>,
-    /// The base, for the forms that have one, with the depth.
-    pub base: Option<(BlobId, u64)>,
+    /// The bases, for the forms that have some.
+    pub bases: Vec<BlobId>,
+    /// How many bases lie one upon another below it; 0 without bases.
+    pub depth: u64,
 }
 
 impl PlainUnit {
@@ -53,8 +55,8 @@ impl PlainUnit {
             stored_length: self.stored_length(),
             raw_lengths: self.blobs.iter().map(|(_, length)| *length).collect(),
             blobs: cbor::Ids(self.blobs.iter().map(|(id, _)| *id).collect()),
-            base: self.base.map(|(id, _)| id),
-            depth: self.base.map_or(0, |(_, depth)| depth),
+            bases: cbor::Ids(self.bases.clone()),
+            depth: self.depth,
             ..UnitEntry::default()
         }
     }
@@ -101,7 +103,7 @@ pub fn seal(
     padding: Padding,
     body: impl FnOnce(&[UnitEntry]) -> Vec<u8>,
 ) -> Result<SealedObject, CodecError> {
-    let features = if units.iter().any(|unit| unit.base.is_some()) { FEATURE_DELTA } else { 0 };
+    let features = if units.iter().any(|unit| !unit.bases.is_empty()) { FEATURE_DELTA } else { 0 };
     let sealer = keys.seal_object(kind, features, context)?;
     seal_with(&sealer, units, padding, body)
 }
@@ -266,7 +268,8 @@ mod tests {
             form: UnitForm::Raw,
             payload: payload.to_vec(),
             blobs: vec![(keys().blob_id(BlobKind::Data, payload), payload.len() as u64)],
-            base: None,
+            bases: Vec::new(),
+            depth: 0,
         }
     }
 

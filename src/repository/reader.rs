@@ -2,7 +2,7 @@
 //!
 //! A [`BlobReader`] belongs to one thread and keeps a few decompressed units, since what is read
 //! together was mostly stored together. Every place of a blob is tried before it is called
-//! damaged. Memory: 8 MiB of units and one more.
+//! damaged. Memory: 8 MiB of units, or as much as it was given, and one more.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -32,25 +32,37 @@ pub struct BlobReader<'r> {
     decoder: UnitDecoder,
     units: VecDeque<(ObjectHash, u32, Arc<Vec<u8>>)>,
     sealers: VecDeque<(ObjectHash, Arc<ObjectSealer>)>,
+    kept_bytes: usize,
+    /// How many more may be opened for the blob that is being read.
+    units_left: u32,
 }
 
 impl<'r> BlobReader<'r> {
     /// Returns a reader.
     pub fn new(repository: &'r Repository) -> Result<Self> {
+        BlobReader::with_room(repository, KEPT_BYTES)
+    }
+
+    /// Returns a reader that keeps at most `kept_bytes` of decompressed units.
+    pub fn with_room(repository: &'r Repository, kept_bytes: usize) -> Result<Self> {
         let decoder = UnitDecoder::new()
             .map_err(|error| Error::failed("cannot start a reader").source(error))?;
-        Ok(BlobReader { repository, decoder, units: VecDeque::new(), sealers: VecDeque::new() })
+        let (units, sealers) = (VecDeque::new(), VecDeque::new());
+        Ok(BlobReader { repository, decoder, units, sealers, kept_bytes, units_left: 0 })
     }
 
     /// Returns a blob's plaintext, verified against its id.
     pub fn load(&mut self, kind: BlobKind, id: &BlobId) -> Result<Vec<u8>> {
+        self.units_left = LIMITS.delta_units;
         self.load_at_depth(kind, id, 0)
     }
 
     fn load_at_depth(&mut self, kind: BlobKind, id: &BlobId, depth: u64) -> Result<Vec<u8>> {
-        if depth > LIMITS.delta_depth {
+        let units_left = self.units_left.checked_sub(1).filter(|_| depth <= LIMITS.delta_depth);
+        let Some(units_left) = units_left else {
             return Err(Error::damaged("deltas are too deep or go in a circle at", id.to_string()));
-        }
+        };
+        self.units_left = units_left;
         let places = self.repository.cache().places(id)?;
         let mut failure = None;
         for place in places.iter().filter(|place| place.kind == kind) {
@@ -84,10 +96,7 @@ impl<'r> BlobReader<'r> {
         }
         let end = place.offset.saturating_add(place.stored_length);
         let mut sealed = fetch(self.repository, &place.object, place.offset, end)?;
-        let base = match &place.base {
-            Some(base) => Some(self.load_at_depth(place.kind, base, depth.saturating_add(1))?),
-            None => None,
-        };
+        let base = self.load_prefix(place.kind, &place.bases, depth.saturating_add(1))?;
         let sealer = self.sealer(&place.object)?;
         let mut plain = Vec::new();
         open_unit(&sealer, &mut self.decoder, place, &mut sealed, base.as_deref(), &mut plain)
@@ -97,10 +106,37 @@ impl<'r> BlobReader<'r> {
         Ok(unit)
     }
 
+    /// Returns the plaintexts of a unit's bases, one after the other; `None` if it has no bases.
+    pub fn load_bases(&mut self, kind: BlobKind, bases: &[BlobId]) -> Result<Option<Vec<u8>>> {
+        self.units_left = LIMITS.delta_units;
+        self.load_prefix(kind, bases, 1)
+    }
+
+    fn load_prefix(
+        &mut self,
+        kind: BlobKind,
+        bases: &[BlobId],
+        depth: u64,
+    ) -> Result<Option<Vec<u8>>> {
+        let mut prefix: Option<Vec<u8>> = None;
+        for base in bases {
+            let plain = self.load_at_depth(kind, base, depth)?;
+            let Some(prefix) = &mut prefix else {
+                prefix = Some(plain);
+                continue;
+            };
+            if prefix.len().saturating_add(plain.len()) > LIMITS.delta_prefix {
+                return Err(Error::damaged("a delta has too much below it, at", base.to_string()));
+            }
+            prefix.extend_from_slice(&plain);
+        }
+        Ok(prefix)
+    }
+
     fn keep(&mut self, object: ObjectHash, number: u32, unit: &Arc<Vec<u8>>) {
         self.units.push_back((object, number, Arc::clone(unit)));
         let mut bytes: usize = self.units.iter().map(|(_, _, unit)| unit.len()).sum();
-        while bytes > KEPT_BYTES
+        while bytes > self.kept_bytes
             && let Some((_, _, oldest)) = self.units.pop_front()
         {
             bytes = bytes.saturating_sub(oldest.len());

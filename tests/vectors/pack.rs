@@ -19,7 +19,7 @@ pub fn tables(set: &mut Set) {
         form: 2,
         blobs: Ids(vec![BlobId([8; 32])]),
         raw_lengths: vec![9],
-        base: Some(BlobId([9; 32])),
+        bases: Ids(vec![BlobId([9; 32])]),
         depth: 64,
         ..packed()
     };
@@ -55,13 +55,13 @@ pub fn tables(set: &mut Set) {
         unit.raw_lengths = vec![23];
     });
     change("unit-base-without-form", "inconsistent", "zstd has no base", packed(), |unit| {
-        unit.base = Some(BlobId([9; 32]));
+        unit.bases = Ids(vec![BlobId([9; 32])]);
     });
     change("unit-depth-without-base", "inconsistent", "zstd has no depth", packed(), |unit| {
         unit.depth = 1;
     });
     change("unit-delta-without-base", "inconsistent", "a delta has a base", based(), |unit| {
-        unit.base = None;
+        unit.bases = Ids::default();
     });
     change("unit-delta-without-depth", "inconsistent", "a delta has a depth", based(), |unit| {
         unit.depth = 0;
@@ -70,7 +70,22 @@ pub fn tables(set: &mut Set) {
         (unit.blobs, unit.raw_lengths) = (Ids(vec![BlobId([7; 32]); 2]), vec![1, 1]);
     });
     change("unit-delta-of-itself", "inconsistent", "a blob is not its own base", based(), |unit| {
-        unit.base = Some(BlobId([8; 32]));
+        unit.bases = Ids(vec![BlobId([8; 32])]);
+    });
+    change("unit-delta-of-eight-bases", "ok", "a delta may have eight bases", based(), |unit| {
+        unit.bases = Ids(vec![BlobId([9; 32]); 8]);
+    });
+    change(
+        "unit-delta-of-nine-bases",
+        "too-long",
+        "a delta has eight bases at most",
+        based(),
+        |unit| {
+            unit.bases = Ids(vec![BlobId([9; 32]); 9]);
+        },
+    );
+    change("unit-patch-of-two-bases", "inconsistent", "a patch has one base", based(), |unit| {
+        (unit.form, unit.bases) = (4, Ids(vec![BlobId([9; 32]); 2]));
     });
     change("unit-too-deep", "too-long", "a delta of depth 65", based(), |unit| unit.depth = 65);
     change("unit-unknown-form", "unknown", "there are five forms", packed(), |unit| unit.form = 5);
@@ -193,7 +208,7 @@ pub fn packs(set: &mut Set) {
     set.add("pack-empty", "ok", "a pack without units", empty.seal());
     let payload = raw_frame(b"hello");
     let mut based = unit(2, BlobKind::Data, &[b"hello"], payload.len());
-    (based.base, based.depth) = (Some(BlobId([9; 32])), 1);
+    (based.bases, based.depth) = (Ids(vec![BlobId([9; 32])]), 1);
     let delta = Object {
         features: FEATURE_DELTA,
         units: vec![(Role::Unit(BlobKind::Data), payload)],

@@ -109,7 +109,7 @@ fn units(units: &[UnitEntry]) -> Value {
             "kind": unit.blob_kind().map_or("unknown", BlobKind::name),
             "form": unit.form,
             "stored_length": unit.stored_length,
-            "base": unit.base,
+            "bases": unit.bases.0,
             "blobs": blobs
                 .map(|(id, length)| json!({ "id": id, "length": length }))
                 .collect::<Vec<_>>(),

@@ -9,14 +9,17 @@ use std::collections::{HashMap, VecDeque};
 use crossbeam_channel::Receiver;
 
 use super::content::{FileNumber, HashedChunk, Sums};
-use super::metadata::{DirectoryBuilder, ListBuilder, MetadataWriter};
+use super::list::ListBuilder;
+use super::metadata::{DirectoryBuilder, MetadataWriter};
 use crate::error::{Error, Result};
 use crate::format::tree::{Node, Subtree};
+use crate::id::BlobId;
 
 /// One step of the walk, with what is to be stored for it.
 pub(super) enum Item {
-    /// A directory begins; its node comes without a subtree.
-    Enter(Box<Node>),
+    /// A directory begins; its node comes without a subtree. What the parent has in its place
+    /// comes too, if that is a blob of its own.
+    Enter(Box<Node>, Option<BlobId>),
     /// The directory entered last ends.
     Leave,
     /// A node that is complete; a directory comes with its content.
@@ -29,6 +32,8 @@ pub(super) enum Item {
 pub(super) enum Message {
     /// The walk's next step.
     Item(Item),
+    /// The segments of the list that the parent has in this file's place; comes before its chunks.
+    Before(FileNumber, Vec<BlobId>),
     /// Ids of chunks, in any order.
     Hashed(Vec<HashedChunk>),
     /// What was sent of this file counts for nothing.
@@ -76,6 +81,9 @@ pub(super) fn assemble(
     for message in messages {
         match message {
             Message::Item(item) => assembler.queue.push_back(item),
+            Message::Before(file, segments) => {
+                assembler.lists.insert(file, ListBuilder::with_before(segments));
+            }
             Message::Hashed(chunks) => assembler.enter(chunks)?,
             Message::Abandon(file) => {
                 assembler.lists.remove(&file);
@@ -110,8 +118,8 @@ impl Assembler<'_, '_> {
             }
             let Some(item) = self.queue.pop_front() else { return Ok(()) };
             match item {
-                Item::Enter(node) => {
-                    self.stack.push(Frame { node, builder: DirectoryBuilder::default() });
+                Item::Enter(node, before) => {
+                    self.stack.push(Frame { node, builder: DirectoryBuilder::with_before(before) });
                 }
                 Item::Leave => self.leave()?,
                 Item::Ready(node) => {

@@ -5,18 +5,23 @@
 //! found goes to the assembler. Buffers go round: no memory is taken for a batch once all are made.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam_channel::{Receiver, Sender};
 
 use super::assemble::Message;
+use super::difference::DifferenceWriter;
 use super::metadata::UnitWriter;
+use super::pages::OldPages;
 use crate::codec::Compression;
 use crate::codec::crypto::RepositoryKeys;
 use crate::error::Result;
 use crate::event::Counters;
 use crate::format::pack::BlobKind;
 use crate::id::BlobId;
+use crate::repository::Repository;
+use crate::repository::container::PlainUnit;
 use crate::repository::index::{Claim, Index};
 use crate::repository::packer::Packer;
 
@@ -33,6 +38,11 @@ pub(super) struct Chunk {
     pub(super) file: FileNumber,
     pub(super) number: u32,
     pub(super) range: Range<usize>,
+    /// What the parent has in its place.
+    pub(super) before: Option<BlobId>,
+    /// For databases: the pages that the parent has. Content keeps its place when it changes, but
+    /// for a `VACUUM`.
+    pub(super) pages: Option<Arc<OldPages>>,
 }
 
 /// A buffer with its cut points.
@@ -50,12 +60,15 @@ pub(super) struct HashedChunk {
 
 /// What the workers share.
 pub(super) struct WorkerContext<'a> {
+    pub(super) repository: &'a Repository,
     pub(super) keys: &'a RepositoryKeys,
     pub(super) index: &'a Index,
     pub(super) packer: &'a Packer,
     pub(super) counters: &'a Counters,
     pub(super) poisoned: &'a AtomicBool,
     pub(super) compression: Compression,
+    /// Whether all that the parent refers to stands.
+    pub(super) parent_stands: bool,
 }
 
 /// What a worker stored: raw bytes, stored bytes, blobs.
@@ -75,6 +88,28 @@ pub(super) fn work(
     result
 }
 
+/// Returns a new chunk as a difference of what the parent has, if that pays.
+fn difference(
+    writer: &mut DifferenceWriter<'_>,
+    chunk: &Chunk,
+    id: &BlobId,
+    plain: &[u8],
+) -> Result<Option<PlainUnit>> {
+    let kind = BlobKind::Data;
+    // Once pages are known to have moved, what lies in the same place tells nothing.
+    let known = chunk.pages.as_ref().map_or_else(Vec::new, |pages| pages.find(plain));
+    if !known.is_empty() {
+        return writer.encode_moved(kind, id, plain, &known);
+    }
+    let Some(base) = &chunk.before else { return Ok(None) };
+    if let Some(unit) = writer.encode(kind, id, plain, base, chunk.pages.is_some())? {
+        return Ok(Some(unit));
+    }
+    let Some(pages) = &chunk.pages else { return Ok(None) };
+    let moved = pages.find_moved(plain, writer.reader());
+    writer.encode_moved(kind, id, plain, &moved)
+}
+
 fn work_on(
     context: &WorkerContext<'_>,
     batches: &Receiver<Batch>,
@@ -82,6 +117,7 @@ fn work_on(
     messages: &Sender<Message>,
 ) -> Result<Sums> {
     let mut units = UnitWriter::new(BlobKind::Data, context.packer, context.compression)?;
+    let mut differences = DifferenceWriter::new(context.repository)?;
     for batch in batches {
         if context.poisoned.load(Ordering::Acquire) {
             break;
@@ -91,8 +127,12 @@ fn work_on(
         for chunk in &batch.chunks {
             let plain = batch.buffer.get(chunk.range.clone()).unwrap_or_default();
             let id = context.keys.blob_id(BlobKind::Data, plain);
-            if context.index.claim(&id)? == Claim::New {
-                units.add(id, plain)?;
+            let is_as_before = context.parent_stands && chunk.before == Some(id);
+            if !is_as_before && context.index.claim(&id)? == Claim::New {
+                match difference(&mut differences, chunk, &id, plain)? {
+                    Some(unit) => units.add_unit(unit)?,
+                    None => units.add(id, plain)?,
+                }
             }
             bytes = bytes.saturating_add(plain.len() as u64);
             hashed.push(HashedChunk { file: chunk.file, number: chunk.number, id });

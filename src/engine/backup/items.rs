@@ -150,7 +150,12 @@ impl Producer<'_, '_> {
                     return Ok(false);
                 }
             };
-            let read = match self.reader.read_file(&file, stat.size, stat.is_sparse()) {
+            // With objects missing, everything is looked up and, if need be, stored again.
+            let old = parent
+                .as_ref()
+                .filter(|node| is_file(node) && !self.backup.has_gaps)
+                .map(|node| self.parent.content(node));
+            let read = match self.reader.read_file(&file, stat.size, stat.is_sparse(), old) {
                 Ok(read) => read?,
                 Err(error) => {
                     self.failed(&entry.path, &io_error("cannot read", &entry.path, error));

@@ -1,11 +1,13 @@
 //! Directories and lists into blobs (`format-spec/6-tree.md`): the cut rules, and the units of
 //! metadata.
 
+use super::before::PartFinder;
+use super::difference::DifferenceWriter;
 use crate::codec::crypto::RepositoryKeys;
 use crate::codec::{CodecError, Compression, UnitEncoder};
 use crate::error::{Error, Result};
 use crate::format::LIMITS;
-use crate::format::cbor::{self, Ids};
+use crate::format::cbor;
 use crate::format::pack::BlobKind;
 use crate::format::record::encode_list;
 use crate::format::tree::{Node, Part, Subtree, Tree, encode_nodes};
@@ -13,6 +15,7 @@ use crate::id::BlobId;
 use crate::repository::container::PlainUnit;
 use crate::repository::index::{Claim, Index};
 use crate::repository::packer::Packer;
+use crate::repository::reader::BlobReader;
 
 /// A unit is closed before its blobs exceed this, in bytes.
 pub(super) const UNIT_BYTES: usize = 1 << 20;
@@ -62,6 +65,18 @@ impl<'a> UnitWriter<'a> {
         Ok(())
     }
 
+    /// Hands on a unit that is made already.
+    pub(super) fn add_unit(&mut self, unit: PlainUnit) -> Result<()> {
+        self.count(&unit);
+        self.packer.add(unit)
+    }
+
+    fn count(&mut self, unit: &PlainUnit) {
+        self.raw_bytes = self.raw_bytes.saturating_add(unit.raw_length());
+        self.stored_bytes = self.stored_bytes.saturating_add(unit.stored_length());
+        self.blob_count = self.blob_count.saturating_add(unit.blobs.len() as u64);
+    }
+
     /// Closes the unit under way, if there is one.
     pub(super) fn flush(&mut self) -> Result<()> {
         if self.blobs.is_empty() {
@@ -76,13 +91,11 @@ impl<'a> UnitWriter<'a> {
             form,
             payload,
             blobs: std::mem::take(&mut self.blobs),
-            base: None,
+            bases: Vec::new(),
+            depth: 0,
         };
-        self.raw_bytes = self.raw_bytes.saturating_add(self.plain.len() as u64);
-        self.stored_bytes = self.stored_bytes.saturating_add(unit.stored_length());
-        self.blob_count = self.blob_count.saturating_add(unit.blobs.len() as u64);
         self.plain.clear();
-        self.packer.add(unit)
+        self.add_unit(unit)
     }
 }
 
@@ -96,6 +109,7 @@ pub(crate) struct MetadataWriter<'a> {
     index: &'a Index,
     trees: UnitWriter<'a>,
     lists: UnitWriter<'a>,
+    differences: Option<DifferenceWriter<'a>>,
 }
 
 impl<'a> MetadataWriter<'a> {
@@ -109,23 +123,44 @@ impl<'a> MetadataWriter<'a> {
             index,
             trees: UnitWriter::new(BlobKind::Tree, packer, Compression::Auto)?,
             lists: UnitWriter::new(BlobKind::List, packer, Compression::Auto)?,
+            differences: None,
         })
     }
 
-    fn store(&mut self, kind: BlobKind, blob: &[u8]) -> Result<BlobId> {
+    /// Lets blobs be differences of what the parent had in their place.
+    pub(super) fn with_differences(mut self, writer: DifferenceWriter<'a>) -> Self {
+        self.differences = Some(writer);
+        self
+    }
+
+    /// Stores a blob, if it is new. `find_base` tells what the parent had in its place.
+    fn store(
+        &mut self,
+        kind: BlobKind,
+        blob: &[u8],
+        find_base: impl FnOnce(&mut BlobReader<'a>) -> Option<BlobId>,
+    ) -> Result<BlobId> {
         let id = self.keys.blob_id(kind, blob);
-        if self.index.claim(&id)? == Claim::New {
-            match kind {
-                BlobKind::List => self.lists.add(id, blob)?,
-                _ => self.trees.add(id, blob)?,
-            }
+        if self.index.claim(&id)? == Claim::Known {
+            return Ok(id);
+        }
+        let mut difference = None;
+        if let Some(writer) = &mut self.differences
+            && let Some(base) = find_base(writer.reader())
+        {
+            difference = writer.encode(kind, &id, blob, &base, false)?;
+        }
+        let units = if kind == BlobKind::List { &mut self.lists } else { &mut self.trees };
+        match difference {
+            Some(unit) => units.add_unit(unit)?,
+            None => units.add(id, blob)?,
         }
         Ok(id)
     }
 
-    /// Stores one list segment.
-    pub(super) fn store_list(&mut self, ids: &[BlobId]) -> Result<BlobId> {
-        self.store(BlobKind::List, &encode_list(ids))
+    /// Stores one list segment; `before` is the parent's in its place.
+    pub(super) fn store_list(&mut self, ids: &[BlobId], before: Option<BlobId>) -> Result<BlobId> {
+        self.store(BlobKind::List, &encode_list(ids), |_| before)
     }
 
     /// Closes the units under way.
@@ -159,6 +194,8 @@ pub(crate) struct DirectoryBuilder {
     levels: Vec<Level>,
     /// The deepest inlining among the nodes.
     inline_depth: usize,
+    /// The parent's directory in this one's place.
+    before: PartFinder,
 }
 
 /// The references of one level that are not stored yet.
@@ -177,6 +214,11 @@ fn has_room(count: usize, bytes: usize, length: usize) -> bool {
 }
 
 impl DirectoryBuilder {
+    /// Returns a builder of a directory in whose place the parent had `before`.
+    pub(super) fn with_before(before: Option<BlobId>) -> Self {
+        DirectoryBuilder { before: PartFinder::new(before), ..DirectoryBuilder::default() }
+    }
+
     /// Adds a node. `inline_depth` says how deep directories lie within it.
     pub(crate) fn push(
         &mut self,
@@ -217,7 +259,8 @@ impl DirectoryBuilder {
         let nodes = std::mem::take(&mut self.nodes);
         let Some(first) = nodes.first() else { return Ok(()) };
         let name = first.name.clone();
-        let id = writer.store(BlobKind::Tree, &encode_nodes(&nodes))?;
+        let find_base = |reader: &mut BlobReader<'_>| self.before.find(&name, 0, reader);
+        let id = writer.store(BlobKind::Tree, &encode_nodes(&nodes), find_base)?;
         self.push_part(Part(name, id), 0, writer)
     }
 
@@ -253,7 +296,9 @@ impl DirectoryBuilder {
         let parts = self.levels.get_mut(level).map(std::mem::take).unwrap_or_default().parts;
         let Some(first) = parts.first() else { return Ok(()) };
         let name = first.0.clone();
-        let id = writer.store(BlobKind::Tree, &Tree::Parts(parts).encode())?;
+        let height = level.saturating_add(1);
+        let find_base = |reader: &mut BlobReader<'_>| self.before.find(&name, height, reader);
+        let id = writer.store(BlobKind::Tree, &Tree::Parts(parts).encode(), find_base)?;
         self.push_part(Part(name, id), level.saturating_add(1), writer)
     }
 
@@ -276,55 +321,6 @@ impl DirectoryBuilder {
             }
             level = level.saturating_add(1);
         }
-    }
-}
-
-/// A file's list of data blobs under construction; ids may come in any order.
-#[derive(Default)]
-pub(super) struct ListBuilder {
-    next: u32,
-    early: std::collections::BTreeMap<u32, BlobId>,
-    ids: Vec<BlobId>,
-    segments: Vec<BlobId>,
-}
-
-impl ListBuilder {
-    /// Enters the id of the chunk with this number.
-    pub(super) fn enter(
-        &mut self,
-        number: u32,
-        id: BlobId,
-        writer: &mut MetadataWriter<'_>,
-    ) -> Result<()> {
-        self.early.insert(number, id);
-        while let Some(id) = self.early.remove(&self.next) {
-            self.next = self.next.saturating_add(1);
-            self.ids.push(id);
-            if self.ids.len() > LIMITS.segment_blobs {
-                let rest = self.ids.split_off(LIMITS.segment_blobs);
-                self.segments.push(writer.store_list(&self.ids)?);
-                self.ids = rest;
-            }
-        }
-        Ok(())
-    }
-
-    /// Returns how many chunks have been entered without a gap.
-    pub(super) fn len(&self) -> u32 {
-        self.next
-    }
-
-    /// Ends the list: what goes into the node.
-    pub(super) fn finish(mut self, node: &mut Node, writer: &mut MetadataWriter<'_>) -> Result<()> {
-        if self.segments.is_empty() && self.ids.len() <= LIMITS.node_blobs {
-            node.blobs = Ids(self.ids);
-        } else {
-            if !self.ids.is_empty() {
-                self.segments.push(writer.store_list(&self.ids)?);
-            }
-            node.segments = Ids(self.segments);
-        }
-        Ok(())
     }
 }
 

@@ -11,15 +11,23 @@
 //! assembles trees, one stores packs. All channels are bounded. **The record is the commit**: until
 //! it is durable, the repository is as it was, plus packs that the next run uses.
 //!
+//! What has changed is compared with the parent's content (`before.rs`, `source.rs`) and stored as a
+//! difference where that pays (`difference.rs`).
+//!
 //! Peak memory: packer 48 MiB + (2 × workers + 2) × 2 MiB of batches + workers × 4 MiB of units
-//! + 16 MiB of remembered reads per million items, twice + 40 bytes for each new blob, at most 100,000
+//! + (workers + 1) × 7 MiB for differences + 16 MiB of remembered reads per million items, twice + 40 bytes for each new blob, at most 100,000
 //! + SQLite's 8 MiB.
 
 pub(crate) mod assemble;
+mod before;
+mod bytes;
 mod content;
 mod contributors;
+mod difference;
 mod items;
+mod list;
 pub(crate) mod metadata;
+mod pages;
 mod parent;
 mod producer;
 mod run;

@@ -3,6 +3,7 @@
 //! Both sides come in ascending order of names, so that each directory of the parent is read once,
 //! one part at a time.
 
+use super::before::OldContent;
 use crate::error::Result;
 use crate::format::tree::{Node, NodeKind, Subtree};
 use crate::repository::Repository;
@@ -18,6 +19,7 @@ struct Level {
 /// A cursor over the parent's trees. A directory that can't be read counts as empty: its files are
 /// then read again, which heals it.
 pub(super) struct ParentCursor<'r> {
+    repository: &'r Repository,
     reader: BlobReader<'r>,
     levels: Vec<Option<Level>>,
     /// What could not be read, to be told once.
@@ -26,7 +28,8 @@ pub(super) struct ParentCursor<'r> {
 
 impl<'r> ParentCursor<'r> {
     pub(super) fn new(repository: &'r Repository) -> Result<Self> {
-        Ok(ParentCursor { reader: BlobReader::new(repository)?, levels: Vec::new(), failure: None })
+        let reader = BlobReader::new(repository)?;
+        Ok(ParentCursor { repository, reader, levels: Vec::new(), failure: None })
     }
 
     /// Enters a directory, given the parent's node of it.
@@ -97,6 +100,11 @@ impl<'r> ParentCursor<'r> {
     /// Returns the next node of a directory that is read once more.
     pub(super) fn next_of(&mut self, nodes: &mut NodeIter) -> Result<Option<Node>> {
         nodes.next(&mut self.reader)
+    }
+
+    /// Begins to read the list of a file's content.
+    pub(super) fn content<'c>(&'c mut self, file: &'c Node) -> OldContent<'c, 'r> {
+        OldContent::new(self.repository, &mut self.reader, file)
     }
 
     /// Returns whether everything that a file's node refers to can still be relied upon.

@@ -22,7 +22,8 @@ use super::{Backup, BackupReport, Packer, StreamSource, root_kind};
 use crate::error::{Error, Result};
 use crate::event::{Action, Counters, Event};
 use crate::files::{Entry, ExcludeReason, Owners, Stat, Step, Walk};
-use crate::format::tree::{Node, NodeKind};
+use crate::format::tree::{Node, NodeKind, Subtree};
+use crate::id::BlobId;
 use crate::repository::index::Index;
 use crate::repository::snapshots::is_within;
 
@@ -49,6 +50,8 @@ struct Level {
     node: Box<Node>,
     /// The parent's node, while everything met so far is as it was there.
     same_as: Option<Box<Node>>,
+    /// The tree that the parent has in its place.
+    before: Option<BlobId>,
     /// How many of the parent's nodes have been met; they are the first so many.
     met: u64,
     /// Whether the assembler has been told of it.
@@ -214,7 +217,8 @@ impl<'a, 'b> Producer<'a, 'b> {
             };
             level.sent = true;
             let (node, met, same_as) = (level.node.clone(), level.met, level.same_as.take());
-            self.pass(Item::Enter(node))?;
+            let before = level.before;
+            self.pass(Item::Enter(node, before))?;
             let Some(same_as) = same_as.filter(|_| met > 0) else { continue };
             let mut nodes = self.parent.reread(&same_as);
             for _ in 0..met {
@@ -279,12 +283,16 @@ impl<'a, 'b> Producer<'a, 'b> {
         }
         self.parent.enter(parent.as_ref());
         self.walked.contributors.enter(entry.path.as_os_str().as_bytes());
+        let before = parent.as_ref().and_then(|parent| match parent.subtree {
+            Subtree::Blob(id) => Some(id),
+            Subtree::Inline(_) => None,
+        });
         // With objects missing, trees too are stored again rather than taken over.
         let same_as = parent
             .filter(|parent| !self.backup.has_gaps && without_content(parent) == node)
             .map(Box::new);
         let is_other = same_as.is_none();
-        self.levels.push(Level { node: Box::new(node), same_as, met: 0, sent: false });
+        self.levels.push(Level { node: Box::new(node), same_as, before, met: 0, sent: false });
         if is_other { self.open_levels() } else { Ok(()) }
     }
 }

@@ -9,6 +9,7 @@ use std::thread::ScopedJoinHandle;
 use super::assemble::{Assembled, assemble};
 use super::content::{Batch, Sums, WorkerContext, work};
 use super::contributors::Contributors;
+use super::difference::DifferenceWriter;
 use super::metadata::MetadataWriter;
 use super::producer::Producer;
 use super::seen::Seen;
@@ -62,12 +63,14 @@ pub(super) fn run(
         crossbeam_channel::bounded(threads.saturating_mul(2).saturating_add(2));
     let (message_sender, message_receiver) = crossbeam_channel::bounded(MESSAGES);
     let context = WorkerContext {
+        repository: backup.repository,
         keys: &keys,
         index,
         packer: &packer,
         counters: backup.counters,
         poisoned: &poisoned,
         compression: backup.options.compression,
+        parent_stands: !backup.has_gaps,
     };
     let (walked, assembled, sums) = std::thread::scope(|scope| {
         let workers: Vec<ScopedJoinHandle<'_, Result<Sums>>> = (0..threads)
@@ -78,7 +81,8 @@ pub(super) fn run(
             })
             .collect();
         drop(batch_receiver);
-        let writer = MetadataWriter::new(&keys, index, &packer)?;
+        let writer = MetadataWriter::new(&keys, index, &packer)?
+            .with_differences(DifferenceWriter::new(backup.repository)?);
         let assembler = scope.spawn(move || assemble(writer, &message_receiver));
         let reader = ContentReader::new(
             &keys,

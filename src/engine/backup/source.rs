@@ -5,17 +5,19 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender};
 
 use super::assemble::Message;
+use super::before::{OldChunk, OldContent};
+use super::bytes::{Bytes, FileBytes, StreamBytes, fill};
 use super::content::{BATCH_BYTES, BUFFER_BYTES, Batch, Chunk, FileNumber, HashedChunk};
-use crate::codec::chunker::{Chunker, Cut, DATABASE, MAXIMUM};
+use super::pages::OldPages;
+use crate::codec::chunker::{Chunker, Cut, DATABASE, MAXIMUM, MINIMUM};
 use crate::codec::crypto::RepositoryKeys;
 use crate::error::{Error, Result};
 use crate::event::Counters;
-use crate::files::DataRanges;
 use crate::format::LIMITS;
 use crate::format::pack::BlobKind;
 use crate::id::BlobId;
@@ -24,6 +26,10 @@ use crate::id::BlobId;
 const SQLITE_MAGIC: &[u8] = b"SQLite format 3\0";
 /// Items that may follow a batch before it is sent.
 const ITEMS_PER_BATCH: usize = 1024;
+/// So many appended pieces are kept apart; with the next one they are cut again …
+const TAILS: usize = 8;
+/// … and so are they when they have become this long, in bytes.
+const TAIL_BYTES: u64 = 256 << 10;
 /// Buffers begin at a multiple of this: the kernel copies to others at a quarter of the speed.
 const ALIGNMENT: usize = 64;
 
@@ -58,63 +64,8 @@ pub(super) struct ContentReader<'a> {
     waiting_items: usize,
     next_file: FileNumber,
     zeros: Vec<(usize, BlobId)>,
-}
-
-/// A source of bytes that knows its holes.
-trait Bytes {
-    /// Reads at `offset`; 0 only at the end.
-    fn read(&mut self, offset: u64, buffer: &mut [u8]) -> std::io::Result<usize>;
-    /// Returns how many bytes from `offset` on are a hole.
-    fn hole_at(&mut self, offset: u64) -> u64;
-}
-
-struct FileBytes<'f> {
-    file: &'f File,
-    size: u64,
-    /// Holes in ascending order: where they begin and how long they are.
-    holes: Vec<(u64, u64)>,
-}
-
-impl Bytes for FileBytes<'_> {
-    fn read(&mut self, offset: u64, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let left = usize::try_from(self.size.saturating_sub(offset)).unwrap_or(usize::MAX);
-        let length = left.min(buffer.len());
-        let buffer = buffer.get_mut(..length).unwrap_or_default();
-        if buffer.is_empty() {
-            return Ok(0);
-        }
-        loop {
-            match self.file.read_at(buffer, offset) {
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                other => return other,
-            }
-        }
-    }
-
-    fn hole_at(&mut self, offset: u64) -> u64 {
-        let place = self.holes.partition_point(|hole| hole.0 <= offset);
-        place
-            .checked_sub(1)
-            .and_then(|place| self.holes.get(place))
-            .map_or(0, |(start, length)| start.saturating_add(*length).saturating_sub(offset))
-    }
-}
-
-struct StreamBytes<'s>(&'s mut dyn Read);
-
-impl Bytes for StreamBytes<'_> {
-    fn read(&mut self, _offset: u64, buffer: &mut [u8]) -> std::io::Result<usize> {
-        loop {
-            match self.0.read(buffer) {
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                other => return other,
-            }
-        }
-    }
-
-    fn hole_at(&mut self, _offset: u64) -> u64 {
-        0
-    }
+    /// Chunks found to be as the parent has them.
+    known: Vec<HashedChunk>,
 }
 
 impl<'a> ContentReader<'a> {
@@ -139,6 +90,7 @@ impl<'a> ContentReader<'a> {
             waiting_items: 0,
             next_file: 0,
             zeros: Vec::new(),
+            known: Vec::new(),
         };
         reader.new_batch();
         reader
@@ -175,22 +127,17 @@ impl<'a> ContentReader<'a> {
         Ok(())
     }
 
-    /// Reads an open file of `size` bytes; `sparse` says that it may have holes.
+    /// Reads an open file of `size` bytes; `sparse` says that it may have holes, and `old` what the
+    /// parent has in its place.
     pub(super) fn read_file(
         &mut self,
         file: &File,
         size: u64,
         sparse: bool,
+        old: Option<OldContent<'_, '_>>,
     ) -> std::io::Result<Result<ReadContent>> {
-        let holes = if sparse {
-            DataRanges::new(file, size)
-                .filter(|range| range.is_hole)
-                .map(|range| (range.offset, range.length))
-                .collect()
-        } else {
-            Vec::new()
-        };
-        self.read(&mut FileBytes { file, size, holes }, size <= LIMITS.inline_content as u64)
+        let source = &mut FileBytes::new(file, size, sparse);
+        self.read(source, size <= LIMITS.inline_content as u64, Old::new(old, size, sparse))
     }
 
     /// Reads a stream to its end.
@@ -198,7 +145,7 @@ impl<'a> ContentReader<'a> {
         &mut self,
         stream: &mut dyn Read,
     ) -> std::io::Result<Result<ReadContent>> {
-        self.read(&mut StreamBytes(stream), false)
+        self.read(&mut StreamBytes(stream), false, Old::default())
     }
 
     /// The outer error is the source's, the inner one the pipeline's.
@@ -206,6 +153,7 @@ impl<'a> ContentReader<'a> {
         &mut self,
         source: &mut dyn Bytes,
         may_be_inline: bool,
+        old: Old<'_, '_>,
     ) -> std::io::Result<Result<ReadContent>> {
         if may_be_inline {
             let mut content = vec![0; LIMITS.inline_content];
@@ -217,7 +165,13 @@ impl<'a> ContentReader<'a> {
         }
         let file = self.next_file;
         self.next_file = self.next_file.saturating_add(1);
-        let mut run = FileRun { file, number: 0, offset: 0, cut: Cut::Content };
+        if let Some(segments) = old.content.as_ref().map(OldContent::segments)
+            && !segments.is_empty()
+            && self.messages.send(Message::Before(file, segments)).is_err()
+        {
+            return Ok(Err(ended()));
+        }
+        let mut run = FileRun { file, number: 0, offset: 0, cut: Cut::Content, old, pages: None };
         match self.read_chunks(source, &mut run) {
             Ok(result) => Ok(result.map(|()| ReadContent {
                 content: Content::Chunks(file, run.number),
@@ -233,6 +187,7 @@ impl<'a> ContentReader<'a> {
     /// Says that what was sent of a file counts for nothing.
     pub(super) fn abandon(&mut self, file: FileNumber) {
         self.batch.chunks.retain(|chunk| chunk.file != file);
+        self.known.retain(|chunk| chunk.file != file);
         // If the assembler is gone, its failure is reported elsewhere.
         let _sent = self.messages.send(Message::Abandon(file));
     }
@@ -240,7 +195,7 @@ impl<'a> ContentReader<'a> {
     fn read_chunks(
         &mut self,
         source: &mut dyn Bytes,
-        run: &mut FileRun,
+        run: &mut FileRun<'_, '_>,
     ) -> std::io::Result<Result<()>> {
         // Bytes behind `filled` that have been read, but not cut yet.
         let mut uncut = 0_usize;
@@ -262,14 +217,30 @@ impl<'a> ContentReader<'a> {
                 at_end = count == 0;
                 if run.offset == 0 && uncut == 0 {
                     run.cut = cut_for(room.get(..count).unwrap_or_default());
+                    if run.cut == Cut::Fixed {
+                        run.old.give_up();
+                        run.pages = run.old.content.as_ref().map(|old| Arc::new(old.pages()));
+                    }
                 }
                 uncut = uncut.saturating_add(count);
             }
-            while let Some(length) = self.cut(uncut, at_end, run.cut) {
+            let passed = match self.pass_old(run, uncut) {
+                Ok(passed) => passed,
+                Err(error) => return Ok(Err(error)),
+            };
+            uncut = uncut.saturating_sub(passed);
+            // What the old chunks still cover waits for more bytes, if there are more.
+            while (at_end || !run.old.covers(run.offset))
+                && let Some(length) = self.cut(uncut, at_end, run.cut)
+            {
+                run.old.give_up();
                 self.push_chunk(run, length);
                 uncut = uncut.saturating_sub(length);
             }
             if at_end && uncut == 0 {
+                if let Err(error) = self.send_known() {
+                    return Ok(Err(error));
+                }
                 // The next file begins on an aligned address.
                 self.align();
                 return Ok(if self.batch_bytes >= BATCH_BYTES { self.flush() } else { Ok(()) });
@@ -288,12 +259,14 @@ impl<'a> ContentReader<'a> {
         self.chunker.cut(window, at_end, cut)
     }
 
-    fn push_chunk(&mut self, run: &mut FileRun, length: usize) {
+    fn push_chunk(&mut self, run: &mut FileRun<'_, '_>, length: usize) {
         let end = self.filled.saturating_add(length);
         self.batch.chunks.push(Chunk {
             file: run.file,
             number: run.number,
             range: self.filled..end,
+            before: run.before(length),
+            pages: run.pages.clone(),
         });
         self.filled = end;
         self.batch_bytes = self.batch_bytes.saturating_add(length);
@@ -308,23 +281,66 @@ impl<'a> ContentReader<'a> {
         }
     }
 
+    /// Passes the chunks at the window's beginning that are as the parent has them; returns how
+    /// many bytes they have. One that is not ends this for the file.
+    fn pass_old(&mut self, run: &mut FileRun<'_, '_>, uncut: usize) -> Result<usize> {
+        let mut passed = 0_usize;
+        while run.cut == Cut::Content
+            && let Some(chunk) = run.old.next_within(run.offset)
+        {
+            let length = usize::try_from(chunk.length).unwrap_or(usize::MAX);
+            let end = self.filled.saturating_add(length);
+            if length > uncut.saturating_sub(passed) {
+                break;
+            }
+            let window = self.batch.buffer.get(self.filled..end).unwrap_or_default();
+            if self.keys.blob_id(BlobKind::Data, window) != chunk.id {
+                run.old.give_up();
+                break;
+            }
+            let known = HashedChunk { file: run.file, number: run.number, id: chunk.id };
+            run.old.pass();
+            run.advance(length);
+            self.filled = end;
+            passed = passed.saturating_add(length);
+            Counters::add(&self.counters.done_bytes, length as u64);
+            self.known.push(known);
+            if self.known.len() >= ITEMS_PER_BATCH {
+                self.send_known()?;
+            }
+        }
+        Ok(passed)
+    }
+
+    fn send_known(&mut self) -> Result<()> {
+        if self.known.is_empty() {
+            return Ok(());
+        }
+        let known = std::mem::take(&mut self.known);
+        self.messages.send(Message::Hashed(known)).map_err(|_| ended())
+    }
+
     /// Sends the batch and takes the bytes not yet cut along into the next.
     fn flush_and_carry(&mut self, uncut: usize) -> Result<()> {
         let start = self.filled;
+        if self.batch.chunks.is_empty() {
+            // All before them was known: the buffer serves again.
+            self.batch.buffer.copy_within(start..start.saturating_add(uncut), self.base);
+            self.filled = self.base;
+            self.batch_bytes = 0;
+            return Ok(());
+        }
         let batch = self.new_batch();
         let carried = batch.buffer.get(start..start.saturating_add(uncut)).unwrap_or_default();
         let place = self.filled..self.filled.saturating_add(uncut);
         if let Some(room) = self.batch.buffer.get_mut(place) {
             room.copy_from_slice(carried);
         }
-        if batch.chunks.is_empty() {
-            return Ok(());
-        }
         self.batches.send(batch).map_err(|_| ended())
     }
 
     /// Turns whole chunks of a hole into references to zeros, without reading them.
-    fn pass_holes(&mut self, source: &mut dyn Bytes, run: &mut FileRun) -> Result<()> {
+    fn pass_holes(&mut self, source: &mut dyn Bytes, run: &mut FileRun<'_, '_>) -> Result<()> {
         let length = match run.cut {
             Cut::Content => MAXIMUM,
             Cut::Fixed => DATABASE,
@@ -335,6 +351,7 @@ impl<'a> ContentReader<'a> {
                 let chunk = HashedChunk { file: run.file, number: run.number, id };
                 self.messages.send(Message::Hashed(vec![chunk])).map_err(|_| ended())?;
                 Counters::add(&self.counters.done_bytes, length as u64);
+                run.before(length);
                 run.advance(length);
                 continue;
             }
@@ -351,31 +368,81 @@ impl<'a> ContentReader<'a> {
     }
 }
 
-struct FileRun {
+struct FileRun<'c, 'r> {
     file: FileNumber,
     number: u32,
     offset: u64,
     cut: Cut,
+    old: Old<'c, 'r>,
+    pages: Option<Arc<OldPages>>,
 }
 
-impl FileRun {
+impl FileRun<'_, '_> {
     fn advance(&mut self, length: usize) {
         self.number = self.number.saturating_add(1);
         self.offset = self.offset.saturating_add(length as u64);
     }
+
+    /// Returns what the parent has in the place of the chunk of `length` bytes that comes next.
+    fn before(&mut self, length: usize) -> Option<BlobId> {
+        let content = self.old.content.as_mut()?;
+        match self.cut {
+            Cut::Fixed => content.next_id(),
+            Cut::Content => content.covering(self.offset.saturating_add(length as u64 / 2)),
+        }
+    }
 }
 
-fn fill(source: &mut dyn Bytes, offset: u64, buffer: &mut [u8]) -> std::io::Result<usize> {
-    let mut length = 0;
-    while length < buffer.len() {
-        let room = buffer.get_mut(length..).unwrap_or_default();
-        let count = source.read(offset.saturating_add(length as u64), room)?;
-        if count == 0 {
-            break;
+/// The parent's content of a file, and how far it is compared chunk by chunk.
+#[derive(Default)]
+struct Old<'c, 'r> {
+    content: Option<OldContent<'c, 'r>>,
+    /// Up to where chunks of the parent may be passed, in bytes; 0 when that has ended.
+    until: u64,
+}
+
+impl<'c, 'r> Old<'c, 'r> {
+    /// `size` is what the file has now. What was appended stays apart from what it was appended to,
+    /// until that has become too many pieces.
+    fn new(content: Option<OldContent<'c, 'r>>, size: u64, sparse: bool) -> Self {
+        let Some(mut content) = content else { return Old::default() };
+        let old_size = content.size();
+        let mut until = if sparse { 0 } else { old_size };
+        if let Some(appended) = size.checked_sub(old_size).filter(|appended| *appended > 0) {
+            let tails = content.tails(MINIMUM as u64, TAILS.saturating_add(1));
+            if tails.count >= TAILS || tails.bytes.saturating_add(appended) > TAIL_BYTES {
+                until = until.saturating_sub(tails.bytes);
+            }
         }
-        length = length.saturating_add(count);
+        Old { content: Some(content), until }
     }
-    Ok(length)
+
+    /// Returns whether a chunk of the parent's is still to be compared at `offset`.
+    fn covers(&mut self, offset: u64) -> bool {
+        self.next_within(offset).is_some()
+    }
+
+    fn next_within(&mut self, offset: u64) -> Option<OldChunk> {
+        if offset >= self.until {
+            return None;
+        }
+        let chunk = self.content.as_mut()?.peek()?;
+        let fits = chunk.end <= self.until
+            && chunk.length <= MAXIMUM as u64
+            && chunk.length > 0
+            && chunk.end.checked_sub(chunk.length) == Some(offset);
+        fits.then_some(chunk)
+    }
+
+    fn pass(&mut self) {
+        if let Some(content) = &mut self.content {
+            content.pass();
+        }
+    }
+
+    fn give_up(&mut self) {
+        self.until = 0;
+    }
 }
 
 fn cut_for(head: &[u8]) -> Cut {

@@ -1,10 +1,12 @@
 //! Whom a loss harms: one walk over those directories of the snapshots that lead to something lost.
 
+use std::collections::BTreeSet;
+
 use super::finding::Findings;
 use super::known::KnownBlobs;
 use super::trees::Losses;
 use crate::engine::browse::join;
-use crate::error::{Kind, Result};
+use crate::error::Result;
 use crate::event::Counters;
 use crate::format::record::{AttachmentMap, Snapshot};
 use crate::format::tree::{Node, NodeKind, Subtree, Tree};
@@ -102,7 +104,7 @@ impl AffectedWalk<'_> {
                 Ok(())
             }
             (_, NodeKind::File) => {
-                if let Some(finding) = self.file(reader, node)? {
+                for finding in self.file(reader, node)? {
                     self.add(finding, snapshot, &path);
                 }
                 Ok(())
@@ -135,28 +137,28 @@ impl AffectedWalk<'_> {
         Ok(())
     }
 
-    fn file(&self, reader: &mut BlobReader<'_>, node: &Node) -> Result<Option<usize>> {
-        let find = |ids: &[BlobId]| ids.iter().find_map(|id| self.losses.lost.get(id).copied());
-        if let Some(finding) = find(&node.blobs).or_else(|| find(&node.segments)) {
-            return Ok(Some(finding));
-        }
-        let mut length = node.inline.len() as u64;
+    /// Returns every finding that harms a file: each of them would, were it the only one.
+    fn file(&self, reader: &mut BlobReader<'_>, node: &Node) -> Result<BTreeSet<usize>> {
+        let find = |ids: &[BlobId]| -> BTreeSet<usize> {
+            ids.iter().filter_map(|id| self.losses.lost.get(id).copied()).collect()
+        };
         let lengths =
             |ids: &[BlobId]| -> u64 { ids.iter().filter_map(|id| self.known.length(id)).sum() };
-        length = length.saturating_add(lengths(&node.blobs));
+        let mut found = find(&node.blobs);
+        let mut length = lengths(&node.blobs).saturating_add(node.inline.len() as u64);
         for segment in node.segments.iter() {
-            match reader.load_list(segment) {
-                Ok(ids) => {
-                    if let Some(finding) = find(&ids) {
-                        return Ok(Some(finding));
-                    }
-                    length = length.saturating_add(lengths(&ids));
-                }
-                Err(error) if error.kind() == Kind::Damaged => return Ok(None),
-                Err(error) => return Err(error),
+            if let Some(finding) = self.losses.lost.get(segment) {
+                found.insert(*finding);
+                continue;
             }
+            let ids = reader.load_list(segment)?;
+            found.extend(find(&ids));
+            length = length.saturating_add(lengths(&ids));
         }
-        Ok(self.length_differs.filter(|_| length != node.size))
+        if found.is_empty() && length != node.size {
+            found.extend(self.length_differs);
+        }
+        Ok(found)
     }
 
     fn add(&mut self, finding: usize, snapshot: SnapshotId, path: &[u8]) {

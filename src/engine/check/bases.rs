@@ -16,7 +16,7 @@ pub(super) fn check(
     bad: &mut BadObjects,
     findings: &mut Findings,
 ) -> Result<KnownBlobs> {
-    let units = repository.cache().units_with_base()?;
+    let units = repository.cache().units_with_bases()?;
     if units.is_empty() {
         return Ok(known);
     }
@@ -29,11 +29,12 @@ pub(super) fn check(
     let mut broken = BTreeSet::new();
     loop {
         let before = broken.len();
-        for (object, unit, base) in &units {
-            let is_lost = known.length(base).is_none() || is_too_deep(repository, base)?;
-            if !is_lost || !broken.insert((*object, *unit)) {
+        for (object, unit, bases) in &units {
+            if broken.contains(&(*object, *unit)) {
                 continue;
             }
+            let Some(base) = find_lost(repository, &known, bases)? else { continue };
+            broken.insert((*object, *unit));
             let Some(name) = names.get(object) else { continue };
             let (_, units) = bad.entry(name.hash()).or_insert_with(|| {
                 let problem = format!("unit {unit} is a difference from {base}, which is lost");
@@ -53,18 +54,48 @@ pub(super) fn check(
     }
 }
 
-/// Returns whether no full form of a blob is within reach.
-fn is_too_deep(repository: &Repository, base: &BlobId) -> Result<bool> {
-    let mut current = *base;
-    for _ in 0..LIMITS.delta_depth {
-        let places = repository.cache().places(&current)?;
-        if places.iter().any(|place| place.base.is_none()) {
-            return Ok(false);
-        }
-        match places.first().and_then(|place| place.base) {
-            Some(next) => current = next,
-            None => return Ok(true),
+/// Returns the first of a unit's bases that can't be read; if all together are too many, the first.
+fn find_lost<'b>(
+    repository: &Repository,
+    known: &KnownBlobs,
+    bases: &'b [BlobId],
+) -> Result<Option<&'b BlobId>> {
+    if let Some(lost) = bases.iter().find(|base| known.length(base).is_none()) {
+        return Ok(Some(lost));
+    }
+    // The unit itself is one.
+    let mut units = LIMITS.delta_units.saturating_sub(1);
+    for base in bases {
+        if !is_within_reach(repository, base, LIMITS.delta_depth, &mut units)? {
+            return Ok(Some(base));
         }
     }
-    Ok(true)
+    Ok(None)
+}
+
+/// Returns whether a reader gets to full forms within the limits; `depth` of them lie below, at most.
+fn is_within_reach(
+    repository: &Repository,
+    id: &BlobId,
+    depth: u64,
+    units: &mut u32,
+) -> Result<bool> {
+    let (Some(left), Some(below)) = (units.checked_sub(1), depth.checked_sub(1)) else {
+        return Ok(false);
+    };
+    *units = left;
+    let places = repository.cache().places(id)?;
+    if places.iter().any(|place| place.bases.is_empty()) {
+        return Ok(true);
+    }
+    for place in &places {
+        let mut is_whole = true;
+        for base in &place.bases {
+            is_whole = is_whole && is_within_reach(repository, base, below, units)?;
+        }
+        if is_whole {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

@@ -2,7 +2,8 @@
 //!
 //! Workers take objects in the order of their names. Objects in memory together have at most
 //! [`BUDGET_BYTES`], or are one; a unit is opened in place and decompressed into a buffer that the
-//! worker keeps: 1 MiB as we write them, 16 MiB at most. With deltas a worker also has a reader.
+//! worker keeps: 1 MiB as we write them, 16 MiB at most. All workers together keep [`BASES_BYTES`]
+//! of what deltas stand on.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,8 +11,8 @@ use std::sync::{Condvar, Mutex, PoisonError};
 
 use super::finding::FindingKind;
 use super::known::BadUnits;
+use crate::codec::UnitDecoder;
 use crate::codec::crypto::{ObjectSealer, Role};
-use crate::codec::{CodecError, UnitDecoder};
 use crate::error::{Error, Kind, Result};
 use crate::event::Counters;
 use crate::format::object::{HEADER_LENGTH, ObjectKind};
@@ -27,6 +28,9 @@ use crate::store::ObjectName;
 
 /// Bytes of objects that are held at the same time.
 const BUDGET_BYTES: u64 = 64 << 20;
+
+/// Bytes of units with bases that all workers keep together.
+const BASES_BYTES: usize = 8 << 20;
 
 /// A short name for a table of units: equal tables have equal prints.
 pub(super) type TablePrint = [u8; 16];
@@ -97,8 +101,10 @@ pub(super) fn read_data(
     let next = AtomicUsize::new(0);
     let failed = AtomicBool::new(false);
     let budget = Budget { left: Mutex::new(BUDGET_BYTES), freed: Condvar::new() };
+    let workers = threads.clamp(1, objects.len().max(1));
+    let bases_bytes = BASES_BYTES.checked_div(workers).unwrap_or_default();
     let work = || -> Result<()> {
-        let mut verifier = Verifier::new(repository, prints)?;
+        let mut verifier = Verifier::new(repository, prints, bases_bytes)?;
         while let Some((object, size)) = objects.get(next.fetch_add(1, Ordering::Relaxed)) {
             if failed.load(Ordering::Relaxed) {
                 break;
@@ -117,7 +123,6 @@ pub(super) fn read_data(
         Ok(())
     };
     let work = || work().inspect_err(|_| failed.store(true, Ordering::Relaxed));
-    let workers = threads.clamp(1, objects.len().max(1));
     std::thread::scope(|scope| {
         let spawned: Vec<_> = (1..workers).map(|_| scope.spawn(work)).collect();
         let mut result = work();
@@ -138,8 +143,8 @@ struct Verifier<'r> {
     prints: &'r HashMap<ObjectHash, TablePrint>,
     decoder: UnitDecoder,
     plain: Vec<u8>,
-    /// Reads bases; made for the first one.
-    bases: Option<BlobReader<'r>>,
+    /// Reads bases.
+    reader: BlobReader<'r>,
 }
 
 /// What verifying a table's units came to.
@@ -147,16 +152,27 @@ struct Verifier<'r> {
 struct UnitsOutcome {
     bad: BTreeSet<u32>,
     first: Option<String>,
+    /// Whether the object itself is to blame for one of them.
+    is_own: bool,
+}
+
+/// Why a unit can't be read.
+enum Fault {
+    Own(OpenError),
+    /// A blob that it is a difference from can't be read.
+    Base(Error),
 }
 
 impl<'r> Verifier<'r> {
     fn new(
         repository: &'r Repository,
         prints: &'r HashMap<ObjectHash, TablePrint>,
+        bases_bytes: usize,
     ) -> Result<Self> {
+        let reader = BlobReader::with_room(repository, bases_bytes)?;
         let decoder = UnitDecoder::new()
             .map_err(|error| Error::failed("cannot start a reader").source(error))?;
-        Ok(Verifier { repository, prints, decoder, plain: Vec::new(), bases: None })
+        Ok(Verifier { repository, prints, decoder, plain: Vec::new(), reader })
     }
 
     fn verify(&mut self, object: &ObjectName) -> Result<Option<Problem>> {
@@ -181,7 +197,9 @@ impl<'r> Verifier<'r> {
             if let Some(first) = outcome.first {
                 let text = units_text("", &outcome.bad, units.len(), &first);
                 let units = BadUnits::Some(outcome.bad);
-                return Ok(problem(FindingKind::ObjectDamaged, text, units));
+                let own = FindingKind::ObjectDamaged;
+                let kind = if outcome.is_own { own } else { FindingKind::BaseMissing };
+                return Ok(problem(kind, text, units));
             }
             if self.prints.get(&object.hash()).is_none_or(|print| *print == print_of(units)) {
                 return Ok(None);
@@ -260,13 +278,18 @@ impl<'r> Verifier<'r> {
             let end = offset.saturating_add(length);
             let result = match bytes.get_mut(offset..end) {
                 Some(sealed) => self.unit(sealer, unit, number, sealed)?,
-                None => Err(DecodeError::Cut.into()),
+                None => Err(Fault::Own(DecodeError::Cut.into())),
             };
-            if let Err(error) = result {
+            if let Err(fault) = result {
                 outcome.bad.insert(number);
+                outcome.is_own |= matches!(fault, Fault::Own(_));
+                let text = match fault {
+                    Fault::Own(error) => error.to_string(),
+                    Fault::Base(error) => format!("its base can't be: {error}"),
+                };
                 outcome
                     .first
-                    .get_or_insert_with(|| format!("{error} at offset {offset} ({length} bytes)"));
+                    .get_or_insert_with(|| format!("{text} at offset {offset} ({length} bytes)"));
             }
             offset = end;
         }
@@ -280,43 +303,33 @@ impl<'r> Verifier<'r> {
         unit: &UnitEntry,
         number: u32,
         sealed: &mut [u8],
-    ) -> Result<Result<(), OpenError>> {
+    ) -> Result<Result<(), Fault>> {
         let (Ok(kind), Ok(form)) = (unit.blob_kind(), unit.unit_form()) else {
-            return Ok(Err(DecodeError::Unknown("unit").into()));
+            return Ok(Err(Fault::Own(DecodeError::Unknown("unit").into())));
         };
         let payload = match sealer.open(Role::Unit(kind), number, sealed) {
             Ok(payload) => payload,
-            Err(error) => return Ok(Err(error.into())),
+            Err(error) => return Ok(Err(Fault::Own(error.into()))),
         };
-        let base = match &unit.base {
-            Some(base) => {
-                let reader = match &mut self.bases {
-                    Some(reader) => reader,
-                    none => none.insert(BlobReader::new(self.repository)?),
-                };
-                match reader.load(kind, base) {
-                    Ok(base) => Some(base),
-                    Err(error) if error.kind() == Kind::Damaged => {
-                        return Ok(Err(CodecError::WrongContent.into()));
-                    }
-                    Err(error) => return Err(error),
-                }
-            }
-            None => None,
+        let base = match self.reader.load_bases(kind, &unit.bases) {
+            Ok(base) => base,
+            Err(error) if error.kind() == Kind::Damaged => return Ok(Err(Fault::Base(error))),
+            Err(error) => return Err(error),
         };
         let length = usize::try_from(unit.raw_length()).unwrap_or(usize::MAX);
         let verified = self
             .decoder
             .decode(form, payload, length, base.as_deref(), &mut self.plain)
             .and_then(|()| verify_blobs(self.repository.keys(), unit, kind, &self.plain));
-        Ok(verified.map_err(OpenError::from))
+        Ok(verified.map_err(|error| Fault::Own(error.into())))
     }
 
     /// Returns the units of which the log says something else than the object.
     fn disagreeing(&self, object: &ObjectName, units: &[UnitEntry]) -> Result<BTreeSet<u32>> {
         let logged = self.repository.cache().units_of(&object.hash())?;
         let is_same = |a: &UnitEntry, b: &UnitEntry| {
-            (a.kind, a.form, a.stored_length, &a.base) == (b.kind, b.form, b.stored_length, &b.base)
+            (a.kind, a.form, a.stored_length, &a.bases)
+                == (b.kind, b.form, b.stored_length, &b.bases)
                 && a.blobs == b.blobs
                 && a.raw_lengths == b.raw_lengths
         };

@@ -411,7 +411,7 @@ fn write_range(
     let mut bytes = fetch(shared.repository, &range.object, range.start, range.end);
     for pieces in range.units {
         let is_open = match (&mut bytes, pieces.first()) {
-            (Ok(bytes), Some(first)) if first.place.base.is_none() => {
+            (Ok(bytes), Some(first)) if first.place.bases.is_empty() => {
                 open_from(bytes, range.start, &first.place, reader, decoder, plain).is_some()
             }
             _ => false,

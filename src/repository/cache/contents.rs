@@ -2,8 +2,9 @@
 
 use rusqlite::OptionalExtension as _;
 
-use super::{Cache, wrap};
+use super::{Cache, bases, wrap};
 use crate::error::Result;
+use crate::format::cbor::Ids;
 use crate::format::pack::{BlobKind, UnitEntry};
 use crate::id::{BlobId, ObjectHash};
 use crate::store::ObjectName;
@@ -54,14 +55,14 @@ impl Cache {
         Ok(())
     }
 
-    /// Returns the units that are differences from other blobs: object number, unit, base.
-    pub fn units_with_base(&self) -> Result<Vec<(u32, u32, BlobId)>> {
+    /// Returns the units that are differences from other blobs: object number, unit, bases.
+    pub fn units_with_bases(&self) -> Result<Vec<(u32, u32, Vec<BlobId>)>> {
         let connection = self.lock();
         let mut statement = connection
-            .prepare_cached("SELECT object, number, base FROM unit WHERE base IS NOT NULL")
+            .prepare_cached("SELECT object, number, bases FROM unit WHERE bases IS NOT NULL")
             .map_err(wrap)?;
         let rows = statement
-            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, BlobId(row.get(2)?))))
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, bases(row, 2)?)))
             .map_err(wrap)?;
         rows.map(|row| row.map_err(wrap)).collect()
     }
@@ -72,7 +73,7 @@ impl Cache {
         let connection = self.lock();
         let mut statement = connection
             .prepare_cached(
-                "SELECT unit.kind, unit.form, unit.stored, unit.base FROM unit \
+                "SELECT unit.kind, unit.form, unit.stored, unit.bases FROM unit \
                  JOIN object ON object.number = unit.object WHERE object.hash = ?1 \
                  ORDER BY unit.number",
             )
@@ -152,13 +153,13 @@ fn blob_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<BlobRow> {
 }
 
 fn unit_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<UnitEntry> {
-    let base = row.get::<_, Option<[u8; 32]>>(3)?.map(BlobId);
+    let bases = Ids(bases(row, 3)?);
     Ok(UnitEntry {
         kind: row.get(0)?,
         form: row.get(1)?,
         stored_length: row.get(2)?,
-        depth: u64::from(base.is_some()),
-        base,
+        depth: u64::from(!bases.is_empty()),
+        bases,
         ..UnitEntry::default()
     })
 }
