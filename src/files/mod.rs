@@ -14,6 +14,7 @@ mod metadata;
 mod names;
 mod owners;
 mod remove;
+pub mod sqlite;
 mod stat;
 mod target;
 mod walk;

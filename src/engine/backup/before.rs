@@ -81,15 +81,6 @@ pub(super) struct OldContent<'c, 'r> {
     end: u64,
 }
 
-/// What was appended to a file in small pieces, each a chunk of its own.
-#[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Tails {
-    /// How many.
-    pub(super) count: usize,
-    /// Their length in bytes.
-    pub(super) bytes: u64,
-}
-
 impl<'c, 'r> OldContent<'c, 'r> {
     pub(super) fn new(
         repository: &'r Repository,
@@ -151,18 +142,13 @@ impl<'c, 'r> OldContent<'c, 'r> {
         self.node.size
     }
 
-    /// Returns the chunks at the end that are shorter than `least`, at most `most` of them. Looks
-    /// at the list's last segment only.
-    pub(super) fn tails(&mut self, least: u64, most: usize) -> Tails {
+    /// Returns the lengths of the chunks at the end that are shorter than `least`, the last one
+    /// first, at most `most` of them. Looks at the list's last segment only.
+    pub(super) fn tails(&mut self, least: u64, most: usize) -> Vec<u64> {
         let last = self.segments.back().and_then(|segment| self.reader.load_list(segment).ok());
         let ids = last.unwrap_or_else(|| self.ids.iter().copied().collect());
-        let mut tails = Tails::default();
-        for id in ids.iter().rev().take(most) {
-            let Some(length) = self.length(id).filter(|length| *length < least) else { break };
-            tails.count = tails.count.saturating_add(1);
-            tails.bytes = tails.bytes.saturating_add(length);
-        }
-        tails
+        let lengths = ids.iter().rev().take(most).map_while(|id| self.length(id));
+        lengths.take_while(|length| *length < least).collect()
     }
 
     fn length(&self, id: &BlobId) -> Option<u64> {

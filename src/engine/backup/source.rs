@@ -26,10 +26,12 @@ use crate::id::BlobId;
 const SQLITE_MAGIC: &[u8] = b"SQLite format 3\0";
 /// Items that may follow a batch before it is sent.
 const ITEMS_PER_BATCH: usize = 1024;
-/// So many appended pieces are kept apart; with the next one they are cut again …
+/// So many appended pieces are kept apart before some are joined …
 const TAILS: usize = 8;
-/// … and so are they when they have become this long, in bytes.
+/// … and all of them are when they have become this long together, in bytes.
 const TAIL_BYTES: u64 = 256 << 10;
+/// More of them are not looked at.
+const MOST_TAILS: usize = 32;
 /// Buffers begin at a multiple of this: the kernel copies to others at a quarter of the speed.
 const ALIGNMENT: usize = 64;
 
@@ -409,10 +411,8 @@ impl<'c, 'r> Old<'c, 'r> {
         let old_size = content.size();
         let mut until = if sparse { 0 } else { old_size };
         if let Some(appended) = size.checked_sub(old_size).filter(|appended| *appended > 0) {
-            let tails = content.tails(MINIMUM as u64, TAILS.saturating_add(1));
-            if tails.count >= TAILS || tails.bytes.saturating_add(appended) > TAIL_BYTES {
-                until = until.saturating_sub(tails.bytes);
-            }
+            let tails = content.tails(MINIMUM as u64, MOST_TAILS);
+            until = until.saturating_sub(joined(&tails, appended));
         }
         Old { content: Some(content), until }
     }
@@ -445,6 +445,29 @@ impl<'c, 'r> Old<'c, 'r> {
     }
 }
 
+/// Returns how many bytes of the pieces at a file's end are cut again when `appended` bytes follow;
+/// the lengths of the pieces come with the last one first.
+///
+/// A piece is joined with what follows it only when that is as long: so a byte is stored again a few
+/// times at most while its file grows, however small the steps.
+fn joined(tails: &[u64], appended: u64) -> u64 {
+    let all = tails.iter().fold(0_u64, |sum, length| sum.saturating_add(*length));
+    if all.saturating_add(appended) > TAIL_BYTES {
+        return all;
+    }
+    if tails.len() < TAILS {
+        return 0;
+    }
+    let mut sum = 0_u64;
+    for length in tails {
+        if *length > sum.saturating_add(appended) {
+            break;
+        }
+        sum = sum.saturating_add(*length);
+    }
+    sum
+}
+
 fn cut_for(head: &[u8]) -> Cut {
     if head.starts_with(SQLITE_MAGIC) { Cut::Fixed } else { Cut::Content }
 }
@@ -452,4 +475,33 @@ fn cut_for(head: &[u8]) -> Cut {
 /// The other end of a channel is gone; its own failure is the one that gets reported.
 fn ended() -> Error {
     Error::failed("the run was cut short")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::joined;
+
+    #[test]
+    fn pieces_are_joined_rarely_and_never_too_many() {
+        assert_eq!(joined(&[10; 7], 10), 0);
+        assert_eq!(joined(&[10; 8], 10), 80);
+        // What is longer than all that follows stays.
+        assert_eq!(joined(&[10, 10, 10, 10, 10, 10, 10, 100], 10), 70);
+        assert_eq!(joined(&[50_000; 6], 10), 300_000);
+        // A file that grows in equal steps.
+        let (mut tails, mut stored, mut size) = (Vec::<u64>::new(), 0, 0);
+        for _ in 0..10_000 {
+            let again = joined(&tails, 100);
+            let mut left = again;
+            while left > 0 {
+                left -= tails.remove(0);
+            }
+            tails.insert(0, again + 100);
+            tails.retain(|length| *length < 64 << 10);
+            stored += again + 100;
+            size += 100;
+            assert!(tails.len() < 20, "{tails:?}");
+        }
+        assert!(stored < 6 * size, "{stored} for {size}");
+    }
 }

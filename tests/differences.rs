@@ -1,0 +1,296 @@
+//! What changed is stored as a difference, and every version comes back whole.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test stops where things are not as they should be"
+)]
+
+mod common_engine;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use common_engine::stores::TestStore;
+use common_engine::{
+    LATER, SECOND, folders, init, latest, noise, open, open_fresh, put, restore_options,
+    restore_with, save, snapshots,
+};
+use object_store::memory::InMemory;
+use stash::engine::check::{CheckOptions, ReadData, check};
+use stash::event::Counters;
+use stash::repository::Repository;
+use stash::store::{ObjectName, Store};
+
+const PAGE: usize = 4096;
+
+/// Bytes that pass for a database.
+fn database(seed: u64, pages: usize) -> Vec<u8> {
+    let mut bytes = noise(seed, pages * PAGE);
+    bytes[..16].copy_from_slice(b"SQLite format 3\0");
+    bytes
+}
+
+/// What a transcript may hold: a line of a session, different each time.
+fn line(random: &mut fastrand::Rng) -> Vec<u8> {
+    let words: String = (0..random.usize(5..60))
+        .map(|_| ["the ", "file ", "was ", "read ", "and ", "tool ", "says "][random.usize(..7)])
+        .collect();
+    format!("{{\"id\":\"{:016x}\",\"text\":\"{words}\"}}\n", random.u64(..)).into_bytes()
+}
+
+fn lines(random: &mut fastrand::Rng, count: usize) -> Vec<u8> {
+    (0..count).flat_map(|_| line(random)).collect()
+}
+
+type Files = BTreeMap<&'static str, Vec<u8>>;
+
+fn edit_database(random: &mut fastrand::Rng, bytes: &mut Vec<u8>) {
+    let pages = bytes.len() / PAGE;
+    match random.u8(..8) {
+        0 => bytes.extend(noise(random.u64(..), random.usize(1..70) * PAGE)),
+        1 if pages > 40 => bytes.truncate(random.usize(30..pages) * PAGE),
+        // As VACUUM does: all pages but the first lie elsewhere.
+        2 => {
+            let mut order: Vec<usize> = (1..pages).collect();
+            let from = random.usize(..order.len());
+            let middle = random.usize(..=order.len() - from);
+            order[from..].rotate_left(middle);
+            let old = bytes.clone();
+            for (place, page) in order.into_iter().enumerate() {
+                let (to, from) = ((place + 1) * PAGE, page * PAGE);
+                bytes[to..to + PAGE].copy_from_slice(&old[from..from + PAGE]);
+            }
+        }
+        3 => {
+            for _ in 0..pages / 2 {
+                let place = random.usize(16..bytes.len());
+                bytes[place] = random.u8(..);
+            }
+        }
+        _ => {
+            for _ in 0..random.usize(1..4) {
+                let place = random.usize(16..bytes.len() - 20);
+                bytes[place..place + 20].copy_from_slice(&noise(random.u64(..), 20));
+            }
+        }
+    }
+}
+
+fn edit_transcript(random: &mut fastrand::Rng, bytes: &mut Vec<u8>) {
+    match random.u8(..10) {
+        // Something is redacted, with as many bytes or with others.
+        0 => {
+            let place = random.usize(..bytes.len().max(2) / 2);
+            let end = (place + 30).min(bytes.len());
+            bytes[place..end].fill(b'x');
+        }
+        1 => {
+            let place = random.usize(..=bytes.len());
+            let inserted = line(random);
+            bytes.splice(place..place, inserted);
+        }
+        2 => bytes.truncate(random.usize(..=bytes.len())),
+        3 => *bytes = lines(random, 3_000),
+        _ => {
+            let count = random.usize(1..200);
+            bytes.extend(lines(random, count));
+        }
+    }
+}
+
+fn write(files: &Files, source: &Path) {
+    for (name, bytes) in files {
+        put(&source.join(name), bytes);
+    }
+}
+
+fn assert_restores(repository: &Repository, versions: &BTreeMap<i64, Files>) {
+    let entries = snapshots(repository);
+    assert_eq!(entries.len(), versions.len());
+    for entry in entries {
+        let out = tempfile::tempdir().unwrap();
+        restore_with(repository, &entry, &restore_options(out.path()));
+        for (name, bytes) in &versions[&entry.snapshot.time] {
+            let got = std::fs::read(out.path().join("source").join(name)).unwrap();
+            assert!(got == *bytes, "{name} as of {}", entry.snapshot.time);
+        }
+    }
+}
+
+/// No blob is deeper, or needs more units to be read, than a writer may make it.
+fn assert_bounds(repository: &Repository) -> u64 {
+    let mut deepest = 0;
+    for (object, _) in repository.cache().objects().unwrap() {
+        for id in repository.cache().blobs_of(&object.hash()).unwrap() {
+            let chain = repository.cache().find_chain(&id).unwrap().expect("every blob stands");
+            assert!(chain.depth <= 16 && chain.units <= 33, "{chain:?}");
+            deepest = deepest.max(chain.depth);
+        }
+    }
+    deepest
+}
+
+fn assert_clean(repository: &Repository) {
+    let options = CheckOptions { read_data: ReadData::All, threads: 2, ..CheckOptions::default() };
+    let report = check(repository, &options, &Counters::default()).unwrap();
+    assert!(report.findings.is_empty(), "{:#?}", report.findings);
+}
+
+#[test]
+fn every_version_of_a_random_history_comes_back() {
+    for seed in 0..3 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let base = tempfile::tempdir().unwrap();
+        let source = base.path().join("source");
+        let store = Store::memory();
+        let mut repository = init(&store, &folders(base.path()));
+        let mut files = Files::from([
+            ("state.db", database(seed, 200)),
+            ("session.jsonl", lines(&mut random, 9_000)),
+            ("small.json", lines(&mut random, 40)),
+        ]);
+        let mut versions: BTreeMap<i64, Files> = BTreeMap::new();
+        for round in 0..40_i64 {
+            match random.u8(..6) {
+                // Something comes back as it was: its blobs are known, and may lie above its bases.
+                0 if !versions.is_empty() => {
+                    let past = random.usize(..versions.len());
+                    files = versions.values().nth(past).unwrap().clone();
+                }
+                _ => {
+                    edit_database(&mut random, files.get_mut("state.db").unwrap());
+                    edit_transcript(&mut random, files.get_mut("session.jsonl").unwrap());
+                    edit_transcript(&mut random, files.get_mut("small.json").unwrap());
+                }
+            }
+            // Other files in numbers, so that the directory is cut into parts.
+            put(&source.join(format!("many/{round:03}")), noise(random.u64(..), 600));
+            write(&files, &source);
+            let now = LATER + round * 3600 * SECOND;
+            if save(&repository, &source, now).unwrap().snapshot.is_some() {
+                versions.insert(now, files.clone());
+            }
+            if random.u8(..5) == 0 {
+                repository = open(&store, &folders(base.path())).unwrap();
+            }
+        }
+        let fresh = open_fresh(&store);
+        assert_restores(&fresh, &versions);
+        assert!(assert_bounds(&fresh) > 3, "the history has made no chains");
+        assert_clean(&fresh);
+    }
+}
+
+/// A store in memory that counts, with a repository in it.
+fn counted(base: &Path) -> (Arc<TestStore>, Repository) {
+    let recording = TestStore::recording(Arc::new(InMemory::new()));
+    let repository = init(&recording.store(), &folders(base));
+    (recording, repository)
+}
+
+#[test]
+fn one_changed_byte_of_a_database_is_one_put_of_a_kilobyte() {
+    let base = tempfile::tempdir().unwrap();
+    let source = base.path().join("source");
+    // Long enough for a list of its own.
+    let mut bytes = database(1, 2_500);
+    put(&source.join("state.db"), &bytes);
+    let (store, repository) = counted(base.path());
+    save(&repository, &source, LATER).unwrap();
+    store.take();
+    for round in 1..40 {
+        bytes[4_000_000 + round] ^= 0x55;
+        put(&source.join("state.db"), &bytes);
+        let report = save(&repository, &source, LATER + i64::try_from(round).unwrap()).unwrap();
+        assert!(report.statistics.stored_bytes <= 1024, "{}", report.statistics.stored_bytes);
+        assert_eq!(store.take().iter().filter(|call| call.is_put()).count(), 1);
+    }
+    let out = base.path().join("out");
+    restore_with(&repository, &latest(&repository), &restore_options(&out));
+    assert!(std::fs::read(out.join("source/state.db")).unwrap() == bytes);
+    assert!(assert_bounds(&repository) > 8);
+}
+
+#[test]
+fn moved_pages_cost_little() {
+    let base = tempfile::tempdir().unwrap();
+    let source = base.path().join("source");
+    let mut bytes = database(1, 2_048);
+    put(&source.join("state.db"), &bytes);
+    let (_store, repository) = counted(base.path());
+    save(&repository, &source, LATER).unwrap();
+    // Three pages are gone, and all behind them has moved up.
+    for page in [900, 300, 7] {
+        bytes.drain(page * PAGE..(page + 1) * PAGE);
+    }
+    put(&source.join("state.db"), &bytes);
+    let report = save(&repository, &source, LATER + 1).unwrap();
+    // The chunks before it is clear that pages have moved are stored in full.
+    let stored = report.statistics.stored_bytes;
+    assert!(stored < bytes.len() as u64 / 10, "{stored} of {}", bytes.len());
+    let out = base.path().join("out");
+    restore_with(&open_fresh_of(&repository), &latest(&repository), &restore_options(&out));
+    assert!(std::fs::read(out.join("source/state.db")).unwrap() == bytes);
+    assert_clean(&repository);
+}
+
+/// The same repository as a machine sees it that has nothing of it.
+fn open_fresh_of(repository: &Repository) -> Repository {
+    open_fresh(repository.store())
+}
+
+#[test]
+fn appended_lines_are_stored_alone_and_do_not_pile_up() {
+    let base = tempfile::tempdir().unwrap();
+    let source = base.path().join("source");
+    let mut bytes = noise(1, 3 << 20);
+    put(&source.join("session.jsonl"), &bytes);
+    let (_store, repository) = counted(base.path());
+    save(&repository, &source, LATER).unwrap();
+    let (appended, rounds) = (2_000, 60);
+    let mut together = 0;
+    for round in 1..=rounds {
+        bytes.extend(noise(100 + round, appended));
+        put(&source.join("session.jsonl"), &bytes);
+        let now = LATER + i64::try_from(round).unwrap();
+        let stored = save(&repository, &source, now).unwrap().statistics.stored_bytes;
+        together += stored;
+    }
+    // Each byte is stored a few times at most, and a record of about a kilobyte each time.
+    let text = rounds * appended as u64;
+    assert!(together < text * 3 + rounds * 1_300, "{together} for {text}");
+    let out = base.path().join("out");
+    restore_with(&repository, &latest(&repository), &restore_options(&out));
+    assert!(std::fs::read(out.join("source/session.jsonl")).unwrap() == bytes);
+}
+
+#[test]
+fn a_difference_whose_base_is_lost_is_stored_again_in_full() {
+    let base = tempfile::tempdir().unwrap();
+    let source = base.path().join("source");
+    let folder = base.path().join("repo");
+    let store = Store::folder(&folder, true).unwrap();
+    let repository = init(&store, &folders(base.path()));
+    let mut bytes = database(1, 600);
+    put(&source.join("state.db"), &bytes);
+    save(&repository, &source, LATER).unwrap();
+    bytes[1_000_000] ^= 1;
+    put(&source.join("state.db"), &bytes);
+    save(&repository, &source, LATER + 1).unwrap();
+    for (object, _) in repository.cache().objects().unwrap() {
+        if matches!(object, ObjectName::Pack(_)) {
+            std::fs::remove_file(folder.join(object.to_string())).unwrap();
+        }
+    }
+    let again = open(&store, &folders(base.path())).unwrap();
+    bytes[2_000_000] ^= 1;
+    put(&source.join("state.db"), &bytes);
+    save(&again, &source, LATER + 2).unwrap();
+    let fresh = open_fresh(&store);
+    let out = base.path().join("out");
+    restore_with(&fresh, &latest(&fresh), &restore_options(&out));
+    assert!(std::fs::read(out.join("source/state.db")).unwrap() == bytes);
+}
