@@ -354,14 +354,12 @@ fn run_case(fixture: &Fixture, name: &ObjectName, how: Harm, with_memory: bool) 
     assert_same(&tree(&restored), &tree(&fixture.source()), &what);
     // What is gone and stands elsewhere by now is no damage for ever.
     if how == Harm::Missing && matches!(name, ObjectName::Pack(_)) {
+        // Older snapshots may still lack what the source has no more; where that is a directory,
+        // nobody knows what it needed.
         let again = check_all(&fresh);
-        assert_eq!(again.findings.len() as u64, u64::from(costs_older_ones(&again)), "{what}");
+        let costs = again.findings.iter().any(|finding| !finding.snapshots.is_empty());
+        assert!(costs || again.is_clean(), "{what}: {again:#?}");
     }
-}
-
-/// Older snapshots may still lack what the source has no more.
-fn costs_older_ones(report: &CheckReport) -> bool {
-    report.findings.iter().any(|finding| !finding.snapshots.is_empty())
 }
 
 fn run_object(fixture: &Fixture, name: &ObjectName) {

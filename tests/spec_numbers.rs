@@ -20,6 +20,7 @@ use chacha20poly1305::{ChaCha20Poly1305, Nonce};
 use stash::codec::chunker;
 use stash::codec::crypto::{Key, MasterKeys, RepositoryKeys, SlotSecret, make_slot};
 use stash::codec::delta::PAGE;
+use stash::engine::check::FindingKind;
 use stash::error::EXIT_CODES;
 use stash::format::LIMITS;
 use stash::format::key::{
@@ -276,6 +277,19 @@ fn exit_codes_are_those_of_the_page() {
         "exit codes",
         EXIT_CODES.iter().map(|row| (u64::from(row.code), row.meaning.to_owned())),
     );
+}
+
+#[test]
+fn findings_of_a_check_name_the_rules_of_the_page() {
+    let mut of_page = BTreeSet::new();
+    for row in table("findings of check") {
+        let rule = (row[0] != "none").then(|| u8::try_from(number(&row[0])).unwrap());
+        of_page.extend(row[1].split(", ").map(|kind| (kind.replace('`', ""), rule)));
+    }
+    let word = |kind| serde_json::to_value(kind).unwrap().as_str().unwrap().to_owned();
+    let of_code: BTreeSet<_> =
+        FindingKind::ALL.iter().map(|kind| (word(kind), kind.rule())).collect();
+    assert_eq!(of_page, of_code);
 }
 
 #[test]

@@ -21,6 +21,7 @@ use common_engine::{
 };
 use object_store::memory::InMemory;
 use stash::codec::crypto::object_hash;
+use stash::engine::check::{CheckOptions, ReadData, check};
 use stash::engine::restore::restore;
 use stash::error::Kind;
 use stash::event::{Counters, Silent};
@@ -105,6 +106,10 @@ impl Scene {
         let restored = restored(&fresh, &latest(&fresh), out.path());
         assert_same(&tree(&restored), &self.edited, what);
         self.check_saved(&fresh, what);
+        let options =
+            CheckOptions { read_data: ReadData::All, threads: 2, ..CheckOptions::default() };
+        let report = check(&fresh, &options, &Counters::default()).unwrap();
+        assert!(report.is_clean(), "{what}: {:#?}", report.findings);
         // 20 MiB that can't be compressed. The same machine stores nothing again that is durable.
         let stored = pack_bytes(&store);
         let limit = if is_new { 44 << 20 } else { 24 << 20 };

@@ -19,7 +19,9 @@ pub use items::{
 pub use lists::{LISTS, SnapshotRow, SnapshotSummary, time as snapshot_time};
 pub use nodes::{NodeRow, file_time, node, node_with_content, permissions};
 pub use summaries::{BackupContributor, BackupSummary, Initialized, RestoreSummary};
-pub use verify::{CheckSummary, FindingLine, RepairIndexSummary, RepairedLine};
+pub use verify::{
+    CheckSummary, FindingLine, NoteLine, RepairIndexSummary, RepairSnapshotsSummary, RepairedLine,
+};
 
 use crate::error::Error;
 use crate::event::{Action, Counters};

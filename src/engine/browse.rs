@@ -88,7 +88,7 @@ pub enum TreeStep {
     Node(Box<Found>),
     /// The directory entered last ends.
     Leave,
-    /// A directory, or the rest of one, can't be read.
+    /// A directory, or a part of one, can't be read. What can be read of it follows.
     Failed {
         /// The directory's path.
         path: Vec<u8>,

@@ -14,6 +14,7 @@ use super::places::make_private_folder;
 use crate::error::{Error, IoContext as _, Kind, Result};
 use crate::event::Counters;
 use crate::id::RepositoryId;
+use crate::store::LOCK_FILE;
 use crate::time::Clock;
 
 const POLL: Duration = Duration::from_millis(100);
@@ -75,7 +76,7 @@ impl SharedLock {
     ///
     /// In a folder where the file can't be made nobody deletes either: then nothing is locked.
     pub fn take(folder: &Path) -> Result<Self> {
-        let path = folder.join("lock");
+        let path = folder.join(LOCK_FILE);
         let made = OpenOptions::new().append(true).create(true).open(&path);
         let Ok(file) = made.or_else(|_| OpenOptions::new().read(true).open(&path)) else {
             return Ok(SharedLock { _file: None });

@@ -9,6 +9,8 @@
 mod chains;
 mod contents;
 
+pub use contents::BlobRow;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -5,7 +5,7 @@
 //! record may name packs only by [`Durable`] proofs: what would publish too early does not compile.
 
 use super::cache::{self, Cache};
-use super::container::{OpenError, Padding, PlainUnit, open_whole, seal};
+use super::container::{OpenError, OpenedObject, Padding, PlainUnit, open_ends, open_whole, seal};
 use super::packer::verify;
 use super::state::LaneState;
 use super::{Repository, reader};
@@ -14,8 +14,9 @@ use crate::codec::crypto::random_bytes;
 use crate::error::{Error, Kind, Result};
 use crate::format::DecodeError;
 use crate::format::cbor::{self, Ids};
-use crate::format::object::ObjectKind;
-use crate::format::record::{Mark, ObjectUnits, Open, Partial, Record, Snapshot};
+use crate::format::object::{HEADER_LENGTH, ObjectKind};
+use crate::format::pack::validate_units;
+use crate::format::record::{Heal, Mark, ObjectUnits, Open, Partial, Record, Snapshot};
 use crate::id::{LaneId, ObjectHash, SnapshotId, Tip};
 use crate::store::{Durable, ObjectName, Prefix, RecordName};
 use crate::time::Timestamp;
@@ -33,6 +34,8 @@ pub struct RecordParts {
     pub inline: Vec<PlainUnit>,
     /// Words about snapshots.
     pub marks: Vec<Mark>,
+    /// What became of another record.
+    pub heal: Option<Heal>,
 }
 
 /// What was committed.
@@ -62,8 +65,19 @@ pub struct SyncReport {
     pub applied_records: u64,
     /// Records that can't be read; the rest was applied all the same.
     pub damaged: Vec<DamagedRecord>,
+    /// Records that are damaged, but whose words can be read: they were applied. What lies in them
+    /// beside the words is distrusted.
+    pub salvaged: Vec<DamagedRecord>,
     /// Records that are whole, but sealed under another repository's keys.
     pub foreign: Vec<ObjectName>,
+}
+
+/// What became of reading a record.
+enum ReadRecord {
+    Whole(Record),
+    /// The object is damaged, but the record's body is authentic.
+    Salvaged(Record, Error),
+    Foreign,
 }
 
 impl Repository {
@@ -117,12 +131,19 @@ impl Repository {
         }
         let mut report = SyncReport::default();
         for name in listed.iter().filter(|name| !known.contains(&name.hash)) {
-            match self.find_record(name) {
-                Ok(None) => report.foreign.push(ObjectName::Record(name.clone())),
-                Ok(Some(record)) => {
+            match self.read_record(name) {
+                Ok(ReadRecord::Foreign) => report.foreign.push(ObjectName::Record(name.clone())),
+                Ok(ReadRecord::Whole(record)) => {
                     visit(name, &record);
                     self.apply(name, &record)?;
                     report.applied_records = report.applied_records.saturating_add(1);
+                }
+                Ok(ReadRecord::Salvaged(record, error)) => {
+                    visit(name, &record);
+                    self.apply(name, &record)?;
+                    self.cache().distrust(&[name.hash])?;
+                    let name = ObjectName::Record(name.clone());
+                    report.salvaged.push(DamagedRecord { name, error });
                 }
                 Err(error) if error.kind() == Kind::Damaged => {
                     let name = ObjectName::Record(name.clone());
@@ -144,46 +165,51 @@ impl Repository {
 
     /// Reads one record, and checks that it is what its name says.
     pub fn load_record(&self, name: &RecordName) -> Result<Record> {
-        self.find_record(name)?.ok_or_else(|| {
-            let object = ObjectName::Record(name.clone());
-            Error::damaged("record belongs to another repository:", object.to_string())
-        })
+        match self.read_record(name)? {
+            ReadRecord::Whole(record) => Ok(record),
+            ReadRecord::Salvaged(_, error) => Err(error),
+            ReadRecord::Foreign => {
+                let object = ObjectName::Record(name.clone()).to_string();
+                Err(Error::damaged("record belongs to another repository:", object))
+            }
+        }
     }
 
-    /// The same; `None` if it is whole, but sealed under another repository's keys.
-    pub fn find_record(&self, name: &RecordName) -> Result<Option<Record>> {
+    fn read_record(&self, name: &RecordName) -> Result<ReadRecord> {
         let object = ObjectName::Record(name.clone());
         let bytes = self
             .store()
             .get(&object)?
             .ok_or_else(|| Error::damaged("record is missing:", object.to_string()))?;
-        let opened = match open_whole(self.keys(), ObjectKind::Record, &name.hash, &bytes) {
-            Ok(opened) => opened,
+        let failure = match open_whole(self.keys(), ObjectKind::Record, &name.hash, &bytes) {
+            Ok(opened) => {
+                return decode_record(name, &opened, bytes.len()).map(ReadRecord::Whole);
+            }
+            Err(failure) => failure,
+        };
+        match failure {
             // The bytes are what the name says, so this is no damage.
-            Err(OpenError::Codec(CodecError::WrongKey)) => return Ok(None),
-            Err(OpenError::Decode(
-                error @ (DecodeError::Version(_) | DecodeError::Features(_)),
-            )) => {
-                return Err(Error::new(Kind::NoRepository, "cannot read record")
+            OpenError::Codec(CodecError::WrongKey) => Ok(ReadRecord::Foreign),
+            OpenError::Decode(error @ (DecodeError::Version(_) | DecodeError::Features(_))) => {
+                Err(Error::new(Kind::NoRepository, "cannot read record")
                     .object(object.to_string())
                     .source(error)
-                    .hint("a newer stash wrote it, and is needed here; nothing was changed"));
+                    .hint("a newer stash wrote it, and is needed here; nothing was changed"))
             }
-            Err(error) => return Err(reader::damaged(&object, &error)),
-        };
-        let record = Record::decode(&opened.body)
-            .map_err(|error| reader::damaged(&object, &error.into()))?;
-        crate::format::pack::validate_units(&record.inline, bytes.len() as u64, opened.tail_length)
-            .map_err(|error| reader::damaged(&object, &error.into()))?;
-        let (kind, global) = record.kind_name();
-        let fits = record.lane == name.lane
-            && record.sequence == name.sequence
-            && kind == name.kind
-            && global == name.global;
-        if fits {
-            Ok(Some(record))
-        } else {
-            Err(Error::damaged("record lies under another's name:", object.to_string()))
+            failure => {
+                let error = reader::damaged(&object, &failure);
+                // Header, body and trailer are authentic on their own: then the damage lies in the
+                // units, each of which is authenticated when it is read.
+                let tail = bytes.get(HEADER_LENGTH..).unwrap_or_default();
+                let salvaged = open_ends(self.keys(), ObjectKind::Record, &bytes, tail)
+                    .ok()
+                    .and_then(std::result::Result::ok)
+                    .and_then(|opened| decode_record(name, &opened, bytes.len()).ok());
+                match salvaged {
+                    Some(record) => Ok(ReadRecord::Salvaged(record, error)),
+                    None => Err(error),
+                }
+            }
         }
     }
 
@@ -226,6 +252,7 @@ impl Repository {
             partial: parts.partial,
             entries: parts.packs.into_iter().map(Durable::into_inner).collect(),
             marks: parts.marks,
+            heal: parts.heal,
             ..Record::default()
         };
         let (name, record, stored_bytes) = self.put_record(record, parts.inline)?;
@@ -274,6 +301,14 @@ impl Repository {
         Ok((name, record, object.length))
     }
 
+    /// Returns the record that this machine remembers writing last, if the log no longer has it:
+    /// then the store was set back, or lost something.
+    pub fn lost_tip(&self) -> Option<LaneState> {
+        let remembered = self.state().and_then(super::state::StateFolder::lane)?;
+        let is_listed = self.heads().iter().any(|name| name.hash == remembered.tip);
+        (!is_listed).then_some(remembered)
+    }
+
     /// Returns the lane to go on with: the remembered one if the log shows it as it was left, else
     /// a new one. A clone or a restored home thereby never continues another's chain for long.
     fn lane_to_continue(&self) -> Result<LaneState> {
@@ -307,6 +342,24 @@ impl Repository {
             .filter(|name| newest.get(&name.lane) == Some(&name.sequence))
             .filter_map(|name| name.hash.0.first_chunk::<8>().copied().map(Tip))
             .collect())
+    }
+}
+
+/// Decodes a record from its object, and checks that it is the one that its name says.
+fn decode_record(name: &RecordName, opened: &OpenedObject, length: usize) -> Result<Record> {
+    let object = ObjectName::Record(name.clone());
+    let damaged = |error: DecodeError| reader::damaged(&object, &error.into());
+    let record = Record::decode(&opened.body).map_err(damaged)?;
+    validate_units(&record.inline, length as u64, opened.tail_length).map_err(damaged)?;
+    let (kind, global) = record.kind_name();
+    let fits = record.lane == name.lane
+        && record.sequence == name.sequence
+        && kind == name.kind
+        && global == name.global;
+    if fits {
+        Ok(record)
+    } else {
+        Err(Error::damaged("record lies under another's name:", object.to_string()))
     }
 }
 

@@ -390,6 +390,11 @@ impl Repository {
         &self.header
     }
 
+    /// Returns whether a key slot is one of this repository, as what it says about itself proves.
+    pub fn owns_slot(&self, slot: &KeySlot) -> bool {
+        open_about(&self.master, slot).is_ok()
+    }
+
     /// Returns the header's bytes.
     pub fn header_bytes(&self) -> &[u8] {
         &self.header_bytes

@@ -15,7 +15,7 @@ use crate::codec::{CodecError, UnitDecoder};
 use crate::error::{Error, Result};
 use crate::format::object::{HEADER_LENGTH, ObjectHeader, ObjectKind};
 use crate::format::pack::{BlobKind, UnitEntry};
-use crate::format::record::decode_list;
+use crate::format::record::{AttachmentMap, decode_list};
 use crate::format::tree::{Node, Subtree, Tree};
 use crate::format::{DecodeError, LIMITS};
 use crate::id::{BlobId, ObjectHash};
@@ -165,6 +165,13 @@ impl<'r> BlobReader<'r> {
         let bytes = self.load(BlobKind::Tree, id)?;
         Tree::decode(&bytes)
             .map_err(|error| Error::damaged("cannot read tree", id.to_string()).source(error))
+    }
+
+    /// Returns an attachment, or a part of one.
+    pub fn load_attachment(&mut self, id: &BlobId) -> Result<AttachmentMap> {
+        let bytes = self.load(BlobKind::Attachment, id)?;
+        AttachmentMap::decode(&bytes)
+            .map_err(|error| Error::damaged("cannot read attachment", id.to_string()).source(error))
     }
 
     /// Returns the nodes of a directory one part after the other, in ascending order of names.

@@ -17,7 +17,7 @@ use object_store::{
     local::LocalFileSystem, memory::InMemory,
 };
 
-pub use name::{ObjectName, RecordName};
+pub use name::{LOCK_FILE, ObjectName, RecordName};
 
 use crate::error::{Error, Kind, Result};
 use crate::format::LIMITS;
@@ -295,6 +295,24 @@ impl Store {
         Ok(listed)
     }
 
+    /// Lists everything: objects in ascending order of their names, and what has no object's name.
+    pub fn list_all(&self) -> Result<(Vec<Listed>, Vec<String>)> {
+        let rows: Vec<object_store::ObjectMeta> = block_on(self.inner.list(None).try_collect())
+            .map_err(|error| self.error("cannot list", "", error))?;
+        let (mut objects, mut others) = (Vec::new(), Vec::new());
+        for row in rows {
+            match ObjectName::parse(row.location.as_ref()) {
+                Some(name) => objects.push(Listed { name, size: row.size }),
+                None if row.location.as_ref() == LOCK_FILE => {}
+                None => others.push(row.location.to_string()),
+            }
+        }
+        objects.sort_by(|a, b| a.name.cmp(&b.name));
+        objects.dedup();
+        others.sort();
+        Ok((objects, others))
+    }
+
     fn error(&self, doing: &str, object: &str, error: object_store::Error) -> Error {
         let kind = classify(&error);
         let full = find_io(&error).is_some_and(|io| {
@@ -399,8 +417,26 @@ mod tests {
             store.put(name.clone(), &parts).unwrap();
             let foreign = ObjectName::Pack(object_hash(b"x"));
             store.put(foreign.clone(), &[Bytes::from_static(b"y")]).unwrap();
-            assert_eq!(store.put(foreign, &parts).unwrap_err().kind(), Kind::Damaged);
+            assert_eq!(store.put(foreign.clone(), &parts).unwrap_err().kind(), Kind::Damaged);
+            // What is wrong in its place may be replaced by what belongs there, and by nothing else.
+            assert!(store.put_back(foreign.clone(), Bytes::from_static(b"z")).is_err());
+            store.put_back(foreign.clone(), Bytes::from_static(b"x")).unwrap();
+            assert_eq!(store.get(&foreign).unwrap().unwrap(), "x");
         }
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "a stranger's file")]
+    fn a_full_listing_tells_objects_from_what_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::folder(folder.path(), false).unwrap();
+        let name = ObjectName::Pack(object_hash(b"x"));
+        store.put(name.clone(), &[Bytes::from_static(b"x")]).unwrap();
+        std::fs::write(folder.path().join("notes.txt"), "mine").unwrap();
+        std::fs::write(folder.path().join(LOCK_FILE), "").unwrap();
+        let (objects, others) = store.list_all().unwrap();
+        assert_eq!(objects, [Listed { name, size: 1 }]);
+        assert_eq!(others, ["notes.txt"]);
     }
 
     #[test]

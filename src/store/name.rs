@@ -2,6 +2,9 @@
 
 use crate::id::{LaneId, ObjectHash};
 
+/// The file beside the objects that readers and writers of an exclusive repository lock.
+pub const LOCK_FILE: &str = "lock";
+
 /// The name of an object: where it lies in a store. Never used twice.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ObjectName {

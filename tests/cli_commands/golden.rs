@@ -36,7 +36,7 @@ fn masked(text: &str, home: &Home) -> String {
             masked.truncate(masked.trim_end_matches(' ').len());
             masked += " <amount>";
             rest = &rest[length..];
-        } else if is_hex && matches!(word.len(), 8 | 32 | 64) {
+        } else if is_hex && (matches!(word.len(), 8 | 32 | 64) || is_pack_folder(word, &masked)) {
             masked += "<id>";
             rest = &rest[word.len()..];
         } else {
@@ -46,6 +46,11 @@ fn masked(text: &str, home: &Home) -> String {
         }
     }
     masked
+}
+
+/// A pack lies in a folder named by the first two letters of its hash.
+fn is_pack_folder(word: &str, before: &str) -> bool {
+    word.len() == 2 && before.ends_with("packs/")
 }
 
 /// Returns the length of a time at the beginning, as in `2026-11-20 14:30:00 +01:00`.
@@ -186,14 +191,103 @@ fn json_looks_as_reviewed() {
     assert_golden("json.txt", &shown);
 }
 
-/// Seconds in JSON are bare numbers, told by their field.
-fn without_durations(line: &str) -> String {
-    let field = "\"total_duration\":";
-    match line.split_once(field) {
-        Some((before, after)) => {
-            let end = after.find([',', '}']).unwrap_or(after.len());
-            format!("{before}{field}0{}", &after[end..])
-        }
-        None => line.to_owned(),
+/// A home whose second snapshot has a pack of its own.
+fn packed() -> Home {
+    let home = Home::new();
+    home.write("work/notes.txt", "first");
+    home.run(&["backup", "work", "-q"]).code(0);
+    for number in 0..8 {
+        home.write(&format!("work/data/{number}"), noise(number, 50_000));
     }
+    home.run(&["backup", "work", "-q"]).code(0);
+    home
+}
+
+/// Changes one bit in the one pack.
+fn flip(home: &Home) {
+    let pack = &home.packs()[0];
+    let mut bytes = std::fs::read(pack).unwrap();
+    bytes[1000] ^= 1;
+    std::fs::remove_file(pack).unwrap();
+    std::fs::write(pack, bytes).unwrap();
+}
+
+/// Takes away the record that names the pack, once another follows it.
+fn lose_record(home: &Home) {
+    home.write("work/notes.txt", "third");
+    home.run(&["backup", "work", "-q"]).code(0);
+    let log = home.repository().join("log");
+    let names = crate::home::inventory(&log).into_iter().map(|item| item.0);
+    let second =
+        names.into_iter().find(|name| name.to_str().unwrap().contains("/0000000000000002-"));
+    std::fs::remove_file(log.join(second.unwrap())).unwrap();
+}
+
+const CHECKS: [&[&str]; 2] = [&["check"], &["check", "--read-data"]];
+
+#[test]
+fn check_looks_as_reviewed() {
+    let home = packed();
+    let mut shown = transcript(&home, &CHECKS);
+    flip(&home);
+    shown += &transcript(&home, &CHECKS);
+    lose_record(&home);
+    shown += &transcript(&home, &[CHECKS[0], &["check", "--repo", "nowhere"]]);
+    assert_golden("check.txt", &shown);
+}
+
+#[test]
+fn repairs_look_as_reviewed() {
+    let home = packed();
+    let nowhere: &[&str] = &["repair", "index", "--repo", "nowhere"];
+    let mut shown = transcript(&home, &[&["repair", "index"], nowhere, &["repair", "snapshots"]]);
+    lose_record(&home);
+    let repair: &[&str] = &["repair", "index"];
+    shown += &transcript(&home, &[&["repair", "index", "--dry-run"], repair, &["check"]]);
+    flip(&home);
+    let runs: &[&[&str]] = &[
+        &["repair", "snapshots", "--dry-run"],
+        &["repair", "snapshots", "--forget"],
+        &["repair", "snapshots", "ffff"],
+        &["check", "--read-data"],
+    ];
+    shown += &transcript(&home, runs);
+    assert_golden("repair.txt", &shown);
+}
+
+#[test]
+fn json_of_checks_and_repairs_looks_as_reviewed() {
+    let home = packed();
+    let check: &[&str] = &["check", "--read-data", "--json"];
+    let mut shown = transcript(&home, &[check]);
+    lose_record(&home);
+    let runs: &[&[&str]] = &[
+        &["check", "--json"],
+        &["repair", "index", "--json"],
+        &["repair", "index", "--json", "--repo", "nowhere"],
+    ];
+    shown += &transcript(&home, runs);
+    flip(&home);
+    let runs: &[&[&str]] = &[
+        check,
+        &["repair", "snapshots", "--json", "--dry-run"],
+        &["repair", "snapshots", "--json"],
+        &["repair", "snapshots", "--json", "ffff"],
+        &["check", "--json", "--repo", "nowhere"],
+    ];
+    shown += &transcript(&home, runs);
+    let shown: String = shown.lines().map(|line| without_durations(line) + "\n").collect();
+    assert_golden("json_check.txt", &shown);
+}
+
+/// Seconds and bytes in JSON are bare numbers, told by their fields.
+fn without_durations(line: &str) -> String {
+    let mut line = line.to_owned();
+    for field in ["\"total_duration\":", "\"bytes_read\":"] {
+        if let Some((before, after)) = line.split_once(field) {
+            let end = after.find([',', '}']).unwrap_or(after.len());
+            line = format!("{before}{field}0{}", &after[end..]);
+        }
+    }
+    line
 }

@@ -7,7 +7,7 @@ use super::open::Run;
 use super::repository::Make;
 use crate::cli::args::{CheckArguments, ReadSubset};
 use crate::cli::figures::{counted, duration, size};
-use crate::cli::json::{CheckSummary, FindingLine};
+use crate::cli::json::{CheckSummary, FindingLine, NoteLine};
 use crate::cli::name;
 use crate::codec::crypto::random_bytes;
 use crate::engine::check::{CheckOptions, CheckReport, Finding, ReadData, check};
@@ -25,6 +25,7 @@ pub(super) fn run(run: &Run, arguments: &CheckArguments) -> Result<u8> {
         read_data: read_data(arguments),
         seed: u64::from_le_bytes(seed),
         threads: machine::worker_count(),
+        now: Some(run.clock.now()),
     };
     let began = run.clock.boot_nanoseconds();
     let progress = run.screen.progress(&run.counters);
@@ -48,11 +49,14 @@ fn read_data(arguments: &CheckArguments) -> ReadData {
 
 fn show(run: &Run, report: &CheckReport, took: Duration) -> Result<()> {
     for note in &report.notes {
-        run.screen.note(note);
+        run.screen.note(&format!("`{}`: {}", note.object, note.text));
     }
     if run.screen.is_json() {
         for finding in &report.findings {
             run.screen.message("finding", &FindingLine::from(finding))?;
+        }
+        for note in &report.notes {
+            run.screen.message("note", &NoteLine::from(note))?;
         }
         let summary =
             CheckSummary { total_duration: took.as_secs_f64(), ..CheckSummary::of(report) };
@@ -65,9 +69,9 @@ fn show(run: &Run, report: &CheckReport, took: Duration) -> Result<()> {
     if report.is_clean() { run.screen.summary(&line) } else { run.screen.text(&line) }
 }
 
-/// Returns a finding in three lines: what is wrong, what it costs, what to do.
+/// Returns a finding in a few lines: what is wrong, what it costs and what not, what to do.
 fn lines(finding: &Finding) -> String {
-    let mut text = format!("`{}` {}", finding.object, finding.what);
+    let mut text = format!("`{}`: {}", finding.object, finding.what);
     if !finding.snapshots.is_empty() {
         let snapshots: Vec<String> =
             finding.snapshots.iter().take(4).map(SnapshotId::short).collect();
@@ -85,8 +89,7 @@ fn lines(finding: &Finding) -> String {
             more(finding.file_count, files.len())
         );
     }
-    text.push_str("\n  ");
-    text.push_str(&finding.next_step);
+    let _ = write!(text, "\n  {}\n  {}", finding.intact, finding.next_step);
     text
 }
 

@@ -4,7 +4,7 @@ use super::open::Run;
 use super::repository::Make;
 use crate::cli::args::{RepairCommand, RepairIndexArguments, RepairSnapshotsArguments};
 use crate::cli::figures::counted;
-use crate::cli::json::{RepairIndexSummary, RepairedLine};
+use crate::cli::json::{RepairIndexSummary, RepairSnapshotsSummary, RepairedLine};
 use crate::cli::name;
 use crate::engine::check::ReadData;
 use crate::engine::repair::{
@@ -59,6 +59,7 @@ fn show_index(
                 blobs_added: report.blobs_added,
                 unreadable_packs: unreadable,
                 damaged_records: damaged.collect(),
+                noted_records: report.noted_records,
             },
         );
     }
@@ -71,10 +72,14 @@ fn show_index(
     let would = if dry_run { "would be " } else { "" };
     let header =
         if header_restored { format!("the header {would}put back; ") } else { String::new() };
+    let noted = match report.noted_records {
+        0 => String::new(),
+        count => format!("; {} {would}taken note of", counted(count, "damaged or missing record")),
+    };
     run.screen.summary(&match report.packs_added {
-        0 => format!("{header}the index holds every pack that can be read"),
+        0 => format!("{header}the index holds every pack that can be read{noted}"),
         packs => format!(
-            "{header}{} with {} {would}put into the index",
+            "{header}{} with {} {would}put into the index{noted}",
             counted(packs, "pack"),
             counted(report.blobs_added, "blob")
         ),
@@ -103,6 +108,9 @@ fn snapshots(run: &Run, arguments: &RepairSnapshotsArguments) -> Result<u8> {
         } else {
             run.screen.text(&lines(snapshot, dry_run))?;
         }
+    }
+    if run.screen.is_json() {
+        run.screen.message("summary", &RepairSnapshotsSummary::of(&repaired, dry_run))?;
     }
     run.screen.summary(&verdict(&repaired))?;
     Ok(0)

@@ -5,15 +5,19 @@ use serde_json::{Map, Value};
 
 use super::MessageType;
 use crate::cli::name;
-use crate::engine::check::{CheckReport, Finding, FindingKind};
-use crate::engine::repair::RepairedSnapshot;
+use crate::engine::check::{CheckReport, Finding, FindingKind, Note};
+use crate::engine::repair::{Repaired, RepairedSnapshot};
 use crate::id::SnapshotId;
+use crate::store::ObjectName;
 
 /// `finding`: one thing that is wrong.
 #[derive(Debug, Clone, Serialize)]
 pub struct FindingLine {
     /// What it is about.
     pub kind: FindingKind,
+    /// The rule of `format-spec/8-order.md` that is broken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<u8>,
     /// The object's name, or a blob's id.
     pub object: String,
     /// What is wrong with it.
@@ -24,8 +28,25 @@ pub struct FindingLine {
     pub files: Vec<Map<String, Value>>,
     /// How many such paths there are.
     pub file_count: u64,
+    /// What it does not harm.
+    pub intact: String,
     /// What to do.
     pub hint: String,
+}
+
+/// `note`: something that is no damage.
+#[derive(Debug, Clone, Serialize)]
+pub struct NoteLine {
+    /// The object, or several.
+    pub object: String,
+    /// What about it.
+    pub message: String,
+}
+
+impl From<&Note> for NoteLine {
+    fn from(note: &Note) -> Self {
+        NoteLine { object: note.object.clone(), message: note.text.clone() }
+    }
 }
 
 /// Returns paths as objects with an `item`.
@@ -42,11 +63,13 @@ impl From<&Finding> for FindingLine {
     fn from(finding: &Finding) -> Self {
         FindingLine {
             kind: finding.kind,
+            rule: finding.kind.rule(),
             object: finding.object.clone(),
             message: finding.what.clone(),
             snapshots: finding.snapshots.clone(),
             files: items(&finding.files),
             file_count: finding.file_count,
+            intact: finding.intact.clone(),
             hint: finding.next_step.clone(),
         }
     }
@@ -84,11 +107,22 @@ impl CheckSummary {
             let matching = report.findings.iter().filter(|finding| kinds.contains(&finding.kind));
             matching.map(|finding| finding.object.clone()).collect::<Vec<_>>()
         };
-        let index =
-            [FindingKind::Header, FindingKind::Record, FindingKind::Index, FindingKind::Blobs];
+        let index = [
+            FindingKind::HeaderMissing,
+            FindingKind::HeaderDamaged,
+            FindingKind::RecordDamaged,
+            FindingKind::RecordMissing,
+            FindingKind::SegmentDamaged,
+            FindingKind::IndexDisagrees,
+            FindingKind::NotIndexed,
+        ];
+        let packs = [FindingKind::PackMissing, FindingKind::PackCut, FindingKind::ObjectDamaged];
         CheckSummary {
             num_errors: report.findings.len() as u64,
-            broken_packs: of_kind(&[FindingKind::Pack]),
+            broken_packs: of_kind(&packs)
+                .into_iter()
+                .filter(|object| matches!(ObjectName::parse(object), Some(ObjectName::Pack(_))))
+                .collect(),
             suggest_repair_index: !of_kind(&index).is_empty(),
             records: report.records,
             snapshots: report.snapshots,
@@ -117,6 +151,8 @@ pub struct RepairIndexSummary {
     pub unreadable_packs: Vec<String>,
     /// Records that can't be read.
     pub damaged_records: Vec<String>,
+    /// Records, damaged or missing, of which note was taken.
+    pub noted_records: u64,
 }
 
 /// `repaired`: a snapshot that lacks something.
@@ -150,20 +186,59 @@ impl RepairedLine {
     }
 }
 
+/// `summary` of `repair snapshots`.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct RepairSnapshotsSummary {
+    /// Whether nothing was to be written.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
+    /// Snapshots that lack something.
+    pub snapshots_damaged: u64,
+    /// Snapshots that lack nothing.
+    pub snapshots_whole: u64,
+    /// New snapshots.
+    pub snapshots_added: u64,
+    /// Old ones that were marked as forgotten.
+    pub snapshots_forgotten: u64,
+}
+
+impl RepairSnapshotsSummary {
+    /// Returns what was repaired.
+    pub fn of(repaired: &Repaired, dry_run: bool) -> Self {
+        let count = |is: fn(&RepairedSnapshot) -> bool| {
+            repaired.snapshots.iter().filter(|snapshot| is(snapshot)).count() as u64
+        };
+        RepairSnapshotsSummary {
+            dry_run,
+            snapshots_damaged: count(|_| true),
+            snapshots_whole: repaired.whole,
+            snapshots_added: count(|snapshot| snapshot.new.is_some()),
+            snapshots_forgotten: count(|snapshot| snapshot.forgotten),
+        }
+    }
+}
+
 /// The lines of these commands.
 pub(super) const MESSAGE_TYPES: &[MessageType] = &[
     MessageType {
         name: "finding",
         when: "stdout, `stash check`, for each thing that is wrong; the exit code is then 13",
         fields: &[
-            ("kind", "`header`, `key_slot`, `record`, `pack`, `index`, `blobs` or `tree`"),
+            ("kind", "what is wrong, as `pack_missing`, `record_damaged` or `not_indexed`"),
+            ("rule", "the rule of the format's page `8-order.md` that is broken; may be absent"),
             ("object", "the object's name, or the id of a blob"),
             ("message", "what is wrong with it"),
             ("snapshots", "ids of the snapshots that lack something because of it"),
             ("files", "the first 10 paths that can't be restored whole: objects of `item`"),
             ("file_count", "how many such paths there are"),
+            ("intact", "what it does not harm"),
             ("hint", "what to do"),
         ],
+    },
+    MessageType {
+        name: "note",
+        when: "stdout, `stash check`, for what is no damage but worth knowing",
+        fields: &[("object", "the object's name, or several"), ("message", "what about it")],
     },
     MessageType {
         name: "summary of check",
@@ -191,6 +266,7 @@ pub(super) const MESSAGE_TYPES: &[MessageType] = &[
             ("blobs_added", "their blobs"),
             ("unreadable_packs", "names of the packs whose tables can't be read"),
             ("damaged_records", "names of the records that can't be read"),
+            ("noted_records", "records, damaged or missing, of which note was taken"),
         ],
     },
     MessageType {
@@ -204,6 +280,17 @@ pub(super) const MESSAGE_TYPES: &[MessageType] = &[
             ("lost", "what the new one does not hold: objects of `item`"),
         ],
     },
+    MessageType {
+        name: "summary of repair snapshots",
+        when: "stdout, last; its `message_type` is `summary`",
+        fields: &[
+            ("dry_run", "true; absent if this was none"),
+            ("snapshots_damaged", "snapshots that lack something"),
+            ("snapshots_whole", "snapshots that lack nothing"),
+            ("snapshots_added", "new snapshots with what is intact"),
+            ("snapshots_forgotten", "old ones that were marked as forgotten"),
+        ],
+    },
 ];
 
 #[cfg(test)]
@@ -214,15 +301,18 @@ mod tests {
     #[test]
     fn every_line_is_documented() {
         let finding = Finding {
-            kind: FindingKind::Pack,
+            kind: FindingKind::PackCut,
             object: String::new(),
             what: String::new(),
             snapshots: Vec::new(),
             files: Vec::new(),
             file_count: 0,
+            intact: String::new(),
             next_step: String::new(),
         };
         assert_documented(MESSAGE_TYPES, "finding", &FindingLine::from(&finding), &[]);
+        let note = Note { object: String::new(), text: String::new() };
+        assert_documented(MESSAGE_TYPES, "note", &NoteLine::from(&note), &[]);
         assert_documented(MESSAGE_TYPES, "summary of check", &CheckSummary::default(), &[]);
         let index = RepairIndexSummary { dry_run: true, ..RepairIndexSummary::default() };
         assert_documented(MESSAGE_TYPES, "summary of repair index", &index, &[]);
@@ -234,5 +324,7 @@ mod tests {
         };
         let repaired = RepairedLine::of(&snapshot, true);
         assert_documented(MESSAGE_TYPES, "repaired", &repaired, &[]);
+        let summary = RepairSnapshotsSummary::of(&Repaired::default(), true);
+        assert_documented(MESSAGE_TYPES, "summary of repair snapshots", &summary, &[]);
     }
 }

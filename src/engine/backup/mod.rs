@@ -185,9 +185,19 @@ impl<'a> Backup<'a> {
         let began = clock.now();
         let began_boot = clock.boot_nanoseconds();
         let report = repository.sync()?;
-        for damaged in &report.damaged {
+        for damaged in report.damaged.iter().chain(&report.salvaged) {
             reporter.event(&Event::Warning {
                 message: &format!("{}; what only it names is stored again", damaged.error),
+            });
+        }
+        if let Some(lane) = repository.lost_tip() {
+            reporter.event(&Event::Warning {
+                message: &format!(
+                    "the repository has lost a record that this machine wrote, {} of lane {}; a \
+                     snapshot may have gone with it; `stash check` says what is left",
+                    lane.sequence,
+                    lane.lane.short()
+                ),
             });
         }
         let mut backup = Backup {
@@ -204,8 +214,8 @@ impl<'a> Backup<'a> {
         };
         backup.find_parent();
         backup.distrust_missing_packs()?;
-        // A check may have found others to be damaged.
-        backup.has_gaps = !repository.cache().unreliable()?.is_empty();
+        // A check may have found more than a listing shows.
+        backup.has_gaps = repository.cache().has_unreliable()?;
         backup.adopt_journal()?;
         if let Some(parent) = &backup.parent {
             let statistics = &parent.snapshot.statistics;
@@ -236,7 +246,8 @@ impl<'a> Backup<'a> {
             .map(|row| (row.name, row.size))
             .collect();
         let objects = self.repository.cache().objects()?;
-        let known = self.repository.cache().unreliable()?;
+        let known: std::collections::HashSet<_> =
+            self.repository.cache().unreliable()?.into_iter().collect();
         let missing: Vec<_> = objects
             .iter()
             .filter(|(name, _)| matches!(name, ObjectName::Pack(_)))

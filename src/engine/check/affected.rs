@@ -1,127 +1,167 @@
-//! Which snapshots and files lack something: one walk, only when something is lost.
+//! Whom a loss harms: one walk over those directories of the snapshots that lead to something lost.
 
-use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::collections::BTreeSet;
 
-use super::{Found, NAMED_FILES, snapshots};
-use crate::engine::browse::{Found as Item, TreeStep, TreeWalk};
+use super::finding::Findings;
+use super::known::KnownBlobs;
+use super::trees::Losses;
+use crate::engine::browse::join;
 use crate::error::Result;
 use crate::event::Counters;
-use crate::format::tree::{Node, Subtree};
+use crate::format::record::{AttachmentMap, Snapshot};
+use crate::format::tree::{Node, NodeKind, Subtree, Tree};
 use crate::id::{BlobId, SnapshotId};
 use crate::repository::Repository;
 use crate::repository::reader::BlobReader;
 
-/// A directory on the way down, and how much was affected when it was entered.
+/// Looks for what is lost in snapshots.
+pub(super) struct AffectedWalk<'c> {
+    pub(super) repository: &'c Repository,
+    pub(super) losses: &'c Losses,
+    pub(super) known: &'c KnownBlobs,
+    pub(super) length_differs: Option<usize>,
+    pub(super) findings: &'c mut Findings,
+    pub(super) limit: usize,
+    pub(super) counters: &'c Counters,
+}
+
 struct Level {
-    tree: Option<BlobId>,
-    affected_before: u64,
+    path: Vec<u8>,
+    nodes: std::vec::IntoIter<Node>,
+    parts: Vec<BlobId>,
 }
 
-/// Finds what each finding costs. A directory in which nothing is lost is walked once, however
-/// many snapshots hold it.
-pub(super) fn find_affected(
-    repository: &Repository,
-    found: &mut Found,
-    counters: &Counters,
-) -> Result<()> {
-    if found.lost.is_empty() {
-        return Ok(());
-    }
-    let mut reader = BlobReader::new(repository)?;
-    let mut clean = HashSet::new();
-    for entry in snapshots(repository)? {
-        for root in &entry.snapshot.roots {
-            let item = Item { path: root.place.to_vec(), node: root.node.clone() };
-            walk(&mut reader, item, &entry.id, &mut clean, found, counters)?;
+impl AffectedWalk<'_> {
+    /// Enters each affected path of one snapshot with the finding that harms it.
+    pub(super) fn snapshot(&mut self, id: SnapshotId, snapshot: &Snapshot) -> Result<()> {
+        let mut reader = BlobReader::new(self.repository)?;
+        for root in &snapshot.roots {
+            self.root(&mut reader, id, root.place.0.clone(), &root.node)?;
         }
-        for blob in entry.snapshot.attachments.iter().filter_map(|item| item.blob.as_ref()) {
-            if let Some(number) = found.lost.get(blob).copied() {
-                found.affect(number, &entry.id, b"(attachment)");
-            }
+        for blob in snapshot.attachments.iter().filter_map(|attachment| attachment.blob) {
+            self.attachment(&mut reader, id, blob)?;
         }
+        Ok(())
     }
-    Ok(())
-}
 
-fn walk(
-    reader: &mut BlobReader<'_>,
-    item: Item,
-    snapshot: &SnapshotId,
-    clean: &mut HashSet<BlobId>,
-    found: &mut Found,
-    counters: &Counters,
-) -> Result<()> {
-    let mut walk = TreeWalk::new(item, true);
-    let mut levels: Vec<Level> = Vec::new();
-    let mut affected = 0_u64;
-    while let Some(step) = walk.next(reader) {
-        counters.go_on()?;
-        match step {
-            TreeStep::Node(item) if item.node.kind == crate::format::tree::NodeKind::Directory => {
-                let tree = tree_of(&item.node);
-                levels.push(Level { tree, affected_before: affected });
-                if tree.is_some_and(|id| clean.contains(&id)) {
-                    walk.skip();
-                }
-            }
-            TreeStep::Node(item) => {
-                let lost = found.lost_blob(reader, &item.node)?;
-                if let Some(number) = lost.and_then(|id| found.lost.get(&id).copied()) {
-                    affected = affected.saturating_add(1);
-                    found.affect(number, snapshot, &item.path);
-                }
-            }
-            TreeStep::Leave => {
-                if let Some(level) = levels.pop()
-                    && level.affected_before == affected
-                {
-                    clean.extend(level.tree);
-                }
-            }
-            TreeStep::Failed { path, error } => {
-                affected = affected.saturating_add(1);
-                if error.kind() != crate::error::Kind::Damaged {
-                    return Err(error);
-                }
-                let named = error.object_name().and_then(|name| found.by_object.get(name));
-                let of_tree =
-                    levels.last().and_then(|level| level.tree).and_then(|id| found.lost.get(&id));
-                if let Some(number) = of_tree.or(named).copied().or_else(|| found.any_blobs()) {
-                    found.affect(number, snapshot, &path);
-                }
+    fn attachment(
+        &mut self,
+        reader: &mut BlobReader<'_>,
+        snapshot: SnapshotId,
+        blob: BlobId,
+    ) -> Result<()> {
+        let mut pending = vec![blob];
+        while let Some(id) = pending.pop() {
+            if let Some(finding) = self.losses.lost.get(&id) {
+                self.findings.harm(*finding, snapshot, None, 0);
+            } else if self.losses.dirty.contains(&id)
+                && let AttachmentMap::Parts(parts) = reader.load_attachment(&id)?
+            {
+                pending.extend(parts.iter().map(|part| part.1));
             }
         }
+        Ok(())
     }
-    Ok(())
-}
 
-fn tree_of(node: &Node) -> Option<BlobId> {
-    match &node.subtree {
-        Subtree::Blob(id) => Some(*id),
-        Subtree::Inline(_) => None,
-    }
-}
-
-impl Found {
-    /// Notes that a path of a snapshot can't be restored whole because of a finding.
-    fn affect(&mut self, number: usize, snapshot: &SnapshotId, path: &[u8]) {
-        let Some(finding) = self.report.findings.get_mut(number) else { return };
-        if finding.snapshots.last() != Some(snapshot) {
-            finding.snapshots.push(*snapshot);
-        }
-        let mut hasher = DefaultHasher::new();
-        path.hash(&mut hasher);
-        if self.paths.entry(number).or_default().insert(hasher.finish()) {
-            finding.file_count = finding.file_count.saturating_add(1);
-            if finding.files.len() < NAMED_FILES {
-                finding.files.push(path.to_vec());
+    fn root(
+        &mut self,
+        reader: &mut BlobReader<'_>,
+        snapshot: SnapshotId,
+        path: Vec<u8>,
+        node: &Node,
+    ) -> Result<()> {
+        let mut stack = Vec::new();
+        self.node(reader, snapshot, path, node, &mut stack)?;
+        while let Some(level) = stack.last_mut() {
+            if let Some(node) = level.nodes.next() {
+                let path = join(&level.path, &node.name);
+                self.node(reader, snapshot, path, &node, &mut stack)?;
+                continue;
             }
+            let Some(part) = level.parts.pop() else {
+                stack.pop();
+                continue;
+            };
+            let path = level.path.clone();
+            self.tree(reader, snapshot, &path, &part, &mut stack)?;
+        }
+        Ok(())
+    }
+
+    fn node(
+        &mut self,
+        reader: &mut BlobReader<'_>,
+        snapshot: SnapshotId,
+        path: Vec<u8>,
+        node: &Node,
+        stack: &mut Vec<Level>,
+    ) -> Result<()> {
+        match (&node.subtree, node.kind) {
+            (Subtree::Blob(id), _) => self.tree(reader, snapshot, &path, id, stack),
+            (Subtree::Inline(nodes), NodeKind::Directory) => {
+                let nodes = nodes.clone().into_iter();
+                stack.push(Level { path, nodes, parts: Vec::new() });
+                Ok(())
+            }
+            (_, NodeKind::File) => {
+                for finding in self.file(reader, node)? {
+                    self.add(finding, snapshot, &path);
+                }
+                Ok(())
+            }
+            _ => Ok(()),
         }
     }
 
-    /// The finding about blobs that are in no object, if there is one.
-    fn any_blobs(&self) -> Option<usize> {
-        self.report.findings.iter().position(|finding| finding.kind == super::FindingKind::Blobs)
+    fn tree(
+        &mut self,
+        reader: &mut BlobReader<'_>,
+        snapshot: SnapshotId,
+        path: &[u8],
+        id: &BlobId,
+        stack: &mut Vec<Level>,
+    ) -> Result<()> {
+        if let Some(finding) = self.losses.lost.get(id) {
+            self.add(*finding, snapshot, &join(path, b""));
+            return Ok(());
+        }
+        if !self.losses.dirty.contains(id) {
+            return Ok(());
+        }
+        self.counters.go_on()?;
+        let (nodes, parts) = match reader.load_tree(id)? {
+            Tree::Nodes(nodes) => (nodes, Vec::new()),
+            Tree::Parts(parts) => (Vec::new(), parts.iter().rev().map(|part| part.1).collect()),
+        };
+        stack.push(Level { path: path.to_vec(), nodes: nodes.into_iter(), parts });
+        Ok(())
+    }
+
+    /// Returns every finding that harms a file: each of them would, were it the only one.
+    fn file(&self, reader: &mut BlobReader<'_>, node: &Node) -> Result<BTreeSet<usize>> {
+        let find = |ids: &[BlobId]| -> BTreeSet<usize> {
+            ids.iter().filter_map(|id| self.losses.lost.get(id).copied()).collect()
+        };
+        let lengths =
+            |ids: &[BlobId]| -> u64 { ids.iter().filter_map(|id| self.known.length(id)).sum() };
+        let mut found = find(&node.blobs);
+        let mut length = lengths(&node.blobs).saturating_add(node.inline.len() as u64);
+        for segment in node.segments.iter() {
+            if let Some(finding) = self.losses.lost.get(segment) {
+                found.insert(*finding);
+                continue;
+            }
+            let ids = reader.load_list(segment)?;
+            found.extend(find(&ids));
+            length = length.saturating_add(lengths(&ids));
+        }
+        if found.is_empty() && length != node.size {
+            found.extend(self.length_differs);
+        }
+        Ok(found)
+    }
+
+    fn add(&mut self, finding: usize, snapshot: SnapshotId, path: &[u8]) {
+        self.findings.harm(finding, snapshot, Some(path), self.limit);
     }
 }

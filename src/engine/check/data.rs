@@ -1,324 +1,354 @@
-//! Objects as a whole: name, table, every unit, every blob.
+//! Reading the data: each object as a whole, its name, its table, each unit, each blob's id.
 //!
-//! Workers take the next object until none is left; each holds one object and one unit.
+//! Workers take objects in the order of their names. Objects in memory together have at most
+//! [`BUDGET_BYTES`], or are one; a unit is opened in place and decompressed into a buffer that the
+//! worker keeps: 1 MiB as we write them, 16 MiB at most. All workers together keep [`BASES_BYTES`]
+//! of what deltas stand on.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
 
-use super::{CheckOptions, FindingKind, Found, ReadData, object_kind};
-use crate::codec::crypto::Role;
-use crate::codec::{CodecError, UnitDecoder};
+use super::finding::FindingKind;
+use super::known::BadUnits;
+use crate::codec::UnitDecoder;
+use crate::codec::crypto::{ObjectSealer, Role};
 use crate::error::{Error, Kind, Result};
 use crate::event::Counters;
-use crate::format::DecodeError;
-use crate::format::object::ObjectKind;
+use crate::format::object::{HEADER_LENGTH, ObjectKind};
 use crate::format::pack::{UnitEntry, validate_units};
 use crate::format::record::Record;
+use crate::format::{DecodeError, cbor};
 use crate::id::ObjectHash;
 use crate::repository::Repository;
-use crate::repository::container::{OpenError, OpenedObject, open_whole, pack_table};
+use crate::repository::container::{OpenError, OpenedObject, open_ends, pack_table};
 use crate::repository::packer::verify_blobs;
-use crate::repository::reader::BlobReader;
-use crate::store::{ObjectName, Prefix};
+use crate::repository::reader::{BlobReader, open_header};
+use crate::store::ObjectName;
 
-/// An object that is to be read.
-struct Task {
-    name: ObjectName,
-    size: u64,
-    /// Whether the index names it.
-    is_known: bool,
+/// Bytes of objects that are held at the same time.
+const BUDGET_BYTES: u64 = 64 << 20;
+
+/// Bytes of units with bases that all workers keep together.
+const BASES_BYTES: usize = 8 << 20;
+
+/// A short name for a table of units: equal tables have equal prints.
+pub(super) type TablePrint = [u8; 16];
+
+/// Returns a table's print.
+pub(super) fn print_of(units: &[UnitEntry]) -> TablePrint {
+    let hash = blake3::hash(&cbor::encode(&units));
+    hash.as_bytes().first_chunk().copied().unwrap_or_default()
 }
 
 /// What is wrong with an object.
-struct Damage {
-    name: ObjectName,
-    kind: FindingKind,
-    what: String,
+pub(super) struct Problem {
+    pub(super) object: ObjectName,
+    pub(super) kind: FindingKind,
+    pub(super) text: String,
+    pub(super) units: BadUnits,
 }
 
-/// Reads the objects that `options` chooses.
-pub(super) fn read_objects(
+/// What reading came to.
+#[derive(Default)]
+pub(super) struct DataReport {
+    pub(super) problems: Vec<Problem>,
+    pub(super) objects: u64,
+    pub(super) bytes: u64,
+}
+
+/// Memory that workers share.
+struct Budget {
+    left: Mutex<u64>,
+    freed: Condvar,
+}
+
+impl Budget {
+    fn take(&self, bytes: u64) -> Taken<'_> {
+        // What is larger than everything waits until it is alone.
+        let bytes = bytes.min(BUDGET_BYTES);
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        while *left < bytes {
+            left = self.freed.wait(left).unwrap_or_else(PoisonError::into_inner);
+        }
+        *left = left.saturating_sub(bytes);
+        Taken { budget: self, bytes }
+    }
+}
+
+struct Taken<'b> {
+    budget: &'b Budget,
+    bytes: u64,
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        let mut left = self.budget.left.lock().unwrap_or_else(PoisonError::into_inner);
+        *left = left.saturating_add(self.bytes);
+        self.budget.freed.notify_all();
+    }
+}
+
+/// Reads objects, given with their lengths in bytes; `prints` says what the log has of each.
+pub(super) fn read_data(
     repository: &Repository,
-    options: &CheckOptions,
     objects: &[(ObjectName, u64)],
-    packs: &HashMap<ObjectHash, u64>,
-    found: &mut Found,
+    prints: &HashMap<ObjectHash, TablePrint>,
+    threads: usize,
     counters: &Counters,
-) -> Result<()> {
-    let tasks = choose(all_tasks(repository, options, objects, packs)?, options);
-    Counters::add(&counters.total_items, tasks.len() as u64);
-    Counters::add(&counters.total_bytes, tasks.iter().map(|task| task.size).sum());
-    counters.total_known.store(true, Ordering::Relaxed);
+) -> Result<DataReport> {
+    let report = Mutex::new(DataReport::default());
     let next = AtomicUsize::new(0);
-    let damages = Mutex::new(Vec::new());
-    let results: Vec<Result<()>> = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..options.threads.max(1).min(tasks.len()))
-            .map(|_| {
-                scope.spawn(|| {
-                    let result = work(repository, &tasks, &next, &damages, counters);
-                    if result.is_err() {
-                        // The others stop at their next object.
-                        next.store(tasks.len(), Ordering::Relaxed);
-                    }
-                    result
-                })
-            })
-            .collect();
-        let joined = workers.into_iter().map(|worker| {
-            worker.join().unwrap_or_else(|_| Err(Error::failed("a worker has panicked")))
-        });
-        joined.collect()
-    });
-    results.into_iter().collect::<Result<()>>()?;
-    found.report.objects_read = tasks.len() as u64;
-    found.report.bytes_read = tasks.iter().map(|task| task.size).sum();
-    let mut damages = damages.into_inner().unwrap_or_else(PoisonError::into_inner);
-    damages.sort_by(|a: &Damage, b| a.name.cmp(&b.name));
-    for damage in damages {
-        if damage.kind == FindingKind::Index {
-            found.add(damage.kind, damage.name.to_string(), damage.what);
-        } else {
-            found.object(&damage.name, damage.kind, damage.what);
-        }
-    }
-    Ok(())
-}
-
-fn all_tasks(
-    repository: &Repository,
-    options: &CheckOptions,
-    objects: &[(ObjectName, u64)],
-    packs: &HashMap<ObjectHash, u64>,
-) -> Result<Vec<Task>> {
-    if options.read_data == ReadData::None {
-        return Ok(Vec::new());
-    }
-    let mut tasks = Vec::new();
-    let mut unknown = packs.clone();
-    for (name, reach) in objects {
-        match name {
-            ObjectName::Pack(hash) => {
-                if let Some(size) = unknown.remove(hash) {
-                    tasks.push(Task { name: name.clone(), size, is_known: true });
-                }
+    let failed = AtomicBool::new(false);
+    let budget = Budget { left: Mutex::new(BUDGET_BYTES), freed: Condvar::new() };
+    let workers = threads.clamp(1, objects.len().max(1));
+    let bases_bytes = BASES_BYTES.checked_div(workers).unwrap_or_default();
+    let work = || -> Result<()> {
+        let mut verifier = Verifier::new(repository, prints, bases_bytes)?;
+        while let Some((object, size)) = objects.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if failed.load(Ordering::Relaxed) {
+                break;
             }
-            _ => tasks.push(Task { name: name.clone(), size: *reach, is_known: true }),
+            counters.go_on()?;
+            let taken = budget.take(*size);
+            let problem = verifier.verify(object)?;
+            drop(taken);
+            Counters::add(&counters.done_items, 1);
+            Counters::add(&counters.done_bytes, *size);
+            let mut report = report.lock().unwrap_or_else(PoisonError::into_inner);
+            report.objects = report.objects.saturating_add(1);
+            report.bytes = report.bytes.saturating_add(*size);
+            report.problems.extend(problem);
         }
-    }
-    tasks.extend(unknown.into_iter().map(|(hash, size)| Task {
-        name: ObjectName::Pack(hash),
-        size,
-        is_known: false,
-    }));
-    let segments = repository.store().list(Prefix::Index)?;
-    tasks.extend(segments.into_iter().map(|row| Task {
-        name: row.name,
-        size: row.size,
-        is_known: false,
-    }));
-    tasks.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(tasks)
-}
-
-/// Chooses among the objects; a part is a function of the objects' names alone.
-fn choose(mut tasks: Vec<Task>, options: &CheckOptions) -> Vec<Task> {
-    let rank = |task: &Task, seed: u64| {
-        let hash = task.name.hash();
-        let first = hash.0.first_chunk::<8>().copied().map_or(0, u64::from_le_bytes);
-        (first ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        Ok(())
     };
-    let total: u64 = tasks.iter().map(|task| task.size).sum();
-    let limit = match options.read_data {
-        ReadData::None | ReadData::All => return tasks,
-        ReadData::Part { part, of } => {
-            let of = u64::from(of.max(1));
-            tasks.retain(|task| {
-                rank(task, 0).checked_rem(of) == Some(u64::from(part.saturating_sub(1)))
-            });
-            return tasks;
+    let work = || work().inspect_err(|_| failed.store(true, Ordering::Relaxed));
+    std::thread::scope(|scope| {
+        let spawned: Vec<_> = (1..workers).map(|_| scope.spawn(work)).collect();
+        let mut result = work();
+        for worker in spawned {
+            let panicked = |_| Err(Error::failed("a worker of the check has panicked"));
+            result = result.and(worker.join().unwrap_or_else(panicked));
         }
-        ReadData::Percent(percent) => share(total, percent),
-        ReadData::Bytes(bytes) => bytes,
-    };
-    tasks.sort_by_key(|task| rank(task, options.seed));
-    let mut sum = 0_u64;
-    let takes_one_more = matches!(options.read_data, ReadData::Percent(_));
-    tasks.retain(|task| {
-        let with = sum.saturating_add(task.size);
-        let fits = if takes_one_more { sum < limit } else { with <= limit };
-        if fits {
-            sum = with;
-        }
-        fits
-    });
-    tasks
+        result
+    })?;
+    let mut report = report.into_inner().unwrap_or_else(PoisonError::into_inner);
+    report.problems.sort_by(|a, b| a.object.cmp(&b.object));
+    Ok(report)
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    clippy::cast_precision_loss,
-    reason = "a share need not be exact, and floats saturate"
-)]
-fn share(total: u64, percent: f64) -> u64 {
-    (total as f64 * percent / 100.0).ceil() as u64
-}
-
-fn work(
-    repository: &Repository,
-    tasks: &[Task],
-    next: &AtomicUsize,
-    damages: &Mutex<Vec<Damage>>,
-    counters: &Counters,
-) -> Result<()> {
-    let decoder =
-        UnitDecoder::new().map_err(|error| Error::failed("cannot start a check").source(error))?;
-    let reader = BlobReader::new(repository)?;
-    let mut worker = Worker { repository, reader, decoder, sealed: Vec::new(), plain: Vec::new() };
-    loop {
-        counters.go_on()?;
-        let Some(task) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) else { return Ok(()) };
-        if let Some(damage) = worker.object(task)? {
-            Counters::add(&counters.failed_items, 1);
-            damages.lock().unwrap_or_else(PoisonError::into_inner).push(damage);
-        }
-        Counters::add(&counters.done_items, 1);
-        Counters::add(&counters.done_bytes, task.size);
-    }
-}
-
-struct Worker<'r> {
+/// One worker.
+struct Verifier<'r> {
     repository: &'r Repository,
-    reader: BlobReader<'r>,
+    prints: &'r HashMap<ObjectHash, TablePrint>,
     decoder: UnitDecoder,
-    sealed: Vec<u8>,
     plain: Vec<u8>,
+    /// Reads bases.
+    reader: BlobReader<'r>,
 }
 
-impl Worker<'_> {
-    fn object(&mut self, task: &Task) -> Result<Option<Damage>> {
-        let damage = |kind, what: String| Ok(Some(Damage { name: task.name.clone(), kind, what }));
-        let kind = object_kind(&task.name);
-        let Some(bytes) = self.repository.store().get(&task.name)? else {
-            return damage(kind, "is missing".to_owned());
-        };
-        let (opened, units) = match self.open(&task.name, &bytes) {
-            Ok(opened) => opened,
-            // Whole, and another repository's.
-            Err(OpenError::Codec(CodecError::WrongKey)) if !task.is_known => return Ok(None),
-            Err(error) => return damage(kind, format!("is damaged: {error}")),
-        };
-        for (number, (offset, unit)) in (0_u32..).zip(&units) {
-            if let Err(what) = self.unit(&opened, &bytes, number, *offset, unit)? {
-                return damage(kind, format!("is damaged in unit {number}: {what}"));
+/// What verifying a table's units came to.
+#[derive(Default)]
+struct UnitsOutcome {
+    bad: BTreeSet<u32>,
+    first: Option<String>,
+    /// Whether the object itself is to blame for one of them.
+    is_own: bool,
+}
+
+/// Why a unit can't be read.
+enum Fault {
+    Own(OpenError),
+    /// A blob that it is a difference from can't be read.
+    Base(Error),
+}
+
+impl<'r> Verifier<'r> {
+    fn new(
+        repository: &'r Repository,
+        prints: &'r HashMap<ObjectHash, TablePrint>,
+        bases_bytes: usize,
+    ) -> Result<Self> {
+        let reader = BlobReader::with_room(repository, bases_bytes)?;
+        let decoder = UnitDecoder::new()
+            .map_err(|error| Error::failed("cannot start a reader").source(error))?;
+        Ok(Verifier { repository, prints, decoder, plain: Vec::new(), reader })
+    }
+
+    fn verify(&mut self, object: &ObjectName) -> Result<Option<Problem>> {
+        let problem =
+            |kind, text: String, units| Some(Problem { object: object.clone(), kind, text, units });
+        let mut bytes: Vec<u8> = match self.repository.store().get(object) {
+            Ok(Some(bytes)) => bytes.into(),
+            Ok(None) => {
+                let kind = FindingKind::PackMissing;
+                return Ok(problem(kind, "it is missing".to_owned(), BadUnits::All));
             }
-        }
-        let units: Vec<UnitEntry> = units.into_iter().map(|(_, unit)| unit).collect();
-        if task.is_known && !self.repository.cache().agrees(&task.name.hash(), &units)? {
-            return damage(
-                FindingKind::Index,
-                "holds something else than the index says of it".to_owned(),
+            Err(error) if error.kind() == Kind::Damaged => {
+                let text = error.to_string();
+                return Ok(problem(FindingKind::ObjectDamaged, text, BadUnits::All));
+            }
+            Err(error) => return Err(error),
+        };
+        let has_its_name = blake3::hash(&bytes).as_bytes() == object.hash().as_bytes();
+        let table = self.table(object, &bytes);
+        if has_its_name && let Ok((sealer, units)) = &table {
+            let outcome = self.units(sealer, units, &mut bytes)?;
+            if let Some(first) = outcome.first {
+                let text = units_text("", &outcome.bad, units.len(), &first);
+                let units = BadUnits::Some(outcome.bad);
+                let own = FindingKind::ObjectDamaged;
+                let kind = if outcome.is_own { own } else { FindingKind::BaseMissing };
+                return Ok(problem(kind, text, units));
+            }
+            if self.prints.get(&object.hash()).is_none_or(|print| *print == print_of(units)) {
+                return Ok(None);
+            }
+            let bad = self.disagreeing(object, units)?;
+            let text = format!(
+                "its own table and the log's differ in {} of {} units",
+                bad.len(),
+                units.len()
             );
+            return Ok(problem(FindingKind::IndexDisagrees, text, BadUnits::Some(bad)));
         }
-        Ok(None)
+        let begin = match &table {
+            _ if !has_its_name => "its bytes are not what its name says".to_owned(),
+            Err(error) => format!("its table can't be read: {error}"),
+            Ok(_) => String::new(),
+        };
+        drop(table);
+        let (text, units) = self.salvage(object, &begin, &mut bytes)?;
+        Ok(problem(FindingKind::ObjectDamaged, text, units))
     }
 
-    fn open(
-        &self,
-        name: &ObjectName,
-        bytes: &[u8],
-    ) -> Result<(OpenedObject, Vec<(u64, UnitEntry)>), OpenError> {
-        let kind = match name {
-            ObjectName::Record(_) => ObjectKind::Record,
-            ObjectName::Segment(_) => ObjectKind::Segment,
-            _ => ObjectKind::Pack,
-        };
-        let opened = open_whole(self.repository.keys(), kind, &name.hash(), bytes)?;
-        let length = bytes.len() as u64;
-        let units = match kind {
-            ObjectKind::Record => {
-                let units = Record::decode(&opened.body)?.inline;
-                let offsets = validate_units(&units, length, opened.tail_length)?;
-                offsets.into_iter().zip(units).collect()
+    /// Looks what can be read of a damaged object, by the log's table of it.
+    fn salvage(
+        &mut self,
+        object: &ObjectName,
+        begin: &str,
+        bytes: &mut [u8],
+    ) -> Result<(String, BadUnits)> {
+        match open_header(self.repository, object, bytes) {
+            Ok(sealer) => {
+                let units = self.repository.cache().units_of(&object.hash())?;
+                let outcome = self.units(&sealer, &units, bytes)?;
+                let text = match &outcome.first {
+                    Some(first) => units_text(begin, &outcome.bad, units.len(), first),
+                    None => format!("{begin}; each of its {} units can be read", units.len()),
+                };
+                Ok((text, BadUnits::Some(outcome.bad)))
             }
-            ObjectKind::Pack => pack_table(&opened, length)?,
-            _ => Vec::new(),
-        };
-        Ok((opened, units))
+            Err(error) => Ok((format!("{begin}; nothing in it opens: {error}"), BadUnits::All)),
+        }
     }
 
-    /// Opens one unit and compares every blob in it with its id. The inner error is damage.
+    fn table(
+        &self,
+        object: &ObjectName,
+        bytes: &[u8],
+    ) -> Result<(ObjectSealer, Vec<UnitEntry>), OpenError> {
+        let is_record = matches!(object, ObjectName::Record(_));
+        let kind = if is_record { ObjectKind::Record } else { ObjectKind::Pack };
+        let tail = bytes.get(HEADER_LENGTH..).ok_or(DecodeError::Cut)?;
+        let opened = open_ends(self.repository.keys(), kind, bytes, tail)?
+            .map_err(|_| OpenError::from(DecodeError::Cut))?;
+        let length = bytes.len() as u64;
+        let units = if is_record {
+            let units = Record::decode(&opened.body)?.inline;
+            validate_units(&units, length, opened.tail_length)?;
+            units
+        } else {
+            pack_table(&opened, length)?.into_iter().map(|(_, unit)| unit).collect()
+        };
+        let OpenedObject { sealer, .. } = opened;
+        Ok((sealer, units))
+    }
+
+    fn units(
+        &mut self,
+        sealer: &ObjectSealer,
+        units: &[UnitEntry],
+        bytes: &mut [u8],
+    ) -> Result<UnitsOutcome> {
+        let mut outcome = UnitsOutcome::default();
+        let mut offset = HEADER_LENGTH;
+        for (number, unit) in (0_u32..).zip(units) {
+            let length = usize::try_from(unit.stored_length).unwrap_or(usize::MAX);
+            let end = offset.saturating_add(length);
+            let result = match bytes.get_mut(offset..end) {
+                Some(sealed) => self.unit(sealer, unit, number, sealed)?,
+                None => Err(Fault::Own(DecodeError::Cut.into())),
+            };
+            if let Err(fault) = result {
+                outcome.bad.insert(number);
+                outcome.is_own |= matches!(fault, Fault::Own(_));
+                let text = match fault {
+                    Fault::Own(error) => error.to_string(),
+                    Fault::Base(error) => format!("its base can't be: {error}"),
+                };
+                outcome
+                    .first
+                    .get_or_insert_with(|| format!("{text} at offset {offset} ({length} bytes)"));
+            }
+            offset = end;
+        }
+        Ok(outcome)
+    }
+
+    /// The outer error is the store's.
     fn unit(
         &mut self,
-        opened: &OpenedObject,
-        bytes: &[u8],
-        number: u32,
-        offset: u64,
+        sealer: &ObjectSealer,
         unit: &UnitEntry,
-    ) -> Result<Result<(), OpenError>> {
+        number: u32,
+        sealed: &mut [u8],
+    ) -> Result<Result<(), Fault>> {
         let (Ok(kind), Ok(form)) = (unit.blob_kind(), unit.unit_form()) else {
-            return Ok(Err(DecodeError::Unknown("unit").into()));
+            return Ok(Err(Fault::Own(DecodeError::Unknown("unit").into())));
+        };
+        let payload = match sealer.open(Role::Unit(kind), number, sealed) {
+            Ok(payload) => payload,
+            Err(error) => return Ok(Err(Fault::Own(error.into()))),
         };
         let base = match self.reader.load_bases(kind, &unit.bases) {
             Ok(base) => base,
-            // The object that holds the base gets a finding of its own.
-            Err(error) if error.kind() == Kind::Damaged => return Ok(Ok(())),
+            Err(error) if error.kind() == Kind::Damaged => return Ok(Err(Fault::Base(error))),
             Err(error) => return Err(error),
         };
-        Ok((|| {
-            let start = usize::try_from(offset).unwrap_or(usize::MAX);
-            let length = usize::try_from(unit.stored_length).unwrap_or(usize::MAX);
-            let sealed = bytes.get(start..start.saturating_add(length)).ok_or(DecodeError::Cut)?;
-            self.sealed.clear();
-            self.sealed.extend_from_slice(sealed);
-            let payload = opened.sealer.open(Role::Unit(kind), number, &mut self.sealed)?;
-            let length = usize::try_from(unit.raw_length()).unwrap_or(usize::MAX);
-            self.decoder.decode(form, payload, length, base.as_deref(), &mut self.plain)?;
-            verify_blobs(self.repository.keys(), unit, kind, &self.plain)?;
-            Ok(())
-        })())
+        let length = usize::try_from(unit.raw_length()).unwrap_or(usize::MAX);
+        let verified = self
+            .decoder
+            .decode(form, payload, length, base.as_deref(), &mut self.plain)
+            .and_then(|()| verify_blobs(self.repository.keys(), unit, kind, &self.plain));
+        Ok(verified.map_err(|error| Fault::Own(error.into())))
+    }
+
+    /// Returns the units of which the log says something else than the object.
+    fn disagreeing(&self, object: &ObjectName, units: &[UnitEntry]) -> Result<BTreeSet<u32>> {
+        let logged = self.repository.cache().units_of(&object.hash())?;
+        let is_same = |a: &UnitEntry, b: &UnitEntry| {
+            (a.kind, a.form, a.stored_length, &a.bases)
+                == (b.kind, b.form, b.stored_length, &b.bases)
+                && a.blobs == b.blobs
+                && a.raw_lengths == b.raw_lengths
+        };
+        let mut aligned = true;
+        Ok((0_u32..)
+            .zip(&logged)
+            .filter(|(number, unit)| {
+                let own = usize::try_from(*number).ok().and_then(|number| units.get(number));
+                let same = aligned && own.is_some_and(|own| is_same(own, unit));
+                // Behind a unit of another length nothing is where the log says.
+                aligned &= own.is_some_and(|own| own.stored_length == unit.stored_length);
+                !same
+            })
+            .map(|(number, _)| number)
+            .collect())
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn tasks() -> Vec<Task> {
-        let task = |number: u8| Task {
-            name: ObjectName::Pack(ObjectHash(*blake3::hash(&[number]).as_bytes())),
-            size: 10,
-            is_known: true,
-        };
-        (0..100).map(task).collect()
-    }
-
-    fn chosen(read_data: ReadData, seed: u64) -> Vec<ObjectName> {
-        let options = CheckOptions { read_data, seed, threads: 1 };
-        choose(tasks(), &options).into_iter().map(|task| task.name).collect()
-    }
-
-    #[test]
-    fn the_parts_together_are_everything_and_share_nothing() {
-        let mut all: Vec<ObjectName> =
-            (1..=7).flat_map(|part| chosen(ReadData::Part { part, of: 7 }, 5)).collect();
-        assert_eq!(all.len(), 100);
-        all.sort();
-        all.dedup();
-        assert_eq!(all.len(), 100);
-        assert_eq!(chosen(ReadData::Part { part: 2, of: 7 }, 1), {
-            chosen(ReadData::Part { part: 2, of: 7 }, 2)
-        });
-    }
-
-    #[test]
-    fn shares_and_sizes_are_kept_and_vary_with_the_seed() {
-        assert_eq!(chosen(ReadData::Percent(10.0), 1).len(), 10);
-        assert_ne!(chosen(ReadData::Percent(10.0), 1), chosen(ReadData::Percent(10.0), 2));
-        assert_eq!(chosen(ReadData::Percent(0.01), 1).len(), 1);
-        assert_eq!(chosen(ReadData::Bytes(99), 1).len(), 9);
-        assert_eq!(chosen(ReadData::All, 1).len(), 100);
-        assert_eq!(chosen(ReadData::Percent(100.0), 1).len(), 100);
-    }
+fn units_text(begin: &str, bad: &BTreeSet<u32>, all: usize, first: &str) -> String {
+    let separator = if begin.is_empty() { "" } else { "; " };
+    format!("{begin}{separator}{} of {all} units can't be read: {first}", bad.len())
 }

@@ -1,98 +1,216 @@
-//! Header, key slots and records: each against its name, and the chain of each lane.
+//! The log's records: which can be read, how they hang together, and what they say of objects.
+//!
+//! Memory: about 150 bytes for each record and 100 for each pack.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::{FindingKind, Found};
-use crate::codec::crypto::object_hash;
-use crate::error::{Kind, Result};
-use crate::event::Counters;
-use crate::format::key::KeySlot;
-use crate::id::{LaneId, ObjectHash};
+use super::arrival::Arrival;
+use super::data::print_of;
+use super::finding::{FindingKind, Findings};
+use super::inventory::{Inventory, note_many};
+use crate::format::record::Record;
+use crate::id::{LaneId, ObjectHash, Tip};
 use crate::repository::Repository;
-use crate::store::{ObjectName, Prefix};
+use crate::repository::log::SyncReport;
+use crate::repository::state::StateFolder;
+use crate::store::{Listed, ObjectName, RecordName};
 
-/// What the log's records told.
-pub(super) struct Records {
-    /// How many can be read.
-    pub(super) count: u64,
-    /// Those that can't.
-    pub(super) damaged: Vec<ObjectHash>,
+/// Why a missing object is no damage yet.
+const ON_ITS_WAY: &str = "it was named less than 7 days ago and may yet arrive";
+/// Why a record is no damage any more.
+const ACKNOWLEDGED: &str = "a repair has taken note of it";
+
+/// Excuses a finding about what is missing if it may yet arrive; returns whether it did.
+pub(super) fn excuse_arrival(
+    arrival: &Arrival,
+    number: usize,
+    named: i64,
+    findings: &mut Findings,
+) -> bool {
+    let may_arrive = arrival.may_arrive(named);
+    if may_arrive {
+        findings.excuse(number, ON_ITS_WAY);
+    }
+    may_arrive
 }
 
-/// Checks header and key slots.
-pub(super) fn check_keys(repository: &Repository, found: &mut Found) -> Result<()> {
-    let store = repository.store();
-    let headers = store.list(Prefix::Repository)?;
-    let mut own_is_there = false;
-    for row in &headers {
-        let bytes = store.get(&row.name)?.unwrap_or_default();
-        if object_hash(&bytes) == row.name.hash() {
-            own_is_there |= bytes == repository.header_bytes();
-        } else {
-            found.add(FindingKind::Header, row.name.to_string(), "is damaged");
-        }
-    }
-    if !own_is_there {
-        let name = ObjectName::Repository(object_hash(repository.header_bytes()));
-        found.add(FindingKind::Header, name.to_string(), "is missing");
-    }
-    for row in store.list(Prefix::Keys)? {
-        let bytes = store.get(&row.name)?.unwrap_or_default();
-        if object_hash(&bytes) != row.name.hash() {
-            found.add(FindingKind::KeySlot, row.name.to_string(), "is damaged");
-        } else if let Err(error) = KeySlot::decode(&bytes) {
-            found.add(FindingKind::KeySlot, row.name.to_string(), format!("is damaged: {error}"));
-        }
-    }
-    Ok(())
+/// The log's records, and how they hang together.
+#[derive(Default)]
+pub(super) struct LogCheck {
+    records: HashMap<ObjectHash, (LaneId, u64)>,
+    links: Vec<Link>,
+    /// Tips of views, and when each was first named.
+    tips: HashMap<Tip, i64>,
+    covered: HashSet<ObjectHash>,
+    acknowledged: HashSet<ObjectHash>,
+    contradictions: BTreeSet<ObjectHash>,
+    /// When each pack was first named.
+    packs: HashMap<ObjectHash, i64>,
 }
 
-/// Reads every record, and checks that each lane's chain has no hole. Forks are no damage: a
-/// restored home may have gone on where another run already had.
-pub(super) fn check_records(
-    repository: &Repository,
-    found: &mut Found,
-    counters: &Counters,
-) -> Result<Records> {
-    let mut records = Records { count: 0, damaged: Vec::new() };
-    let mut names = HashSet::new();
-    let mut previous: HashMap<ObjectHash, (LaneId, u64)> = HashMap::new();
-    let mut covered = HashSet::new();
-    for row in repository.store().list(Prefix::Log)? {
-        counters.go_on()?;
-        let ObjectName::Record(name) = &row.name else { continue };
-        names.insert(name.hash);
-        match repository.find_record(name) {
-            Ok(None) => found.report.notes.push(format!(
-                "`{}` belongs to another repository; nothing here needs it",
-                row.name
-            )),
-            Ok(Some(record)) => {
-                records.count = records.count.saturating_add(1);
-                if let Some(before) = record.previous {
-                    let sequence = record.sequence.saturating_sub(1);
-                    previous.insert(before, (record.lane, sequence));
-                }
-                if let Some(checkpoint) = &record.checkpoint {
-                    covered.extend(checkpoint.records.iter().copied());
-                }
+struct Link {
+    name: RecordName,
+    written: i64,
+    previous: ObjectHash,
+}
+
+/// Keeps the earliest time.
+fn enter_time<K: std::hash::Hash + Eq>(times: &mut HashMap<K, i64>, key: K, time: i64) {
+    let earliest = times.entry(key).or_insert(time);
+    *earliest = time.min(*earliest);
+}
+
+fn tip_of(hash: &ObjectHash) -> Option<[u8; 8]> {
+    hash.0.first_chunk().copied()
+}
+
+impl LogCheck {
+    /// Takes in a listing that is younger than the records.
+    pub(super) fn list(&mut self, objects: &[Listed], inventory: &mut Inventory) {
+        for row in objects {
+            let ObjectName::Record(name) = &row.name else { continue };
+            self.records.insert(name.hash, (name.lane, name.sequence));
+            if inventory.prints.contains_key(&name.hash) {
+                inventory.sizes.insert(name.hash, row.size);
             }
-            Err(error) if error.kind() == Kind::Damaged => {
-                found.object(&row.name, FindingKind::Record, super::cause(&error));
-                records.damaged.push(name.hash);
-            }
-            Err(error) => return Err(error),
         }
     }
-    for (hash, (lane, sequence)) in previous {
-        if !names.contains(&hash) && !covered.contains(&hash) {
-            let object = format!("log/*/{lane}/{sequence:016x}-*-{hash}");
-            found.add(
-                FindingKind::Record,
-                object,
-                "is missing: the record after it names it; a snapshot may have gone with it",
-            );
+
+    /// Enters what the sync could not read, or only in part.
+    pub(super) fn damaged(
+        &self,
+        report: SyncReport,
+        inventory: &mut Inventory,
+        findings: &mut Findings,
+    ) {
+        inventory.record_count = report.applied_records;
+        for damaged in report.damaged {
+            let what = format!("it can't be read{}", cause(&damaged.error));
+            let (kind, name) = (FindingKind::RecordDamaged, &damaged.name);
+            self.add(kind, &name.hash(), name.to_string(), what, findings);
+            if let ObjectName::Record(name) = damaged.name {
+                inventory.damaged_records.push(name);
+            }
+        }
+        for salvaged in report.salvaged {
+            // One that holds units is looked into with the data.
+            if inventory.prints.contains_key(&salvaged.name.hash()) {
+                inventory.salvaged.push(salvaged.name);
+            } else {
+                let what = format!("it lies under a wrong name{}", cause(&salvaged.error));
+                let (kind, name) = (FindingKind::RecordDamaged, &salvaged.name);
+                self.add(kind, &name.hash(), name.to_string(), what, findings);
+            }
+        }
+        let foreign: Vec<String> = report.foreign.iter().map(ToString::to_string).collect();
+        note_many(findings, &foreign, "sealed by another repository");
+        for object in &self.contradictions {
+            let what = "two records say different things of its units";
+            let name = ObjectName::Pack(*object).to_string();
+            findings.add(FindingKind::RecordsDisagree, name, what);
         }
     }
-    Ok(records)
+
+    /// Takes in a record.
+    pub(super) fn enter(&mut self, name: &RecordName, record: &Record, inventory: &mut Inventory) {
+        if let Some(previous) = record.previous {
+            self.links.push(Link { name: name.clone(), written: record.written, previous });
+        }
+        for tip in record.view.iter() {
+            enter_time(&mut self.tips, *tip, record.written);
+        }
+        if let Some(checkpoint) = &record.checkpoint {
+            self.covered.extend(checkpoint.records.iter().copied());
+            for tip in checkpoint.tips.iter() {
+                enter_time(&mut self.tips, *tip, record.written);
+            }
+        }
+        self.acknowledged.extend(record.heal.iter().map(|heal| heal.record));
+        if !record.inline.is_empty() {
+            inventory.prints.insert(name.hash, print_of(&record.inline));
+        }
+        for object in &record.entries {
+            let print = print_of(&object.units);
+            let first = inventory.prints.insert(object.object, print);
+            if first.is_some_and(|first| first != print) {
+                self.contradictions.insert(object.object);
+            }
+            enter_time(&mut self.packs, object.object, record.written);
+        }
+    }
+
+    /// Every record's predecessor is there, and every tip that somebody had read.
+    pub(super) fn chain(&self, arrival: &Arrival, findings: &mut Findings) {
+        let mut missing: HashMap<ObjectHash, (usize, i64)> = HashMap::new();
+        for Link { name, written, previous } in &self.links {
+            let before = (name.lane, name.sequence.saturating_sub(1));
+            match self.records.get(previous) {
+                Some(found) if *found == before => {}
+                Some(_) => {
+                    let name = ObjectName::Record(name.clone()).to_string();
+                    let problem = "the record before it is one of another place";
+                    findings.add(FindingKind::LaneBroken, name, problem);
+                }
+                None if self.covered.contains(previous) => {}
+                None => {
+                    let (_, named) = missing.entry(*previous).or_insert_with(|| {
+                        let object = format!("log/…/{}/{:016x}-…-{previous}", before.0, before.1);
+                        let problem = "it is missing; the record after it names it";
+                        let kind = FindingKind::RecordMissing;
+                        (self.add(kind, previous, object, problem, findings), *written)
+                    });
+                    *named = (*written).min(*named);
+                }
+            }
+        }
+        for (number, named) in missing.values() {
+            excuse_arrival(arrival, *number, *named, findings);
+        }
+        let known = self.records.keys().chain(&self.covered).chain(missing.keys());
+        let known: HashSet<Tip> = known.filter_map(tip_of).map(Tip).collect();
+        let mut gone: Vec<_> = self.tips.iter().filter(|(tip, _)| !known.contains(tip)).collect();
+        gone.sort_unstable();
+        for (tip, named) in gone {
+            let problem = "it is missing; another record's writer had read it";
+            let object = format!("log/g/…-{tip}…");
+            let number = findings.add(FindingKind::RecordMissing, object, problem);
+            excuse_arrival(arrival, number, *named, findings);
+        }
+    }
+
+    /// Returns when a record first named a pack.
+    pub(super) fn named(&self, pack: &ObjectHash) -> Option<i64> {
+        self.packs.get(pack).copied()
+    }
+
+    /// Enters a finding about a record, a note if a repair has taken note of it; returns its number.
+    fn add(
+        &self,
+        kind: FindingKind,
+        hash: &ObjectHash,
+        object: impl Into<String>,
+        problem: impl Into<String>,
+        findings: &mut Findings,
+    ) -> usize {
+        let number = findings.add(kind, object, problem);
+        if self.acknowledged.contains(hash) {
+            findings.excuse(number, ACKNOWLEDGED);
+        }
+        number
+    }
+
+    /// What this machine wrote last is still there.
+    pub(super) fn remembered(&self, original: &Repository, findings: &mut Findings) {
+        let Some(lane) = original.state().and_then(StateFolder::lane) else { return };
+        let is_named = self.links.iter().any(|link| link.previous == lane.tip);
+        if !self.records.contains_key(&lane.tip) && !self.covered.contains(&lane.tip) && !is_named {
+            let object = format!("log/…/{}/{:016x}-…-{}", lane.lane, lane.sequence, lane.tip);
+            let problem = "it is missing; this machine remembers writing it";
+            self.add(FindingKind::RecordMissing, &lane.tip, object, problem, findings);
+        }
+    }
+}
+
+fn cause(error: &crate::error::Error) -> String {
+    std::error::Error::source(error).map_or_else(String::new, |cause| format!(": {cause}"))
 }

@@ -1,128 +1,88 @@
-//! Every promise of the format, from cheap to thorough; findings with the next step.
+//! `check`: every promise of the format, from cheap to thorough.
 //!
-//! Always: header and key slots, every record and its chain, every object of the index against a
-//! listing, every tree and list of every snapshot, and that each data blob they name has a place.
-//! On request the objects themselves, all or some: whole, against their name, their table against
-//! the index, every unit opened and every blob compared with its id.
+//! ```text
+//! log into an index of its own ─ list ─ headers, slots, lanes ─ packs beside the index
+//!                                     │
+//!              [--read-data] objects, in parallel ─ which units can't be read
+//!                                     │
+//!             trees of all snapshots, each once ─ what is lost ─ whom that harms
+//! ```
 //!
-//! **What refers is read before what it refers to**: a backup that goes on meanwhile adds objects
-//! that this check does not know, and never the reverse. Nothing is changed but the local index: objects that
-//! were found damaged are distrusted there, so that the next backup stores again what it still
-//! has.
+//! The index is made from the log alone, so what this machine's cache remembers can't hide damage.
+//! A finding names the object, what it harms, what it does not, and the next step. What no snapshot
+//! needs is a note. Nothing is written but to the local cache: what was found damaged is no longer
+//! relied upon, so that the next backup stores it again.
 //!
-//! Peak memory: threads × (one object of 18 MiB and its copy of one unit, 1 + 4 MiB; a reader's
-//! 8 MiB for deltas) + 64 bytes for each object, each tree and each list + 100 bytes for each blob
-//! that is lost. An object may be as large as the format's limit; this program writes none above
-//! 18 MiB.
+//! Peak memory: below 128 MB, as reckoned for a repository of 1 TB. While data is read that is
+//! 64 MiB of objects, workers × one unit (1 MiB as we write them, 16 MiB at most) and the cache's
+//! 8 MiB; before and after it, the reader's and the cache's 8 MiB each, 12 bytes for each blob, 40
+//! for each blob of a tree, and a few hundred for each object. Measured with `--read-data` on
+//! 1.0 GiB in 66 packs and 12,300 files, two workers, three runs: 66 to 93 MB; without it 12 MB.
 
 mod affected;
+mod arrival;
+mod bases;
 mod data;
+mod finding;
+mod inventory;
+mod known;
 mod log;
+mod subset;
 mod trees;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::HashMap;
 
-use crate::error::{Error, Kind, Result};
+pub(in crate::engine) use arrival::Arrival;
+pub use finding::{Finding, FindingKind, Note};
+pub use subset::ReadData;
+
+use self::finding::Findings;
+use self::known::KnownBlobs;
+use self::trees::{Losses, TreeCheck};
+use crate::error::Result;
 use crate::event::Counters;
 use crate::format::tree::Node;
-use crate::id::{BlobId, ObjectHash, SnapshotId};
+use crate::id::{BlobId, ObjectHash};
 use crate::repository::Repository;
 use crate::repository::reader::BlobReader;
 use crate::repository::snapshots::SnapshotFilter;
-use crate::store::{ObjectName, Prefix};
+use crate::store::ObjectName;
+use crate::time::Timestamp;
 
 /// Paths that a finding names; the rest is counted.
 pub const NAMED_FILES: usize = 10;
 
-/// Which objects are read as a whole.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub enum ReadData {
-    /// None.
-    #[default]
-    None,
-    /// All.
-    All,
-    /// A share, above 0 and up to 100.
-    Percent(f64),
-    /// The `part`-th of `of` parts, from 1. All parts together are everything.
-    Part {
-        /// Which part.
-        part: u32,
-        /// Of how many.
-        of: u32,
-    },
-    /// At most this many bytes.
-    Bytes(u64),
-}
-
 /// How to check.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct CheckOptions {
-    /// What is read as a whole.
+    /// How much of the data to read.
     pub read_data: ReadData,
-    /// Chooses among the objects for a share or a size: each seed gives another choice.
+    /// Says where a share of the data begins: consecutive seeds choose adjoining shares.
     pub seed: u64,
     /// Workers; at least 1.
     pub threads: usize,
+    /// The time, to tell what may still arrive in a replicated repository; without it nothing may.
+    pub now: Option<Timestamp>,
 }
 
-/// What a finding is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FindingKind {
-    /// The repository's header.
-    Header,
-    /// A key slot.
-    KeySlot,
-    /// A record.
-    Record,
-    /// A pack.
-    Pack,
-    /// The index says something else than the object.
-    Index,
-    /// Blobs that no object is known to hold.
-    Blobs,
-    /// A tree that is stored well, but is none.
-    Tree,
-}
-
-/// One thing that is wrong.
-#[derive(Debug, Clone)]
-pub struct Finding {
-    /// What it is about.
-    pub kind: FindingKind,
-    /// The object's name, or a blob's id.
-    pub object: String,
-    /// What is wrong with it.
-    pub what: String,
-    /// Snapshots that lack something because of it, in ascending order of time.
-    pub snapshots: Vec<SnapshotId>,
-    /// The first of the paths that can't be restored whole; folders stand for all below them.
-    pub files: Vec<Vec<u8>>,
-    /// How many such paths there are.
-    pub file_count: u64,
-    /// What to do next.
-    pub next_step: String,
-}
-
-/// What a check saw.
+/// What a check found.
 #[derive(Debug, Clone, Default)]
 pub struct CheckReport {
-    /// What is wrong; empty means no damage.
+    /// Damage.
     pub findings: Vec<Finding>,
-    /// What is worth knowing and no damage.
-    pub notes: Vec<String>,
-    /// Records read.
+    /// What is no damage, but worth knowing.
+    pub notes: Vec<Note>,
+    /// Records that can be read.
     pub records: u64,
-    /// Snapshots whose trees were read.
+    /// Snapshots that are not forgotten.
     pub snapshots: u64,
     /// Packs in the index.
     pub packs: u64,
     /// Tree and list blobs read.
     pub metadata_blobs: u64,
-    /// Objects read as a whole.
+    /// Objects read whole.
     pub objects_read: u64,
-    /// Their bytes.
+    /// Bytes of them.
     pub bytes_read: u64,
 }
 
@@ -133,268 +93,134 @@ impl CheckReport {
     }
 }
 
-/// Checks a repository. See the module's head.
+/// What was found, for who wants to repair.
+pub(in crate::engine) struct Found {
+    losses: Losses,
+    report: CheckReport,
+    awaited: Option<ObjectName>,
+}
+
+impl Found {
+    /// Returns a pack that snapshots need and that may yet arrive: what seems lost need not be.
+    pub(in crate::engine) fn awaited(&self) -> Option<&ObjectName> {
+        self.awaited.as_ref()
+    }
+
+    /// Returns the first lost blob that a file needs.
+    pub(in crate::engine) fn lost_blob(
+        &self,
+        reader: &mut BlobReader<'_>,
+        node: &Node,
+    ) -> Result<Option<BlobId>> {
+        self.losses.lost_blob(reader, node)
+    }
+
+    /// Returns whether a blob of a tree or attachment, or something below it, can't be read.
+    pub(in crate::engine) fn is_harmed(&self, id: &BlobId) -> bool {
+        self.losses.is_harmed(id)
+    }
+}
+
+/// Checks a repository. See the module's head. Damage is no error: it is in the report.
 pub fn check(
     repository: &Repository,
     options: &CheckOptions,
     counters: &Counters,
 ) -> Result<CheckReport> {
-    let mut found = look(repository, options, counters)?;
-    affected::find_affected(repository, &mut found, counters)?;
-    Ok(found.finish())
+    look(repository, options, counters).map(|found| found.report)
 }
 
-/// Finds what is wrong, but not what it costs.
-pub(crate) fn look(
-    repository: &Repository,
+/// The same, for who needs more than the report.
+pub(in crate::engine) fn look(
+    original: &Repository,
     options: &CheckOptions,
     counters: &Counters,
 ) -> Result<Found> {
-    let mut found = Found::default();
-    log::check_keys(repository, &mut found)?;
-    let records = log::check_records(repository, &mut found, counters)?;
-    let known = repository.cache().records()?;
-    if records.damaged.iter().any(|hash| known.contains(hash)) {
-        // What this machine remembers of a record that can't be read any more helps nobody else.
-        repository.resync()?;
-    } else {
-        repository.sync()?;
+    let mut findings = Findings::default();
+    let repository = original.with_private_cache()?;
+    let mut inventory = inventory::take(original, &repository, options.now, &mut findings)?;
+    let mut report = CheckReport {
+        records: inventory.record_count,
+        packs: inventory.pack_count,
+        ..CheckReport::default()
+    };
+    read_data(&repository, options, counters, &mut inventory, &mut findings, &mut report)?;
+    let known = KnownBlobs::new(repository.cache(), &inventory.bad)?;
+    let mut known = bases::check(&repository, known, &mut inventory.bad, &mut findings)?;
+    let snapshots = repository.snapshots(&SnapshotFilter::default())?;
+    report.snapshots = snapshots.len() as u64;
+
+    let objects: HashMap<ObjectHash, usize> =
+        inventory.bad.iter().map(|(hash, (finding, _))| (*hash, *finding)).collect();
+    let mut walk = TreeCheck::new(&repository, &mut known, objects, &mut findings, counters)?;
+    let mut harmed = Vec::new();
+    for entry in &snapshots {
+        if walk.snapshot(&entry.snapshot)? {
+            harmed.push(entry.clone());
+        }
     }
-    let packs: HashMap<ObjectHash, u64> = repository
-        .store()
-        .list(Prefix::Packs)?
-        .into_iter()
-        .map(|row| (row.name.hash(), row.size))
-        .collect();
-    let objects = repository.cache().objects()?;
-    check_objects(&objects, &packs, &mut found);
-    found.find_lost(repository, counters)?;
-    trees::check_trees(repository, &mut found, counters)?;
-    let known: HashSet<ObjectHash> = objects.iter().map(|(name, _)| name.hash()).collect();
-    note_strays(&packs, &known, &mut found);
-    data::read_objects(repository, options, &objects, &packs, &mut found, counters)?;
-    found.find_lost(repository, counters)?;
-    repository.cache().distrust(&found.distrusted)?;
-    found.report.records = records.count;
-    Ok(found)
+    report.metadata_blobs = walk.metadata_count;
+    let length_differs = walk.length_differs;
+    let (losses, suspects) = walk.finish();
+    let mut affected = affected::AffectedWalk {
+        repository: &repository,
+        losses: &losses,
+        known: &known,
+        length_differs,
+        findings: &mut findings,
+        limit: NAMED_FILES,
+        counters,
+    };
+    for entry in &harmed {
+        affected.snapshot(entry.id, &entry.snapshot)?;
+    }
+    // Where a directory is lost nobody can tell what it needed.
+    let is_certain = !losses.hides_more;
+    for (finding, _) in inventory.bad.values() {
+        if is_certain && !known.needed.contains(finding) {
+            findings.excuse(*finding, "no snapshot needs what is lost");
+        }
+    }
+    let is_needed = |finding: &usize| !is_certain || known.needed.contains(finding);
+    let mut awaited = inventory.awaited.into_iter().filter(|(finding, _)| is_needed(finding));
+    let awaited = awaited.next().map(|(_, name)| name);
+    let suspects: Vec<ObjectHash> = suspects.into_keys().collect();
+    original.cache().distrust(&suspects)?;
+    (report.findings, report.notes) = findings.finish(snapshots.len());
+    Ok(Found { losses, report, awaited })
 }
 
-/// Compares the index with a listing.
-fn check_objects(
-    objects: &[(ObjectName, u64)],
-    packs: &HashMap<ObjectHash, u64>,
-    found: &mut Found,
-) {
-    for (name, reach) in objects {
-        if !matches!(name, ObjectName::Pack(_)) {
-            continue;
-        }
-        found.report.packs = found.report.packs.saturating_add(1);
-        match packs.get(&name.hash()) {
-            None => {
-                found.missing.insert(name.to_string());
-                found.object(name, FindingKind::Pack, "is missing");
-            }
-            Some(size) if size < reach => {
-                let what = format!("is cut short: {size} bytes of at least {reach}");
-                found.object(name, FindingKind::Pack, what);
-            }
-            Some(_) => {}
+fn read_data(
+    repository: &Repository,
+    options: &CheckOptions,
+    counters: &Counters,
+    inventory: &mut inventory::Inventory,
+    findings: &mut Findings,
+    report: &mut CheckReport,
+) -> Result<()> {
+    let mut objects = Vec::new();
+    for (name, _) in repository.cache().objects()? {
+        if let Some(size) = inventory.sizes.get(&name.hash()) {
+            objects.push((name.hash(), *size, name));
         }
     }
-}
-
-/// Packs that no record names are no damage.
-fn note_strays(packs: &HashMap<ObjectHash, u64>, known: &HashSet<ObjectHash>, found: &mut Found) {
-    let strays = packs.keys().filter(|hash| !known.contains(*hash)).count();
-    if strays > 0 {
-        found.report.notes.push(format!(
-            "no record names {strays} of the packs: a run that goes on, or that died, has left \
-             them; the next run uses what it can"
-        ));
+    // What is known to be damaged is looked into in any case.
+    let is_salvaged = |name: &ObjectName| inventory.salvaged.contains(name);
+    let (salvaged, rest) = objects.into_iter().partition(|(_, _, name)| is_salvaged(name));
+    let mut chosen: Vec<(ObjectHash, u64, ObjectName)> = salvaged;
+    chosen.extend(subset::choose(options.read_data, options.seed, rest));
+    let mut chosen: Vec<(ObjectName, u64)> =
+        chosen.into_iter().map(|(_, size, name)| (name, size)).collect();
+    chosen.sort();
+    Counters::add(&counters.total_items, chosen.len() as u64);
+    Counters::add(&counters.total_bytes, chosen.iter().map(|(_, size)| size).sum());
+    counters.total_known.store(true, std::sync::atomic::Ordering::Relaxed);
+    let read = data::read_data(repository, &chosen, &inventory.prints, options.threads, counters)?;
+    report.objects_read = read.objects;
+    report.bytes_read = read.bytes;
+    for problem in read.problems {
+        let number = findings.add(problem.kind, problem.object.to_string(), problem.text);
+        inventory.bad.insert(problem.object.hash(), (number, problem.units));
     }
-}
-
-/// What was found so far.
-#[derive(Default)]
-pub(crate) struct Found {
-    report: CheckReport,
-    /// Each finding by its object.
-    by_object: HashMap<String, usize>,
-    /// Damaged objects whose blobs have not been looked at.
-    unsounded: Vec<ObjectName>,
-    /// Objects that a new record must not rely on.
-    distrusted: Vec<ObjectHash>,
-    /// What can't be read, and the finding that says why.
-    lost: HashMap<BlobId, usize>,
-    /// Packs that are missing.
-    missing: HashSet<String>,
-    /// How many blobs no object is known to hold.
-    unknown_blobs: u64,
-    /// Paths of each finding, as hashes, so that a path counts once.
-    paths: BTreeMap<usize, HashSet<u64>>,
-}
-
-impl Found {
-    /// Adds a finding, or returns the one that there is about the object.
-    fn add(&mut self, kind: FindingKind, object: String, what: impl Into<String>) -> usize {
-        if let Some(number) = self.by_object.get(&object) {
-            return *number;
-        }
-        let number = self.report.findings.len();
-        self.by_object.insert(object.clone(), number);
-        self.report.findings.push(Finding {
-            kind,
-            object,
-            what: what.into(),
-            snapshots: Vec::new(),
-            files: Vec::new(),
-            file_count: 0,
-            next_step: String::new(),
-        });
-        number
-    }
-
-    /// Adds a finding about an object whose blobs may be lost.
-    fn object(&mut self, name: &ObjectName, kind: FindingKind, what: impl Into<String>) {
-        let before = self.report.findings.len();
-        if self.add(kind, name.to_string(), what) == before {
-            self.unsounded.push(name.clone());
-            self.distrusted.push(name.hash());
-        }
-    }
-
-    /// Adds a blob that no object is known to hold. All such blobs are one finding.
-    fn unknown(&mut self, id: &BlobId) {
-        if self.lost.contains_key(id) {
-            return;
-        }
-        self.unknown_blobs = self.unknown_blobs.saturating_add(1);
-        let first =
-            self.report.findings.iter().position(|finding| finding.kind == FindingKind::Blobs);
-        let number = first.unwrap_or_else(|| self.add(FindingKind::Blobs, id.to_string(), ""));
-        self.lost.insert(*id, number);
-    }
-
-    /// Adds what an error says about a metadata blob that can't be read.
-    fn unreadable(&mut self, id: &BlobId, error: &Error) {
-        if self.lost.contains_key(id) {
-            return;
-        }
-        let number = if let Some(name) = error.object_name().and_then(ObjectName::parse) {
-            let kind = object_kind(&name);
-            self.object(&name, kind, cause(error));
-            self.add(kind, name.to_string(), "")
-        } else {
-            self.add(FindingKind::Tree, id.to_string(), cause(error))
-        };
-        self.lost.insert(*id, number);
-    }
-
-    /// Looks which blobs of damaged objects can't be read from any place.
-    fn find_lost(&mut self, repository: &Repository, counters: &Counters) -> Result<()> {
-        let mut reader = BlobReader::new(repository)?;
-        for name in std::mem::take(&mut self.unsounded) {
-            let number = self.add(object_kind(&name), name.to_string(), "");
-            for (kind, id) in repository.cache().blobs_in(&name.hash())? {
-                counters.go_on()?;
-                match reader.load(kind, &id) {
-                    Ok(_) => {}
-                    Err(error) if error.kind() == Kind::Damaged => {
-                        self.lost.entry(id).or_insert(number);
-                    }
-                    Err(error) => return Err(error),
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Returns the first lost blob that a file needs.
-    pub(crate) fn lost_blob(
-        &self,
-        reader: &mut BlobReader<'_>,
-        node: &Node,
-    ) -> Result<Option<BlobId>> {
-        let of = |ids: &[BlobId]| ids.iter().find(|id| self.lost.contains_key(id)).copied();
-        if let Some(id) = of(&node.blobs).or_else(|| of(&node.segments)) {
-            return Ok(Some(id));
-        }
-        for segment in node.segments.iter() {
-            if let Some(id) = of(&reader.load_list(segment)?) {
-                return Ok(Some(id));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Returns whether a blob can't be read from any place.
-    pub(crate) fn is_lost(&self, id: &BlobId) -> bool {
-        self.lost.contains_key(id)
-    }
-
-    fn finish(mut self) -> CheckReport {
-        // What nobody needs any more may be gone: its blobs stand elsewhere, or nothing names them.
-        let (missing, notes) = (&self.missing, &mut self.report.notes);
-        self.report.findings.retain(|finding| {
-            let costs = !missing.contains(&finding.object) || !finding.snapshots.is_empty();
-            if !costs {
-                notes.push(format!("`{}` is missing, and no snapshot needs it", finding.object));
-            }
-            costs
-        });
-        for finding in &mut self.report.findings {
-            if finding.kind == FindingKind::Blobs {
-                let count = self.unknown_blobs;
-                finding.what =
-                    format!("is in no object that a record names, and so are {count} blobs in all");
-            }
-            finding.next_step = next_step(finding);
-        }
-        self.report
-    }
-}
-
-fn object_kind(name: &ObjectName) -> FindingKind {
-    match name {
-        ObjectName::Repository(_) => FindingKind::Header,
-        ObjectName::KeySlot(_) => FindingKind::KeySlot,
-        ObjectName::Record(_) => FindingKind::Record,
-        ObjectName::Pack(_) | ObjectName::Segment(_) => FindingKind::Pack,
-    }
-}
-
-/// Returns why, without the object that is named elsewhere.
-fn cause(error: &Error) -> String {
-    match std::error::Error::source(error) {
-        Some(cause) => format!("is damaged: {cause}"),
-        None => "is missing or damaged".to_owned(),
-    }
-}
-
-fn next_step(finding: &Finding) -> String {
-    match finding.kind {
-        FindingKind::Header => "run `stash repair index`: each key slot holds a copy of it",
-        FindingKind::KeySlot => {
-            "`stash key add` makes another slot, `stash key remove` takes this one away"
-        }
-        FindingKind::Record => {
-            "run `stash repair index`, which finds what the packs hold, then `stash backup --force`"
-        }
-        FindingKind::Index => "run `stash repair index`",
-        FindingKind::Blobs => "run `stash repair index`, then `stash check` again",
-        FindingKind::Pack | FindingKind::Tree if finding.snapshots.is_empty() => {
-            "no snapshot lacks anything because of it; nothing need be done"
-        }
-        FindingKind::Pack | FindingKind::Tree => {
-            "run `stash backup --force`, which stores again what is still there, then `stash \
-             repair snapshots`"
-        }
-    }
-    .to_owned()
-}
-
-/// Returns the snapshots that count: what was forgotten may lack anything.
-fn snapshots(repository: &Repository) -> Result<Vec<crate::repository::cache::SnapshotEntry>> {
-    repository.snapshots(&SnapshotFilter::default())
+    Ok(())
 }

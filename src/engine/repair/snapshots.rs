@@ -11,7 +11,7 @@ use crate::engine::backup::assemble::inline_depth;
 use crate::engine::backup::metadata::{DirectoryBuilder, MetadataWriter};
 use crate::engine::browse::{Found as Item, TreeStep, TreeWalk};
 use crate::engine::check::{CheckOptions, Found, ReadData, look};
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::event::Counters;
 use crate::format::record::{Mark, MarkKind, Root, SNAPSHOT_INCOMPLETE, Snapshot, Statistics};
 use crate::format::tree::{Node, NodeKind, Subtree};
@@ -84,9 +84,17 @@ pub fn repair_snapshots(
     let check = CheckOptions {
         read_data: options.read_data,
         threads: options.threads,
+        now: Some(now),
         ..CheckOptions::default()
     };
     let found = look(repository, &check, counters)?;
+    if let Some(pack) = found.awaited() {
+        return Err(Error::failed("cannot tell what is lost: this pack may yet arrive:")
+            .object(pack.to_string())
+            .hint(
+                "wait until everything is in place; 7 days after it was named it counts as lost",
+            ));
+    }
     let entries = chosen(repository, options)?;
     let index = Index::new(std::sync::Arc::clone(repository.cache()))?;
     let packer = Packer::start(
@@ -201,7 +209,7 @@ impl Rebuild<'_> {
             }
         }
         snapshot.attachments.retain(|attachment| {
-            let is_lost = attachment.blob.as_ref().is_some_and(|id| self.found.is_lost(id));
+            let is_lost = attachment.blob.as_ref().is_some_and(|id| self.found.is_harmed(id));
             if is_lost {
                 let path = format!("(attachment {})", attachment.kind).into_bytes();
                 self.holes.push(Hole { path, is_directory: false });

@@ -1,22 +1,15 @@
-//! What the index says one object holds: what a check compares with the object itself.
+//! What the index says as a whole: what a check compares with the objects themselves.
 
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::OptionalExtension as _;
 
-use super::{Cache, joined, wrap};
+use super::{Cache, bases, wrap};
 use crate::error::Result;
+use crate::format::cbor::Ids;
 use crate::format::pack::{BlobKind, UnitEntry};
 use crate::id::{BlobId, ObjectHash};
+use crate::store::ObjectName;
 
 impl Cache {
-    /// Returns whether a blob has any place, reliable or not.
-    pub fn knows(&self, id: &BlobId) -> Result<bool> {
-        let connection = self.lock();
-        let mut statement =
-            connection.prepare_cached("SELECT 1 FROM blob WHERE id = ?1 LIMIT 1").map_err(wrap)?;
-        let row = statement.query_row([id.as_bytes()], |_| Ok(())).optional();
-        row.map(|row| row.is_some()).map_err(wrap)
-    }
-
     /// Returns whether some object is nothing that a new record may rely on.
     pub fn has_unreliable(&self) -> Result<bool> {
         let connection = self.lock();
@@ -26,66 +19,87 @@ impl Cache {
         row.map(|row| row.is_some()).map_err(wrap)
     }
 
-    /// Returns whether the index says of an object what its own table says. Memory: none beyond
-    /// the table.
-    pub fn agrees(&self, object: &ObjectHash, units: &[UnitEntry]) -> Result<bool> {
+    /// Returns the same objects with the numbers that [`Cache::for_each_blob`] gives.
+    pub fn numbered_objects(&self) -> Result<Vec<(u32, ObjectName, u64)>> {
         let connection = self.lock();
-        let number: Option<i64> = connection
-            .prepare_cached("SELECT number FROM object WHERE hash = ?1")
-            .and_then(|mut statement| {
-                statement.query_row([object.as_bytes()], |row| row.get(0)).optional()
-            })
-            .map_err(wrap)?;
-        let Some(number) = number else { return Ok(false) };
-        let known: i64 = connection
-            .prepare_cached("SELECT COUNT(*) FROM unit WHERE object = ?1")
-            .and_then(|mut statement| statement.query_row([number], |row| row.get(0)))
-            .map_err(wrap)?;
-        if usize::try_from(known) != Ok(units.len()) {
-            return Ok(false);
-        }
-        let mut find_unit = connection
+        let mut statement = connection
             .prepare_cached(
-                "SELECT 1 FROM unit WHERE object = ?1 AND number = ?2 AND offset = ?3 AND \
-                 stored = ?4 AND raw = ?5 AND form = ?6 AND kind = ?7 AND bases IS ?8",
+                "SELECT object.number, object.name, MAX(unit.offset + unit.stored) FROM object \
+                 JOIN unit ON unit.object = object.number GROUP BY object.number",
             )
             .map_err(wrap)?;
-        let mut find_blob = connection
-            .prepare_cached("SELECT length FROM blob WHERE id = ?1 AND object = ?2 AND unit = ?3")
+        let rows = statement
+            .query_map([], |row| Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?)))
             .map_err(wrap)?;
-        let mut offset = crate::format::object::HEADER_LENGTH as u64;
-        for (unit_number, unit) in (0_u32..).zip(units) {
-            let found = find_unit
-                .query_row(
-                    params![
-                        number,
-                        unit_number,
-                        offset,
-                        unit.stored_length,
-                        unit.raw_length(),
-                        unit.form,
-                        unit.kind,
-                        joined(&unit.bases)
-                    ],
-                    |_| Ok(()),
-                )
-                .optional()
-                .map_err(wrap)?;
-            if found.is_none() {
-                return Ok(false);
+        rows.filter_map(|row| match row {
+            Ok((number, name, length)) => {
+                ObjectName::parse(&name).map(|name| Ok((number, name, length)))
             }
-            for (id, length) in unit.blobs.iter().zip(&unit.raw_lengths) {
-                let known: Option<u64> = find_blob
-                    .query_row(params![id.as_bytes(), number, unit_number], |row| row.get(0))
-                    .optional()
-                    .map_err(wrap)?;
-                if known != Some(*length) {
-                    return Ok(false);
-                }
-            }
-            offset = offset.saturating_add(unit.stored_length);
+            Err(error) => Some(Err(wrap(error))),
+        })
+        .collect()
+    }
+
+    /// Calls `visit` for every place of every blob, in ascending order of ids. It must not use the
+    /// cache.
+    pub fn for_each_blob(&self, mut visit: impl FnMut(BlobRow)) -> Result<()> {
+        let connection = self.lock();
+        let mut statement = connection
+            .prepare_cached("SELECT id, object, unit, length FROM blob ORDER BY id, object, unit")
+            .map_err(wrap)?;
+        let mut rows = statement.query([]).map_err(wrap)?;
+        while let Some(row) = rows.next().map_err(wrap)? {
+            let row = blob_row(row).map_err(wrap)?;
+            visit(row);
         }
-        Ok(true)
+        Ok(())
+    }
+
+    /// Returns the units that are differences from other blobs: object number, unit, bases.
+    pub fn units_with_bases(&self) -> Result<Vec<(u32, u32, Vec<BlobId>)>> {
+        let connection = self.lock();
+        let mut statement = connection
+            .prepare_cached("SELECT object, number, bases FROM unit WHERE bases IS NOT NULL")
+            .map_err(wrap)?;
+        let rows = statement
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, bases(row, 2)?)))
+            .map_err(wrap)?;
+        rows.map(|row| row.map_err(wrap)).collect()
+    }
+
+    /// Returns an object's table as the log has it, but for the depths of deltas. Slow: it looks at
+    /// every blob.
+    pub fn units_of(&self, object: &ObjectHash) -> Result<Vec<UnitEntry>> {
+        let connection = self.lock();
+        let mut statement = connection
+            .prepare_cached(
+                "SELECT unit.kind, unit.form, unit.stored, unit.bases FROM unit \
+                 JOIN object ON object.number = unit.object WHERE object.hash = ?1 \
+                 ORDER BY unit.number",
+            )
+            .map_err(wrap)?;
+        let rows = statement.query_map([object.as_bytes()], unit_row).map_err(wrap)?;
+        let mut units = rows.collect::<rusqlite::Result<Vec<_>>>().map_err(wrap)?;
+        let mut statement = connection
+            .prepare_cached(
+                "SELECT blob.unit, blob.id, blob.length FROM blob \
+                 JOIN object ON object.number = blob.object WHERE object.hash = ?1 \
+                 ORDER BY blob.unit, blob.start",
+            )
+            .map_err(wrap)?;
+        let rows = statement
+            .query_map([object.as_bytes()], |row| {
+                Ok((row.get::<_, usize>(0)?, BlobId(row.get(1)?), row.get::<_, u64>(2)?))
+            })
+            .map_err(wrap)?;
+        for row in rows {
+            let (number, id, length) = row.map_err(wrap)?;
+            if let Some(unit) = units.get_mut(number) {
+                unit.blobs.0.push(id);
+                unit.raw_lengths.push(length);
+            }
+        }
+        Ok(units)
     }
 
     /// Returns the blobs of an object with their kinds, unit by unit. Looks through the whole
@@ -114,4 +128,38 @@ impl Cache {
         }
         Ok(blobs)
     }
+}
+
+/// One place of one blob, by the number of its object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlobRow {
+    /// The blob.
+    pub id: BlobId,
+    /// The object's number.
+    pub object: u32,
+    /// The unit within it.
+    pub unit: u32,
+    /// The blob's length in bytes.
+    pub length: u64,
+}
+
+fn blob_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<BlobRow> {
+    Ok(BlobRow {
+        id: BlobId(row.get(0)?),
+        object: row.get(1)?,
+        unit: row.get(2)?,
+        length: row.get(3)?,
+    })
+}
+
+fn unit_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<UnitEntry> {
+    let bases = Ids(bases(row, 3)?);
+    Ok(UnitEntry {
+        kind: row.get(0)?,
+        form: row.get(1)?,
+        stored_length: row.get(2)?,
+        depth: u64::from(!bases.is_empty()),
+        bases,
+        ..UnitEntry::default()
+    })
 }
