@@ -16,7 +16,9 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use common_sqlite::{Holder, Orders, WallClock, Writer, create, take_to, verify, write_out};
+use common_sqlite::{
+    Holder, Orders, WallClock, Writer, create, take_patiently, take_to, verify, write_out,
+};
 use rusqlite::Connection;
 use stash::error::Kind;
 use stash::files::sqlite::{
@@ -94,7 +96,8 @@ impl Scene {
     #[track_caller]
     fn take(&self) -> (Method, Option<String>) {
         let before = self.listing();
-        let found = take_to(&self.path(), &self.copy(), &mut 0);
+        let patience = self.options(0).patience;
+        let found = take_patiently(&self.path(), &self.copy(), &mut 0, patience);
         let mut after = self.listing();
         if let Some(index) = after.get_mut(&self.beside("-shm")) {
             // The read mark of a live database is kept there.

@@ -414,10 +414,21 @@ pub fn write_out(taken: &mut Taken, path: &Path) -> u64 {
 
 /// Takes a database as the engine would: again, while it was in vain.
 pub fn take_to(path: &Path, copy: &Path, tries: &mut u64) -> (Method, Option<String>) {
+    take_patiently(path, copy, tries, Duration::from_secs(5))
+}
+
+/// The same, waiting for locks no longer than that.
+pub fn take_patiently(
+    path: &Path,
+    copy: &Path,
+    tries: &mut u64,
+    patience: Duration,
+) -> (Method, Option<String>) {
     let folder = copy.parent().unwrap();
     for attempt in 0..=LAST_ATTEMPT {
         *tries += 1;
-        let mut taken = take(path, &options(folder, attempt)).unwrap();
+        let options = TakeOptions { patience, ..options(folder, attempt) };
+        let mut taken = take(path, &options).unwrap();
         write_out(&mut taken, copy);
         let (method, doubt) = (taken.method(), taken.doubt().map(str::to_owned));
         match taken.finish() {
