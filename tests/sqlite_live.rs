@@ -60,8 +60,6 @@ fn storm(path: &Path, writers: &mut [Writer], rounds: u64, tally: &mut Tally) {
                 );
             }
             Err(problem) => {
-                let kept = std::env::temp_dir().join("stash-sqlite-malformed");
-                let _kept = std::fs::copy(&copy, &kept);
                 panic!("{method:?}: {problem}");
             }
         }
@@ -281,6 +279,7 @@ fn measure(name: &str, pragmas: &str, pause: Duration) {
     create(&path, pragmas, 260_000, 3_900);
     let mut orders = Orders::new(&path, pragmas);
     orders.pause = pause;
+    orders.longest_log = 4 << 30;
     let mut writer = Writer::start(&orders);
     writer.wait_for(2_000);
     std::thread::sleep(Duration::from_secs(3));

@@ -16,7 +16,9 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use common_sqlite::{Holder, Orders, WallClock, Writer, create, take_to, verify, write_out};
+use common_sqlite::{
+    Holder, Orders, WallClock, Writer, create, take_patiently, take_to, verify, write_out,
+};
 use rusqlite::Connection;
 use stash::error::Kind;
 use stash::files::sqlite::{
@@ -94,7 +96,8 @@ impl Scene {
     #[track_caller]
     fn take(&self) -> (Method, Option<String>) {
         let before = self.listing();
-        let found = take_to(&self.path(), &self.copy(), &mut 0);
+        let patience = self.options(0).patience;
+        let found = take_patiently(&self.path(), &self.copy(), &mut 0, patience);
         let mut after = self.listing();
         if let Some(index) = after.get_mut(&self.beside("-shm")) {
             // The read mark of a live database is kept there.
@@ -541,7 +544,13 @@ fn take_as_stranger(scene: &Scene) -> (String, Result<u64, String>) {
         std::os::unix::process::CommandExt::uid(&mut command, 65_534);
     }
     let before = scene.listing();
-    let output = command.output().unwrap();
+    let output = loop {
+        match command.output() {
+            // A process that another test has just begun still has the copy open for writing.
+            Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {}
+            output => break output.unwrap(),
+        }
+    };
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     assert!(scene.listing().keys().eq(before.keys()));
     mode(scene.folder.path(), 0o755);

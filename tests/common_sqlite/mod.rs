@@ -66,6 +66,9 @@ pub struct Orders {
     pub only_statement: bool,
     /// Tells the writers of one database apart.
     pub number: u32,
+    /// A log of more bytes is carried over and cut, whatever it takes: passive checkpoints never
+    /// catch up with several writers, and the log would fill the disk.
+    pub longest_log: u64,
 }
 
 impl Orders {
@@ -79,6 +82,7 @@ impl Orders {
             pause: Duration::ZERO,
             only_statement: false,
             number: 0,
+            longest_log: 64 << 20,
         }
     }
 
@@ -87,7 +91,10 @@ impl Orders {
         let (pragmas, statement) = (&self.pragmas, &self.now_and_then);
         let (every, reopen, pause) = (self.every, self.reopen, self.pause.as_micros());
         let (only, number) = (self.only_statement, self.number);
-        format!("{path}\n{pragmas}\n{statement}\n{every}\n{reopen}\n{pause}\n{only}\n{number}")
+        let log = self.longest_log;
+        format!(
+            "{path}\n{pragmas}\n{statement}\n{every}\n{reopen}\n{pause}\n{only}\n{number}\n{log}"
+        )
     }
 
     fn decode(text: &str) -> Orders {
@@ -101,6 +108,7 @@ impl Orders {
             pause: Duration::from_micros(lines[5].parse().unwrap()),
             only_statement: lines[6] == "true",
             number: lines[7].parse().unwrap(),
+            longest_log: lines[8].parse().unwrap(),
         }
     }
 }
@@ -292,6 +300,9 @@ pub fn writer_process() {
             drop(connection);
             connection = open_as_writer(&orders);
         }
+        if count.is_multiple_of(64) && log_bytes(&orders.path) > orders.longest_log {
+            let _row = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        }
         let began = Instant::now();
         match transfer(&mut connection, &mut random) {
             Ok(committed) => number = committed,
@@ -324,6 +335,10 @@ pub fn writer_process() {
         }
     }
     drop(connection);
+}
+
+fn log_bytes(path: &Path) -> u64 {
+    std::fs::metadata(format!("{}-wal", path.display())).map_or(0, |metadata| metadata.len())
 }
 
 fn open_as_writer(orders: &Orders) -> Connection {
@@ -414,10 +429,21 @@ pub fn write_out(taken: &mut Taken, path: &Path) -> u64 {
 
 /// Takes a database as the engine would: again, while it was in vain.
 pub fn take_to(path: &Path, copy: &Path, tries: &mut u64) -> (Method, Option<String>) {
+    take_patiently(path, copy, tries, Duration::from_secs(5))
+}
+
+/// The same, waiting for locks no longer than that.
+pub fn take_patiently(
+    path: &Path,
+    copy: &Path,
+    tries: &mut u64,
+    patience: Duration,
+) -> (Method, Option<String>) {
     let folder = copy.parent().unwrap();
     for attempt in 0..=LAST_ATTEMPT {
         *tries += 1;
-        let mut taken = take(path, &options(folder, attempt)).unwrap();
+        let options = TakeOptions { patience, ..options(folder, attempt) };
+        let mut taken = take(path, &options).unwrap();
         write_out(&mut taken, copy);
         let (method, doubt) = (taken.method(), taken.doubt().map(str::to_owned));
         match taken.finish() {

@@ -58,7 +58,10 @@ pub(super) fn recover(
     options: &TakeOptions<'_>,
 ) -> Result<Outcome> {
     let journal = match find_stat(&place.journal)? {
-        Some(_) => Some(open_source(&place.journal)?),
+        Some(_) => match open_source(&place.journal) {
+            Ok(journal) => Some(journal),
+            Err(error) => return Ok(Outcome::Raw(error.to_string(), opened)),
+        },
         None => None,
     };
     let mut all = stats(&opened);

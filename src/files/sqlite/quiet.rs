@@ -25,8 +25,10 @@ pub(super) fn take(
     header: DatabaseHeader,
     options: &TakeOptions<'_>,
 ) -> Result<Outcome> {
-    if has_hot_journal(place)? {
-        return super::copy::recover(place, opened, header, options);
+    match has_hot_journal(place) {
+        Ok(true) => return super::copy::recover(place, opened, header, options),
+        Ok(false) => {}
+        Err(error) => return Ok(Outcome::Raw(error.to_string(), opened)),
     }
     let is_elsewhere = header.mode == Mode::Wal
         && opened.wal.is_none()

@@ -119,3 +119,34 @@ fn an_index_counts_only_if_both_copies_agree_and_hold() {
     assert_eq!(read(&good[..100]), None);
     assert_eq!(read(&vec![0; 32_768]), None);
 }
+
+/// Why "all is backfilled" counts only while the head stands still: a checkpoint that knows of later
+/// frames counts those up to a reader's mark as carried over, but leaves out the pages that the
+/// later ones hold anew.
+#[test]
+fn a_checkpoint_counts_as_carried_what_it_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    let writer = Connection::open(&path).unwrap();
+    writer
+        .execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0;
+             CREATE TABLE t (a); INSERT INTO t VALUES ('nothing'); PRAGMA wal_checkpoint(TRUNCATE);
+             UPDATE t SET a = 'earlier';",
+        )
+        .unwrap();
+    let reader = Connection::open(&path).unwrap();
+    reader.execute_batch("BEGIN; SELECT * FROM t;").unwrap();
+    let shm = File::open(folder.path().join("db-shm")).unwrap();
+    let marked = Index::read(&shm).unwrap().unwrap().max_frame;
+    writer.execute_batch("UPDATE t SET a = 'further'; PRAGMA wal_checkpoint(PASSIVE);").unwrap();
+    let mut carried = [0; 4];
+    shm.read_exact_at(&mut carried, 96).unwrap();
+    assert_eq!(native(carried), marked, "the whole log of the first head counts as carried");
+    let index = Index::read(&shm).unwrap().unwrap();
+    assert!(index.max_frame > marked && !index.is_backfilled);
+    // Yet the file still has what was before both.
+    let file = std::fs::read(&path).unwrap();
+    let has = |text: &[u8; 7]| file.windows(7).any(|bytes| bytes == text);
+    assert!(has(b"nothing") && !has(b"earlier") && !has(b"further"));
+}
