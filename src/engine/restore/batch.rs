@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::database::DatabasePlace;
 use super::{RestoreOptions, RestoreReport};
 use crate::codec::UnitDecoder;
 use crate::error::{Error, Kind, Result};
@@ -39,6 +40,7 @@ pub(super) struct FileJob {
     pub(super) path: Vec<u8>,
     pub(super) node: Node,
     pub(super) inline: Vec<u8>,
+    pub(super) database: Option<DatabasePlace>,
     /// Whether something is in its place, so that it goes beside it first.
     pub(super) replaces: bool,
     /// Pieces that are not written yet, and one while they are still being named.
@@ -75,6 +77,7 @@ impl FileJob {
     pub(super) fn new(directory: TargetDir, path: Vec<u8>, node: &Node, replaces: bool) -> FileJob {
         let inline = node.inline.0.clone();
         FileJob {
+            database: DatabasePlace::of(node, &directory),
             directory,
             name: node.name.0.clone(),
             path,
@@ -125,6 +128,11 @@ impl FileJob {
     }
 
     fn create(&self) -> Result<TargetFile> {
+        if !self.replaces
+            && let Some(database) = &self.database
+        {
+            database.clear()?;
+        }
         if self.replaces {
             self.directory.create_temporary(&self.name)
         } else {
@@ -270,8 +278,17 @@ impl<'a> Shared<'a> {
         } else {
             file.finish();
             self.written(job, false);
+            self.verify_database(job);
         }
         Ok(())
+    }
+
+    fn verify_database(&self, job: &FileJob) {
+        if let Some(database) = job.database.as_ref().filter(|_| self.options.verify)
+            && let Err(error) = database.verify()
+        {
+            self.item_failed(&job.path, error);
+        }
     }
 
     fn written(&self, job: &FileJob, replaced: bool) {
@@ -297,8 +314,12 @@ impl<'a> Shared<'a> {
         }
         self.target.sync_filesystem()?;
         for (file, job) in waiting.files {
-            match file.rename_over(&job.name) {
-                Ok(()) => self.written(&job, true),
+            let cleared = job.database.as_ref().map_or(Ok(()), DatabasePlace::clear);
+            match cleared.and_then(|()| file.rename_over(&job.name)) {
+                Ok(()) => {
+                    self.written(&job, true);
+                    self.verify_database(&job);
+                }
                 Err(error) => self.item_failed(&job.path, error),
             }
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Overwrite;
 use super::batch::{FileJob, Piece};
+use super::database::DatabasePlace;
 use super::decide::{Decision, decide};
 use super::run::Run;
 use crate::engine::browse::Found;
@@ -30,6 +31,16 @@ impl Run<'_, '_> {
         there: Option<&Stat>,
     ) -> Result<()> {
         let mut decision = decide(&found.node, there, self.options);
+        let database = match self.current(false)? {
+            Some(directory) => DatabasePlace::of(&found.node, &directory),
+            None => None,
+        };
+        if decision == Decision::Refresh
+            && let Some(database) = &database
+            && database.has_companions()?
+        {
+            decision = Decision::Replace;
+        }
         if decision == Decision::Replace && self.is_in_place(&found.node, there)? {
             decision = Decision::Refresh;
         }
@@ -60,6 +71,9 @@ impl Run<'_, '_> {
         if self.options.dry_run {
             self.would_write(&found, decision);
             return Ok(());
+        }
+        if let Some(database) = &database {
+            database.begin()?;
         }
         let directory = self.current(true)?.ok_or_else(|| Error::failed("no target"))?;
         if there.is_some_and(|there| there.kind == NodeKind::Directory) {

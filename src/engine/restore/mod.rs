@@ -15,6 +15,7 @@
 //! range + one unit) + the reader's 8 MiB + 200 bytes for each directory.
 
 mod batch;
+mod database;
 mod decide;
 mod filter;
 mod items;

@@ -63,7 +63,7 @@ pub use fingerprint::Fingerprint;
 pub use header::is_database;
 pub use health::{integrity_check, quick_check};
 pub use image::Image;
-pub use replace::{Holder, find_holder, remove_companions};
+pub use replace::{Holder, find_holder, has_companions, remove_companions};
 
 use connect::Refusal;
 use header::{DatabaseHeader, HEADER_BYTES, HeaderError, Mode};

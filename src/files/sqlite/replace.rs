@@ -73,6 +73,17 @@ fn find_opener(_stat: &Stat) -> Option<u32> {
     None
 }
 
+/// Returns whether a log or a journal with content stands beside the database at `path`.
+pub fn has_companions(path: &Path) -> Result<bool> {
+    let place = Place::of(path.to_path_buf());
+    for companion in [&place.wal, &place.journal] {
+        if find_stat(companion)?.is_some_and(|stat| stat.size > 0) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Removes `-wal`, `-shm` and `-journal` beside a database that is about to be replaced, durably.
 ///
 /// Returns what was removed. The database itself need not be there.
