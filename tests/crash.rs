@@ -174,6 +174,7 @@ fn run(repository: &Repository, source: &Path, now: i64) -> stash::error::Result
         dry_run: false,
         compression: Compression::Fast,
         threads: 3,
+        check_databases_after: None,
         temporary_folder: std::env::temp_dir(),
     };
     backup(repository, &options, &TestClock(now), &Counters::default(), &Silent)

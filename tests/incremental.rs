@@ -51,6 +51,7 @@ fn run(repository: &Repository, source: &Path, force: bool) -> BackupReport {
         dry_run: false,
         compression: Compression::Fast,
         threads: 2,
+        check_databases_after: None,
         temporary_folder: std::env::temp_dir(),
     };
     backup(repository, &options, &LateClock, &Counters::default(), &Silent).unwrap()

@@ -116,6 +116,7 @@ pub fn backup_options(paths: &[&Path]) -> BackupOptions {
         dry_run: false,
         compression: Compression::Fast,
         threads: 3,
+        check_databases_after: None,
         temporary_folder: std::env::temp_dir(),
     }
 }

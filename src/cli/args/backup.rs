@@ -13,6 +13,7 @@ use clap::{Args, ValueEnum};
 use super::values;
 use crate::codec::Compression;
 use crate::error::{Error, Result};
+use crate::time::SECOND;
 
 /// How hard to compress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -34,6 +35,29 @@ impl From<CompressionLevel> for Compression {
             CompressionLevel::Fast => Compression::Fast,
             CompressionLevel::Auto => Compression::Auto,
             CompressionLevel::Max => Compression::Max,
+        }
+    }
+}
+
+/// How often SQLite looks through the copies of databases that are saved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum DatabaseCheck {
+    /// Not at all
+    Never,
+    /// Each database when it is saved, a week after the last time
+    #[default]
+    Weekly,
+    /// Each database whenever it is saved
+    Always,
+}
+
+impl DatabaseCheck {
+    /// Returns after how many nanoseconds a check is due again.
+    pub fn interval(self) -> Option<i64> {
+        match self {
+            DatabaseCheck::Never => None,
+            DatabaseCheck::Weekly => Some(7 * 24 * 3600 * SECOND),
+            DatabaseCheck::Always => Some(0),
         }
     }
 }
@@ -100,6 +124,16 @@ pub struct BackupArguments {
         hide_env_values = true
     )]
     pub compression: CompressionLevel,
+    /// How often to have SQLite look for damage in databases
+    #[arg(
+        long,
+        value_name = "WHEN",
+        value_enum,
+        default_value_t,
+        env = "STASH_CHECK_DATABASES",
+        hide_env_values = true
+    )]
+    pub check_databases: DatabaseCheck,
     /// Dates the snapshot TIME instead of now, as in `2026-11-20 14:30`
     #[arg(long, value_name = "TIME")]
     pub time: Option<String>,

@@ -57,6 +57,7 @@ pub(super) fn run(run: &Run, arguments: &BackupArguments) -> Result<u8> {
         dry_run: arguments.dry_run,
         compression: arguments.compression.into(),
         threads: machine::worker_count(),
+        check_databases_after: arguments.check_databases.interval(),
         temporary_folder: temporary_folder(run)?,
     };
     let progress = run.screen.progress(&run.counters);

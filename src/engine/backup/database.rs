@@ -10,7 +10,10 @@ use super::producer::Producer;
 use super::seen::Look;
 use super::source::{Content, ReadContent};
 use crate::error::{Error, Kind, Result, io_error};
-use crate::files::sqlite::{Fingerprint, LAST_ATTEMPT, TakeOptions, Taken, is_database, take};
+use crate::event::Event;
+use crate::files::sqlite::{
+    Fingerprint, LAST_ATTEMPT, Method, TakeOptions, Taken, is_database, quick_check, take,
+};
 use crate::files::{Entry, ExcludeReason};
 use crate::format::tree::{Capture, Node, NodeKind};
 
@@ -131,6 +134,7 @@ impl Producer<'_, '_> {
                 return Ok(self.give_up(&entry.path, &error));
             }
         };
+        let problems = self.look_through(&taken, hash);
         let doubt = taken.doubt().map(ToOwned::to_owned);
         let print = taken.fingerprint().copied();
         if let Some(print) = &print {
@@ -146,6 +150,7 @@ impl Producer<'_, '_> {
             }
             Err(error) => return Ok(self.give_up(&entry.path, &error)),
         }
+        self.tell_health(entry, hash, problems);
         node.capture = if doubt.is_some() { Capture::Raw } else { Capture::Consistent } as u64;
         match doubt {
             Some(doubt) => self.failed(&entry.path, &in_doubt(&entry.path, &doubt)),
@@ -158,6 +163,61 @@ impl Producer<'_, '_> {
         self.met_database(&node);
         self.store_node(entry, node, &entry.stat, read, hash, parent.cloned())?;
         Ok(Attempt::Stored(true))
+    }
+
+    /// Has SQLite look through the copy, if that is due; returns what is wrong with it.
+    fn look_through(&mut self, taken: &Taken, hash: u64) -> Option<Result<Vec<String>>> {
+        let interval = self.backup.options.check_databases_after?;
+        if taken.method() == Method::Raw {
+            return None;
+        }
+        let verdict = self.walked.health.meet(hash, self.backup.began);
+        verdict
+            .is_due(self.backup.began, interval)
+            .then(|| quick_check(taken, &self.backup.options.temporary_folder))
+    }
+
+    fn tell_health(&mut self, entry: &Entry, hash: u64, problems: Option<Result<Vec<String>>>) {
+        let problems = match problems {
+            None => return,
+            Some(Ok(problems)) => problems,
+            Some(Err(error)) => {
+                let message = format!("{error}; the database is saved all the same");
+                self.backup.reporter.event(&Event::Warning { message: &message });
+                return;
+            }
+        };
+        self.walked.health.enter(hash, self.backup.began, problems.is_empty());
+        if let Some(first) = problems.first() {
+            let error = Error::failed(format!("this database is damaged: {first}"))
+                .object(shown(&entry.path))
+                .hint(self.last_sound(hash));
+            self.failed(&entry.path, &error);
+        }
+    }
+
+    /// Says again that a database which has not changed was found damaged.
+    pub(super) fn remind_of_damage(&self, entry: &Entry, hash: u64, node: &Node) {
+        let verdict = self.walked.health.find(hash);
+        if node.capture != Capture::None as u64 && verdict.is_some_and(|verdict| verdict.is_damaged)
+        {
+            let path = shown(&entry.path);
+            let message = format!("`{path}` was found damaged; {}", self.last_sound(hash));
+            self.backup.reporter.event(&Event::Warning { message: &message });
+        }
+    }
+
+    /// Names the last version that passed.
+    fn last_sound(&self, hash: u64) -> String {
+        let sound = self.walked.health.find(hash).and_then(|verdict| verdict.sound);
+        match sound {
+            Some(time) => format!(
+                "it is saved as it is; the last version known to be sound is that of {}: \
+                 `stash restore --at` that time brings it back",
+                time.to_rfc3339()
+            ),
+            None => "it is saved as it is; no version of it is known to be sound".to_owned(),
+        }
     }
 
     fn give_up(&mut self, path: &Path, error: &Error) -> Attempt {
@@ -176,9 +236,12 @@ fn finish(taken: Taken, read: &ReadContent, attempt: u32) -> Result<bool> {
     }
 }
 
+fn shown(path: &Path) -> String {
+    String::from_utf8_lossy(path.as_os_str().as_bytes()).into_owned()
+}
+
 fn in_doubt(path: &Path, doubt: &str) -> Error {
-    let path = String::from_utf8_lossy(path.as_os_str().as_bytes()).into_owned();
     Error::failed(format!("this database could not be read as of one moment: {doubt}"))
-        .object(path)
+        .object(shown(path))
         .hint("it is saved as it lies there, with its log; run the backup when nobody writes to it")
 }

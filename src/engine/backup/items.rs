@@ -84,6 +84,7 @@ impl Producer<'_, '_> {
         self.walked.seen.reused = self.walked.seen.reused.saturating_add(1);
         self.walked.seen.now.enter(hash, look, self.backup.began);
         self.met_database(&node);
+        self.remind_of_damage(entry, hash, &node);
         self.count(&node, Action::Unchanged);
         Counters::add(&self.backup.counters.done_items, 1);
         Counters::add(&self.backup.counters.done_bytes, node.size);

@@ -25,6 +25,7 @@ mod content;
 mod contributors;
 mod database;
 mod difference;
+mod health;
 mod items;
 mod list;
 pub(crate) mod metadata;
@@ -100,6 +101,9 @@ pub struct BackupOptions {
     pub compression: Compression,
     /// Workers; at least 1.
     pub threads: usize,
+    /// After how many nanoseconds a database that is read is looked through again by SQLite; `None`
+    /// never does. One last found damaged is looked through each time.
+    pub check_databases_after: Option<i64>,
     /// Where private copies of databases are made in the rare cases that need one; it must exist.
     /// Others may get no way to read it.
     pub temporary_folder: PathBuf,
@@ -298,7 +302,7 @@ impl<'a> Backup<'a> {
     }
 
     fn commit(&self, outcome: run::Outcome) -> Result<BackupReport> {
-        let run::Outcome { mut report, roots, packed, mut seen, published } = outcome;
+        let run::Outcome { mut report, roots, packed, mut seen, health, published } = outcome;
         if roots.is_empty() {
             return Err(Error::failed("nothing could be read, so nothing was saved"));
         }
@@ -318,6 +322,7 @@ impl<'a> Backup<'a> {
                 self.repository.append(parts, self.clock.now())?;
             }
             self.remember(&mut seen, &parent)?;
+            health.save(self.repository.state())?;
             return Ok(report);
         }
         let statistics = &mut report.statistics;
@@ -332,6 +337,7 @@ impl<'a> Backup<'a> {
         if let Some(id) = committed.snapshot {
             self.remember(&mut seen, &id)?;
         }
+        health.save(self.repository.state())?;
         self.repository.store().remove_staging(&committed.record, STAGING_AGE);
         Ok(report)
     }

@@ -15,6 +15,7 @@ use crossbeam_channel::Sender;
 use super::assemble::{Item, Message};
 use super::contributors::Contributors;
 use super::database::Met;
+use super::health::Health;
 use super::parent::{ParentCursor, without_content};
 use super::run::{SeenPair, Walked};
 use super::seen::{Look, Seen};
@@ -85,6 +86,7 @@ impl<'a, 'b> Producer<'a, 'b> {
                 report: BackupReport::default(),
                 places: Vec::new(),
                 seen,
+                health: Health::load(backup.repository.state()),
                 published: 0,
                 contributors: Contributors::default(),
             },

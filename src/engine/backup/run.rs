@@ -10,6 +10,7 @@ use super::assemble::{Assembled, assemble};
 use super::content::{Batch, Sums, WorkerContext, work};
 use super::contributors::Contributors;
 use super::difference::DifferenceWriter;
+use super::health::Health;
 use super::metadata::MetadataWriter;
 use super::producer::Producer;
 use super::seen::Seen;
@@ -37,6 +38,7 @@ pub(super) struct Outcome {
     pub(super) roots: Vec<Root>,
     pub(super) packed: Packed,
     pub(super) seen: SeenPair,
+    pub(super) health: Health,
     /// Bytes of objects stored before the commit.
     pub(super) published: u64,
 }
@@ -96,7 +98,7 @@ pub(super) fn run(
         gather(walked, workers, assembler)
     })?;
     let Assembled { roots: root_nodes, same_files, .. } = assembled;
-    let Walked { mut report, places, seen, published, contributors } = walked;
+    let Walked { mut report, places, seen, health, published, contributors } = walked;
     report.statistics.files_changed = report.statistics.files_changed.saturating_sub(same_files);
     report.files_unchanged = report.files_unchanged.saturating_add(same_files);
     let (added, stored, blobs) = sums;
@@ -116,7 +118,7 @@ pub(super) fn run(
         .collect();
     let packed = packer.finish()?;
     let published = published.saturating_add(packed.1);
-    Ok(Outcome { report, roots, packed: packed.0, seen, published })
+    Ok(Outcome { report, roots, packed: packed.0, seen, health, published })
 }
 
 /// Joins all threads. The first failure that is not a mere echo of another is returned.
@@ -163,6 +165,7 @@ pub(super) struct Walked {
     /// Kind and place of each root.
     pub(super) places: Vec<(u64, PathBuf)>,
     pub(super) seen: SeenPair,
+    pub(super) health: Health,
     /// Bytes of partial records.
     pub(super) published: u64,
     pub(super) contributors: Contributors,

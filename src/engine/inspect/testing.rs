@@ -102,6 +102,7 @@ impl Fixture {
             dry_run: false,
             compression: Compression::Auto,
             threads: 2,
+            check_databases_after: None,
             temporary_folder: std::env::temp_dir(),
         };
         backup(&self.repository, &options, &self.clock, &Counters::default(), &Silent).unwrap();

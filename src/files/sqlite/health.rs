@@ -8,10 +8,10 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::Taken;
 use super::connect::open_immutable;
 use super::image::PRIVATE_NAME;
 use super::place::private_folder;
+use super::{Method, Taken};
 use crate::error::{Error, IoContext as _, Result};
 
 /// So many problems are told at most.
@@ -40,10 +40,18 @@ pub fn integrity_check(path: &Path) -> Result<Vec<String>> {
     run(path, "integrity_check")
 }
 
-/// Checks the copy that was taken, not the source.
+/// Checks what was taken, as of the same moment.
 ///
-/// One that lies in memory or in place is written to `temporary_folder` for it, and removed again.
+/// In WAL mode the transaction that holds the moment is asked, which stops no writer. Otherwise
+/// the copy is: one that lies in memory or in place is written to `temporary_folder` for it, and
+/// removed again.
 pub fn quick_check(taken: &Taken, temporary_folder: &Path) -> Result<Vec<String>> {
+    if let (Method::LiveWal | Method::DatabaseAlone, Some(connection)) =
+        (taken.method, &taken.connection)
+    {
+        return problems(connection, "quick_check")
+            .or_else(|error| hopeless(error, "cannot check"));
+    }
     if let Some(path) = taken.image().private_path() {
         return run(&path, "quick_check");
     }
@@ -54,17 +62,17 @@ pub fn quick_check(taken: &Taken, temporary_folder: &Path) -> Result<Vec<String>
 }
 
 fn run(path: &Path, check: &str) -> Result<Vec<String>> {
-    let found = open_immutable(path).and_then(|connection| problems(&connection, check));
-    match found {
-        Ok(found) => Ok(found),
-        Err(error) => match error.sqlite_error_code() {
-            // So damaged that no check begins.
-            Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt) => {
-                Ok(vec![error.to_string()])
-            }
-            _ => {
-                Err(Error::failed("cannot check").object(path.display().to_string()).source(error))
-            }
-        },
+    open_immutable(path)
+        .and_then(|connection| problems(&connection, check))
+        .or_else(|error| hopeless(error, &format!("cannot check `{}`", path.display())))
+}
+
+/// A database may be so damaged that no check begins.
+fn hopeless(error: rusqlite::Error, doing: &str) -> Result<Vec<String>> {
+    match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt) => {
+            Ok(vec![error.to_string()])
+        }
+        _ => Err(Error::failed(doing).source(error)),
     }
 }
