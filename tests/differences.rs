@@ -294,3 +294,110 @@ fn a_difference_whose_base_is_lost_is_stored_again_in_full() {
     restore_with(&fresh, &latest(&fresh), &restore_options(&out));
     assert!(std::fs::read(out.join("source/state.db")).unwrap() == bytes);
 }
+
+/// A database whose repository is far away, changed and saved again and again.
+struct Far {
+    base: tempfile::TempDir,
+    calls: Arc<TestStore>,
+    repository: Repository,
+    bytes: Vec<u8>,
+    round: i64,
+}
+
+impl Far {
+    fn new() -> Far {
+        let base = tempfile::tempdir().unwrap();
+        let calls = TestStore::recording(Arc::new(InMemory::new()));
+        let repository = init(&calls.store().remote(), &folders(base.path()));
+        let mut far = Far { base, calls, repository, bytes: real_database(), round: 0 };
+        far.save();
+        far
+    }
+
+    /// Changes a few bytes in two pages; a page's change counter is one of them.
+    fn edit(&mut self, place: usize) {
+        self.bytes[24..28].copy_from_slice(&u32::try_from(self.round).unwrap().to_be_bytes());
+        self.bytes[place..place + 4].copy_from_slice(&noise(place as u64 + 1, 4));
+    }
+
+    fn save(&mut self) -> u64 {
+        let source = self.base.path().join("source");
+        put(&source.join("state.db"), &self.bytes);
+        self.round += 1;
+        self.calls.take();
+        save(&self.repository, &source, LATER + self.round).unwrap().statistics.stored_bytes
+    }
+
+    /// The files of this machine's state that hold page values.
+    fn memories(&self) -> Vec<std::path::PathBuf> {
+        let folders = std::fs::read_dir(self.base.path().join("state")).unwrap();
+        let files = folders.flat_map(|folder| std::fs::read_dir(folder.unwrap().path()).unwrap());
+        let paths = files.map(|file| file.unwrap().path());
+        paths.filter(|path| path.to_str().unwrap().contains("/pages-")).collect()
+    }
+
+    fn assert_restores(&self) {
+        let out = tempfile::tempdir().unwrap();
+        let fresh = open_fresh(&self.calls.store());
+        restore_with(&fresh, &latest(&fresh), &restore_options(out.path()));
+        assert!(std::fs::read(out.path().join("source/state.db")).unwrap() == self.bytes);
+        assert_clean(&fresh);
+    }
+}
+
+/// Bytes with the header of a database of 1,500 pages.
+fn real_database() -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x");
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    connection.execute_batch("CREATE TABLE turn (text TEXT)").unwrap();
+    drop(connection);
+    let head = std::fs::read(path).unwrap();
+    let mut bytes = noise(7, 1_500 * PAGE);
+    bytes[..PAGE].copy_from_slice(&head[..PAGE]);
+    bytes[28..32].copy_from_slice(&1_500_u32.to_be_bytes());
+    bytes
+}
+
+#[test]
+fn far_away_only_changed_pages_are_stored_and_no_content_is_fetched() {
+    let mut far = Far::new();
+    for place in [3_000_000, 5_000_000, 3_000_100, 70_000] {
+        far.edit(place);
+        let stored = far.save();
+        // Noise does not shrink: each page that changed takes 4 KiB.
+        assert!(stored < 2 * PAGE as u64 + 1_400, "{stored}");
+        let calls = far.calls.take();
+        assert_eq!(calls.iter().filter(|call| call.is_put()).count(), 1);
+        let fetched = calls.iter().filter(|call| call.path().starts_with("packs/")).count();
+        assert!(fetched <= 4, "lists and trees alone are read: {calls:?}");
+    }
+    far.assert_restores();
+}
+
+#[test]
+fn what_is_remembered_wrongly_costs_bytes_and_never_content() {
+    let mut random = fastrand::Rng::with_seed(5);
+    let mut far = Far::new();
+    let first = std::fs::read(&far.memories()[0]).unwrap();
+    for round in 0..24_usize {
+        let path = &far.memories()[0];
+        let mut memory = std::fs::read(path).unwrap();
+        match round % 6 {
+            // Flipped bits, a stale file, one cut short, one that is gone, one of zeros.
+            0 => (0..200).for_each(|_| {
+                let place = random.usize(..memory.len());
+                memory[place] ^= 1 << random.u8(..8);
+            }),
+            1 => memory.clone_from(&first),
+            2 => memory.truncate(random.usize(..memory.len())),
+            3 => memory.clear(),
+            4 => memory.fill(0),
+            _ => {}
+        }
+        std::fs::write(path, memory).unwrap();
+        far.edit(PAGE + random.usize(..1_400 * PAGE));
+        far.save();
+        far.assert_restores();
+    }
+}

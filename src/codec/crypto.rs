@@ -106,14 +106,17 @@ impl RepositoryKeys {
 
     /// Returns a blob's id.
     pub fn blob_id(&self, kind: BlobKind, plain: &[u8]) -> BlobId {
+        BlobId(*blake3::keyed_hash(self.id_key(kind), plain).as_bytes())
+    }
+
+    pub(super) fn id_key(&self, kind: BlobKind) -> &[u8; 32] {
         let [data, list, tree, attachment] = &self.ids;
-        let key = match kind {
-            BlobKind::Data => data,
-            BlobKind::List => list,
-            BlobKind::Tree => tree,
-            BlobKind::Attachment => attachment,
-        };
-        BlobId(*blake3::keyed_hash(&key.0, plain).as_bytes())
+        match kind {
+            BlobKind::Data => &data.0,
+            BlobKind::List => &list.0,
+            BlobKind::Tree => &tree.0,
+            BlobKind::Attachment => &attachment.0,
+        }
     }
 
     /// Returns a snapshot's id.

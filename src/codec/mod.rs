@@ -7,6 +7,7 @@
 pub mod chunker;
 pub mod crypto;
 pub mod delta;
+pub mod pages;
 
 use crate::format::LIMITS;
 use crate::format::pack::UnitForm;

@@ -9,6 +9,7 @@ pub mod container;
 pub mod index;
 pub mod log;
 pub mod packer;
+pub mod page_memory;
 pub mod reader;
 pub mod snapshots;
 pub mod state;

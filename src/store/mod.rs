@@ -86,6 +86,7 @@ pub struct Store {
     description: Arc<str>,
     grid: u64,
     folder: Option<Arc<Path>>,
+    is_remote: bool,
 }
 
 impl Store {
@@ -127,6 +128,7 @@ impl Store {
             description: description.into(),
             grid: 1,
             folder: Some(path.into()),
+            is_remote: false,
         })
     }
 
@@ -137,7 +139,18 @@ impl Store {
 
     /// Wraps a store that answers without a runtime of its own, such as one that a test wraps.
     pub fn from_object_store(inner: Arc<dyn ObjectStore>, description: &str) -> Store {
-        Store { inner, description: description.into(), grid: 1, folder: None }
+        Store { inner, description: description.into(), grid: 1, folder: None, is_remote: false }
+    }
+
+    /// Says that every byte read from this store is a byte over a network.
+    #[must_use]
+    pub fn remote(self) -> Store {
+        Store { is_remote: true, ..self }
+    }
+
+    /// Returns whether every byte read is a byte over a network.
+    pub fn is_remote(&self) -> bool {
+        self.is_remote
     }
 
     /// Returns the place, as people are shown it; never with a secret in it.

@@ -24,6 +24,7 @@ use crate::repository::Repository;
 use crate::repository::container::PlainUnit;
 use crate::repository::index::{Claim, Index};
 use crate::repository::packer::Packer;
+use crate::repository::page_memory::PageMemory;
 
 /// The size of a batch's buffer in bytes: a full window for the chunker, and a batch before it.
 pub(super) const BUFFER_BYTES: usize = 2 << 20;
@@ -43,6 +44,8 @@ pub(super) struct Chunk {
     /// For databases: the pages that the parent has. Content keeps its place when it changes, but
     /// for a `VACUUM`.
     pub(super) pages: Option<Arc<OldPages>>,
+    /// For databases in a repository that is far away: what is remembered of their pages.
+    pub(super) memory: Option<Arc<PageMemory>>,
 }
 
 /// A buffer with its cut points.
@@ -110,6 +113,27 @@ fn difference(
     writer.encode_moved(kind, id, plain, &moved)
 }
 
+/// Returns a new chunk as a patch of the parent's, if its pages are remembered and that pays; then
+/// remembers the chunk's own.
+fn remembered(
+    writer: &mut DifferenceWriter<'_>,
+    keys: &RepositoryKeys,
+    memory: &PageMemory,
+    chunk: &Chunk,
+    id: &BlobId,
+    plain: &[u8],
+    is_new: bool,
+) -> Result<Option<PlainUnit>> {
+    let values = keys.page_values(plain);
+    let mut unit = None;
+    if let Some(base) = chunk.before.as_ref().filter(|_| is_new) {
+        let before = memory.row(chunk.number);
+        unit = writer.encode_remembered(id, plain, base, &before, &values)?;
+    }
+    memory.remember(chunk.number, &values);
+    Ok(unit)
+}
+
 fn work_on(
     context: &WorkerContext<'_>,
     batches: &Receiver<Batch>,
@@ -128,10 +152,25 @@ fn work_on(
             let plain = batch.buffer.get(chunk.range.clone()).unwrap_or_default();
             let id = context.keys.blob_id(BlobKind::Data, plain);
             let is_as_before = context.parent_stands && chunk.before == Some(id);
-            if !is_as_before && context.index.claim(&id)? == Claim::New {
-                match difference(&mut differences, chunk, &id, plain)? {
+            if !is_as_before {
+                let is_new = context.index.claim(&id)? == Claim::New;
+                let difference = match &chunk.memory {
+                    Some(memory) => remembered(
+                        &mut differences,
+                        context.keys,
+                        memory,
+                        chunk,
+                        &id,
+                        plain,
+                        is_new,
+                    )?,
+                    None if is_new => difference(&mut differences, chunk, &id, plain)?,
+                    None => None,
+                };
+                match difference {
                     Some(unit) => units.add_unit(unit)?,
-                    None => units.add(id, plain)?,
+                    None if is_new => units.add(id, plain)?,
+                    None => {}
                 }
             }
             bytes = bytes.saturating_add(plain.len() as u64);

@@ -16,6 +16,7 @@ use crate::files::sqlite::{
 };
 use crate::files::{Entry, ExcludeReason};
 use crate::format::tree::{Capture, Node, NodeKind};
+use crate::repository::page_memory::PageMemory;
 
 /// How long to wait for a database's locks.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -127,7 +128,11 @@ impl Producer<'_, '_> {
         let old = parent
             .filter(|node| is_file(node) && !self.backup.has_gaps)
             .map(|node| self.parent.content(node));
-        let read = match self.reader.read_image(taken.image(), old) {
+        let state = self.backup.repository.state();
+        let memory = state
+            .filter(|_| self.backup.repository.store().is_remote())
+            .and_then(|state| PageMemory::open(state, hash));
+        let read = match self.reader.read_image(taken.image(), old, memory) {
             Ok(read) => read?,
             Err(error) => {
                 let error = io_error("cannot read", &entry.path, error);

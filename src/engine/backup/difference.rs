@@ -9,6 +9,7 @@
 use crate::codec::delta::{
     PAGE, changed_pages, decode_delta, decode_patch, encode_delta, encode_patch,
 };
+use crate::codec::pages::PageValue;
 use crate::codec::{Compression, UnitEncoder};
 use crate::error::{Error, Result};
 use crate::format::LIMITS;
@@ -65,6 +66,10 @@ impl<'a> DifferenceWriter<'a> {
         base: &BlobId,
         in_place: bool,
     ) -> Result<Option<PlainUnit>> {
+        // Content that is far away is not fetched for this; lists and trees were read just now.
+        if kind == BlobKind::Data && self.repository.store().is_remote() {
+            return Ok(None);
+        }
         let Some(chain) = self.repository.cache().find_chain(base)? else { return Ok(None) };
         if base == id || chain.foot == *id {
             return Ok(None);
@@ -87,6 +92,55 @@ impl<'a> DifferenceWriter<'a> {
             }
         }
         Ok(None)
+    }
+
+    /// Returns a unit with the changed pages of `plain`, if that pays; `values` are those of its
+    /// pages, `remembered` those of the pages of `base`.
+    ///
+    /// What is remembered must merge into the base's id, and pages of one value are one page: so the
+    /// patch gives `plain`, and no wrong memory makes a blob that can't be read.
+    pub(crate) fn encode_remembered(
+        &mut self,
+        id: &BlobId,
+        plain: &[u8],
+        base: &BlobId,
+        remembered: &[PageValue],
+        values: &[PageValue],
+    ) -> Result<Option<PlainUnit>> {
+        let cache = self.repository.cache();
+        let (Some(chain), Some(base_length)) = (cache.find_chain(base)?, cache.find_length(base)?)
+        else {
+            return Ok(None);
+        };
+        let keys = self.repository.keys();
+        let pages = usize::try_from(base_length.div_ceil(PAGE as u64)).unwrap_or(usize::MAX);
+        let remembered = remembered.get(..pages).unwrap_or_default();
+        if base == id
+            || chain.depth >= DEEPEST
+            || chain.units >= MOST_UNITS
+            || keys.merge_pages(remembered, base_length) != Some(*base)
+            || keys.merge_pages(values, plain.len() as u64) != Some(*id)
+        {
+            return Ok(None);
+        }
+        let pages: Vec<u32> = (0_u32..)
+            .zip(values)
+            .enumerate()
+            .filter(|(place, (_, value))| remembered.get(*place) != Some(value))
+            .map(|(_, (number, _))| number)
+            .collect();
+        if pages.len() > values.len() / 2 {
+            return Ok(None);
+        }
+        let Some(payload) = encode_patch(plain, &pages, None, LEVEL) else { return Ok(None) };
+        // The unchanged pages are the base's: applied to itself, the patch must change nothing.
+        let is_right = decode_patch(&payload, plain.len(), plain, false, &mut self.scratch).is_ok()
+            && self.scratch == plain;
+        if !is_right || !self.pays(plain, payload.len()) || !is_light(&chain, &payload) {
+            return Ok(None);
+        }
+        let kind = BlobKind::Data;
+        Ok(Some(unit(kind, id, plain, UnitForm::PagePatch, payload, vec![*base], &chain)))
     }
 
     /// Returns a unit with `plain` as a difference of some of `bases`, the best of which come first,

@@ -22,6 +22,7 @@ use crate::files::sqlite::Image;
 use crate::format::LIMITS;
 use crate::format::pack::BlobKind;
 use crate::id::BlobId;
+use crate::repository::page_memory::PageMemory;
 
 /// What every SQLite database begins with.
 const SQLITE_MAGIC: &[u8] = b"SQLite format 3\0";
@@ -143,14 +144,16 @@ impl<'a> ContentReader<'a> {
         self.read(source, size <= LIMITS.inline_content as u64, Old::new(old, size, sparse))
     }
 
-    /// Reads a database as it was taken; `old` is what the parent has in its place.
+    /// Reads a database as it was taken; `old` is what the parent has in its place, and
+    /// `memory` what is remembered of its pages.
     pub(super) fn read_image(
         &mut self,
         image: &Image,
         old: Option<OldContent<'_, '_>>,
+        memory: Option<PageMemory>,
     ) -> std::io::Result<Result<ReadContent>> {
         let size = image.length_bytes();
-        let old = Old::new(old, size, false);
+        let old = Old { memory: memory.map(Arc::new), ..Old::new(old, size, false) };
         self.read(&mut ImageBytes(image), size <= LIMITS.inline_content as u64, old)
     }
 
@@ -281,6 +284,7 @@ impl<'a> ContentReader<'a> {
             range: self.filled..end,
             before: run.before(length),
             pages: run.pages.clone(),
+            memory: run.old.memory.clone(),
         });
         self.filled = end;
         self.batch_bytes = self.batch_bytes.saturating_add(length);
@@ -411,6 +415,7 @@ impl FileRun<'_, '_> {
 #[derive(Default)]
 struct Old<'c, 'r> {
     content: Option<OldContent<'c, 'r>>,
+    memory: Option<Arc<PageMemory>>,
     /// Up to where chunks of the parent may be passed, in bytes; 0 when that has ended.
     until: u64,
 }
@@ -426,7 +431,7 @@ impl<'c, 'r> Old<'c, 'r> {
             let tails = content.tails(MINIMUM as u64, MOST_TAILS);
             until = until.saturating_sub(joined(&tails, appended));
         }
-        Old { content: Some(content), until }
+        Old { content: Some(content), memory: None, until }
     }
 
     /// Returns whether a chunk of the parent's is still to be compared at `offset`.
