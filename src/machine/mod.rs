@@ -53,6 +53,6 @@ pub use passphrase::{
     Ask, MINIMUM_PASSPHRASE_CHARS, Passphrase, SecretOptions, SecretText, explicit_source,
     new_passphrase,
 };
-pub use places::{PlaceOptions, Places, make_private_folder};
+pub use places::{PlaceOptions, Places, make_private_folder, remove_older};
 pub use signal::stop_on_signals;
 pub use unlock::{Secret, unlock};

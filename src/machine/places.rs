@@ -159,6 +159,25 @@ pub fn make_private_folder(path: &Path) -> Result<()> {
         .at("cannot make the folder", path)
 }
 
+/// Removes what lies in a folder of our own and was last touched longer ago than `age`. What can't
+/// be removed stays for the next time.
+#[expect(clippy::disallowed_methods, reason = "machine/ owns this machine's folders")]
+pub fn remove_older(folder: &Path, age: std::time::Duration) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let touched = entry.metadata().and_then(|metadata| metadata.modified());
+        let is_old = touched.is_ok_and(|touched| touched.elapsed().is_ok_and(|past| past > age));
+        if !is_old {
+            continue;
+        }
+        let path = entry.path();
+        let _removed = match entry.file_type() {
+            Ok(kind) if kind.is_dir() => std::fs::remove_dir_all(&path),
+            _ => std::fs::remove_file(&path),
+        };
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -196,6 +215,18 @@ mod tests {
         let error = Places::find(&PlaceOptions::default(), &Environment::given([])).unwrap_err();
         assert_eq!(error.kind(), Kind::Config);
         assert!(error.hint_text().unwrap().contains("STASH_STATE_DIR"));
+    }
+
+    #[test]
+    fn only_what_is_old_enough_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("copy/deep")).unwrap();
+        std::fs::write(folder.path().join("file"), "x").unwrap();
+        remove_older(folder.path(), std::time::Duration::from_secs(60));
+        assert!(folder.path().join("file").exists() && folder.path().join("copy").exists());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        remove_older(folder.path(), std::time::Duration::from_millis(10));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
     #[test]

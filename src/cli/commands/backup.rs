@@ -25,6 +25,9 @@ use crate::time::{Clock as _, Timestamp};
 /// hash.
 const JOB_LENGTH: usize = 512;
 
+/// Private copies that a run which was killed has left are removed when they are this old.
+const COPY_AGE: Duration = Duration::from_hours(24);
+
 /// When a run began, by both clocks.
 struct Began {
     time: Timestamp,
@@ -157,6 +160,7 @@ fn own_folders(run: &Run, repository: &Opened) -> Vec<PathBuf> {
 fn temporary_folder(run: &Run) -> Result<PathBuf> {
     let folder = run.places.cache.join("tmp");
     machine::make_private_folder(&folder)?;
+    machine::remove_older(&folder, COPY_AGE);
     Ok(folder)
 }
 

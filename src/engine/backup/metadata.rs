@@ -182,7 +182,7 @@ impl<'a> MetadataWriter<'a> {
 /// A directory under construction. Nodes come in ascending order of their names.
 ///
 /// They wait until it is clear that the directory is too large for its node; only then is it cut.
-/// Where it is cut is a function of the nodes alone (`6-tree.md`, rules 13 to 15).
+/// Where it is cut is a function of the nodes alone (`6-tree.md`, rules 14 to 16).
 #[derive(Default)]
 pub(crate) struct DirectoryBuilder {
     nodes: Vec<Node>,
