@@ -423,7 +423,9 @@ fn keys_are_derived_as_the_page_says() {
             .unwrap();
         assert_eq!(stash::format::cbor::decode(&plain), Ok(about));
     }
-    let text = std::fs::read_to_string(root().join("src/codec/crypto.rs")).unwrap();
+    let text: String = ["src/codec/crypto.rs", "src/codec/crypto/slot.rs"]
+        .map(|path| std::fs::read_to_string(root().join(path)).unwrap())
+        .concat();
     let in_code: BTreeSet<&str> =
         text.split('"').filter(|part| part.starts_with("stash 20")).collect();
     for context in contexts.values() {

@@ -5,16 +5,17 @@
 //! it). Sub-keys are BLAKE3 `derive_key`. Each stored object has a key of its own; units are sealed
 //! with ChaCha20-Poly1305 (RFC 8439) under it, the unit's number being the nonce.
 
+mod slot;
+
 use std::collections::BTreeMap;
 
-use argon2::{Algorithm, Argon2, ParamsBuilder, Version};
 use chacha20poly1305::aead::{AeadInOut, KeyInit};
 use chacha20poly1305::{ChaCha20Poly1305, Nonce, Tag};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
+pub use slot::{SlotSecret, make_slot, open_about, open_slot, read_recovery_words, recovery_words};
+
 use super::CodecError;
-use crate::format::cbor;
-use crate::format::key::{About, KDF_FLOOR, KeySlot, SecretBytes, Secrets, SlotKind};
 use crate::format::object::{ObjectHeader, ObjectKind, TAG_LENGTH};
 use crate::format::pack::BlobKind;
 use crate::id::{BlobId, ObjectHash, RepositoryId, SnapshotId};
@@ -285,176 +286,6 @@ impl ObjectSealer {
     }
 }
 
-/// What opens a key slot.
-pub enum SlotSecret {
-    /// A machine's own key.
-    Device(Key),
-    /// A passphrase.
-    Passphrase(Zeroizing<String>),
-    /// The recovery code's 256 bits.
-    Recovery(Key),
-}
-
-impl SlotSecret {
-    /// Returns the kind of slot that this opens.
-    pub fn kind(&self) -> SlotKind {
-        match self {
-            SlotSecret::Device(_) => SlotKind::Device,
-            SlotSecret::Passphrase(_) => SlotKind::Passphrase,
-            SlotSecret::Recovery(_) => SlotKind::Recovery,
-        }
-    }
-
-    fn wrapping_key(&self, slot: &KeySlot) -> Result<(Key, [u8; 32]), CodecError> {
-        let material = match self {
-            SlotSecret::Device(key) | SlotSecret::Recovery(key) => key.clone(),
-            SlotSecret::Passphrase(text) => stretch(text, slot)?,
-        };
-        let kind = self.kind().name();
-        let sealing =
-            Key::derive(&format!("stash 2026-11-21 slot {kind}"), &[&material.0, &slot.salt]);
-        Ok(object_key(&sealing, b"wrap"))
-    }
-}
-
-/// Argon2id, version 0x13, 32 bytes out.
-fn stretch(passphrase: &str, slot: &KeySlot) -> Result<Key, CodecError> {
-    let params = ParamsBuilder::new()
-        .m_cost(slot.kdf_memory)
-        .t_cost(slot.kdf_passes)
-        .p_cost(slot.kdf_lanes)
-        .build()
-        .map_err(|_| CodecError::TooLong)?;
-    let mut key = Key([0; 32]);
-    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-        .hash_password_into(passphrase.as_bytes(), &slot.salt, &mut key.0)
-        .map_err(|_| CodecError::TooLong)?;
-    Ok(key)
-}
-
-fn single_use_cipher(key: &Key) -> ChaCha20Poly1305 {
-    ChaCha20Poly1305::new((&key.0).into())
-}
-
-fn seal_once(key: &Key, data: &[u8], mut plain: Zeroizing<Vec<u8>>) -> Result<Vec<u8>, CodecError> {
-    let tag = single_use_cipher(key)
-        .encrypt_inout_detached(&Nonce::default(), data, plain.as_mut_slice().into())
-        .map_err(|_| CodecError::TooLong)?;
-    let mut sealed = plain.to_vec();
-    sealed.extend_from_slice(&tag);
-    Ok(sealed)
-}
-
-fn open_once(key: &Key, data: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, CodecError> {
-    let length = sealed.len().checked_sub(TAG_LENGTH).ok_or(CodecError::BadTag)?;
-    let (text, tag) = sealed.split_at_checked(length).ok_or(CodecError::BadTag)?;
-    let tag = Tag::try_from(tag).map_err(|_| CodecError::BadTag)?;
-    let mut plain = Zeroizing::new(text.to_vec());
-    single_use_cipher(key)
-        .decrypt_inout_detached(&Nonce::default(), data, plain.as_mut_slice().into(), &tag)
-        .map_err(|_| CodecError::BadTag)?;
-    Ok(plain)
-}
-
-fn about_key(master: &MasterKeys, slot: &KeySlot) -> Key {
-    Key::derive("stash 2026-11-21 slot about", &[&master.root.0, &slot.salt])
-}
-
-/// Makes a key slot for `secret`. `header` is the repository header's stored bytes.
-pub fn make_slot(
-    master: &MasterKeys,
-    header: &[u8],
-    secret: &SlotSecret,
-    about: &About,
-    kdf_memory: Option<u32>,
-) -> Result<KeySlot, CodecError> {
-    let mut slot = KeySlot {
-        kind: secret.kind() as u64,
-        salt: random_bytes::<32>()?.to_vec().into(),
-        ..KeySlot::default()
-    };
-    if secret.kind() == SlotKind::Passphrase {
-        let (memory, passes, lanes) = KDF_FLOOR;
-        slot.kdf_memory = kdf_memory.unwrap_or(memory).max(memory);
-        slot.kdf_passes = passes;
-        slot.kdf_lanes = lanes;
-    }
-    let (key, check) = secret.wrapping_key(&slot)?;
-    slot.check = check.to_vec().into();
-    let secrets = Secrets {
-        root: SecretBytes(master.root.0.to_vec()),
-        content: SecretBytes(master.content.0.to_vec()),
-        header: header.to_vec().into(),
-        epochs: master
-            .epochs
-            .iter()
-            .map(|(epoch, key)| (*epoch, SecretBytes(key.0.to_vec())))
-            .collect(),
-        ..Secrets::default()
-    };
-    let plain = Zeroizing::new(cbor::encode(&secrets));
-    slot.wrapped = seal_once(&key, &slot.associated_data(), plain)?.into();
-    let plain = Zeroizing::new(cbor::encode(about));
-    slot.about = seal_once(&about_key(master, &slot), &slot.associated_data(), plain)?.into();
-    Ok(slot)
-}
-
-/// Opens a slot: the secrets, and the repository header's bytes that they vouch for.
-///
-/// [`CodecError::WrongKey`] means that the secret is another one; anything else is damage.
-pub fn open_slot(slot: &KeySlot, secret: &SlotSecret) -> Result<(MasterKeys, Vec<u8>), CodecError> {
-    if slot.kind != secret.kind() as u64 {
-        return Err(CodecError::WrongKey);
-    }
-    let (key, check) = secret.wrapping_key(slot)?;
-    let stored = <[u8; 32]>::try_from(&*slot.check).map_err(|_| CodecError::WrongKey)?;
-    if !constant_time_equal(&check, &stored) {
-        return Err(CodecError::WrongKey);
-    }
-    let plain = open_once(&key, &slot.associated_data(), &slot.wrapped)?;
-    // As `cbor::decode`, but what is encoded for the comparison is a secret as well.
-    let secrets: Secrets = cbor::decode_lenient(&plain).map_err(|_| CodecError::BadTag)?;
-    if *Zeroizing::new(cbor::encode(&secrets)) != *plain {
-        return Err(CodecError::BadTag);
-    }
-    // Epoch 0 is the root secret's.
-    if !secrets.epochs.is_sorted_by(|a, b| a.0 < b.0) || secrets.epochs.iter().any(|e| e.0 == 0) {
-        return Err(CodecError::BadTag);
-    }
-    let key = |bytes: &SecretBytes| {
-        <[u8; 32]>::try_from(bytes.0.as_slice()).map(Key).map_err(|_| CodecError::BadTag)
-    };
-    let mut epochs = Vec::new();
-    for (epoch, bytes) in &secrets.epochs {
-        epochs.push((*epoch, key(bytes)?));
-    }
-    let master = MasterKeys { root: key(&secrets.root)?, content: key(&secrets.content)?, epochs };
-    Ok((master, secrets.header.0))
-}
-
-/// Opens what a slot says about itself.
-pub fn open_about(master: &MasterKeys, slot: &KeySlot) -> Result<About, CodecError> {
-    let plain = open_once(&about_key(master, slot), &slot.associated_data(), &slot.about)?;
-    cbor::decode(&plain).map_err(|_| CodecError::BadTag)
-}
-
-/// Writes 256 bits as 24 English words (BIP 39).
-pub fn recovery_words(key: &Key) -> Result<Zeroizing<String>, CodecError> {
-    let words = bip39::Mnemonic::from_entropy(&key.0).map_err(|_| CodecError::TooLong)?;
-    Ok(Zeroizing::new(words.words().collect::<Vec<_>>().join(" ")))
-}
-
-/// Reads 24 words in any case, parted by any white space; `None` if a word or the checksum is
-/// wrong.
-pub fn read_recovery_words(text: &str) -> Option<Key> {
-    let text = Zeroizing::new(
-        text.split_whitespace().map(str::to_lowercase).collect::<Vec<_>>().join(" "),
-    );
-    let words = bip39::Mnemonic::parse_in(bip39::Language::English, text.as_str()).ok()?;
-    let entropy = Zeroizing::new(words.to_entropy());
-    <[u8; 32]>::try_from(entropy.as_slice()).ok().map(Key)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -505,42 +336,5 @@ mod tests {
         for (place, id) in ids.iter().enumerate() {
             assert!(!ids[..place].contains(id));
         }
-    }
-
-    #[test]
-    fn each_kind_of_slot_opens_with_its_secret_and_no_other() {
-        let master = MasterKeys::from_parts([1; 32], [2; 32]);
-        let secrets = || {
-            [
-                SlotSecret::Device(Key([7; 32])),
-                SlotSecret::Passphrase(Zeroizing::new("correct horse".into())),
-                SlotSecret::Recovery(Key([7; 32])),
-            ]
-        };
-        for secret in secrets() {
-            let about = About { label: "laptop".into(), created: 5, ..About::default() };
-            let slot = make_slot(&master, b"header", &secret, &about, None).unwrap();
-            let slot = KeySlot::decode(&slot.encode()).unwrap();
-            let (opened, header) = open_slot(&slot, &secret).unwrap();
-            assert_eq!(header, b"header");
-            assert_eq!(open_about(&opened, &slot).unwrap(), about);
-            for other in secrets().iter().filter(|other| other.kind() != secret.kind()) {
-                assert_eq!(open_slot(&slot, other).err(), Some(CodecError::WrongKey));
-            }
-            let mut changed = slot.clone();
-            changed.wrapped.0[3] ^= 1;
-            assert_eq!(open_slot(&changed, &secret).err(), Some(CodecError::BadTag));
-        }
-    }
-
-    #[test]
-    fn recovery_words_come_back_and_mistyped_ones_do_not() {
-        let key = Key([0xa5; 32]);
-        let words = recovery_words(&key).unwrap();
-        assert_eq!(words.split(' ').count(), 24);
-        let typed = words.to_uppercase().replace(' ', "\n ");
-        assert_eq!(read_recovery_words(&typed).unwrap().0, key.0);
-        assert!(read_recovery_words(&words.replacen(' ', " zoo ", 1)).is_none());
-        assert!(read_recovery_words("abandon").is_none());
     }
 }

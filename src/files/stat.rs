@@ -10,6 +10,7 @@ use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use crate::format::tree::{FileTime, NodeKind};
+use crate::time::{SECOND, Timestamp};
 
 /// One entry's metadata, without what needs further calls (link target, extended attributes).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +49,20 @@ impl Stat {
             && self.size == other.size
             && self.mtime == other.mtime
             && self.ctime == other.ctime
+    }
+
+    /// Returns whether a reading that began at `began` may be trusted to show each later change.
+    ///
+    /// The racy-clock rule: what was changed within two seconds before, or since, may change again
+    /// without its times showing it.
+    pub fn is_settled(&self, began: Timestamp) -> bool {
+        let limit = began.0.saturating_sub(2 * SECOND);
+        [self.mtime, self.ctime].into_iter().all(|time| {
+            time.0
+                .checked_mul(SECOND)
+                .and_then(|seconds| seconds.checked_add(i64::from(time.1)))
+                .is_some_and(|nanoseconds| nanoseconds < limit)
+        })
     }
 
     /// Returns whether both describe one file, whatever happened to it meanwhile.

@@ -8,37 +8,11 @@ use std::collections::{HashMap, VecDeque};
 
 use crossbeam_channel::Receiver;
 
-use super::content::{FileNumber, HashedChunk, Sums};
 use super::list::ListBuilder;
-use super::metadata::{DirectoryBuilder, MetadataWriter};
+use super::message::{FileNumber, HashedChunk, Item, Message};
+use super::metadata::{DirectoryBuilder, MetadataWriter, Sums};
 use crate::error::{Error, Result};
 use crate::format::tree::{Node, Subtree};
-use crate::id::BlobId;
-
-/// One step of the walk, with what is to be stored for it.
-pub(super) enum Item {
-    /// A directory begins; its node comes without a subtree. What the parent has in its place
-    /// comes too, if that is a blob of its own.
-    Enter(Box<Node>, Option<BlobId>),
-    /// The directory entered last ends.
-    Leave,
-    /// A node that is complete; a directory comes with its content.
-    Ready(Box<Node>),
-    /// A file whose chunks are on their way, and what the parent had in its place.
-    Pending(Box<Node>, FileNumber, u32, Option<Box<Node>>),
-}
-
-/// What the assembler is sent.
-pub(super) enum Message {
-    /// The walk's next step.
-    Item(Item),
-    /// The segments of the list that the parent has in this file's place; comes before its chunks.
-    Before(FileNumber, Vec<BlobId>),
-    /// Ids of chunks, in any order.
-    Hashed(Vec<HashedChunk>),
-    /// What was sent of this file counts for nothing.
-    Abandon(FileNumber),
-}
 
 struct Frame {
     node: Box<Node>,

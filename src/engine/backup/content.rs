@@ -4,16 +4,13 @@
 //! worker hashes the chunks, claims them, and collects the new ones in a unit of its own; what it
 //! found goes to the assembler. Buffers go round: no memory is taken for a batch once all are made.
 
-use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam_channel::{Receiver, Sender};
 
-use super::assemble::Message;
 use super::difference::DifferenceWriter;
-use super::metadata::UnitWriter;
-use super::pages::OldPages;
+use super::message::{Batch, Chunk, HashedChunk, Message};
+use super::metadata::{Sums, UnitWriter};
 use crate::codec::Compression;
 use crate::codec::crypto::RepositoryKeys;
 use crate::error::Result;
@@ -31,36 +28,6 @@ pub(super) const BUFFER_BYTES: usize = 2 << 20;
 /// A batch is sent when its chunks reach this, in bytes.
 pub(super) const BATCH_BYTES: usize = 1 << 20;
 
-/// Which file a chunk belongs to; every attempt at reading a file has a number of its own.
-pub(super) type FileNumber = u64;
-
-/// A piece of a batch.
-pub(super) struct Chunk {
-    pub(super) file: FileNumber,
-    pub(super) number: u32,
-    pub(super) range: Range<usize>,
-    /// What the parent has in its place.
-    pub(super) before: Option<BlobId>,
-    /// For databases: the pages that the parent has. Content keeps its place when it changes, but
-    /// for a `VACUUM`.
-    pub(super) pages: Option<Arc<OldPages>>,
-    /// For databases in a repository that is far away: what is remembered of their pages.
-    pub(super) memory: Option<Arc<PageMemory>>,
-}
-
-/// A buffer with its cut points.
-pub(super) struct Batch {
-    pub(super) buffer: Vec<u8>,
-    pub(super) chunks: Vec<Chunk>,
-}
-
-/// One chunk's id, on its way to the assembler.
-pub(super) struct HashedChunk {
-    pub(super) file: FileNumber,
-    pub(super) number: u32,
-    pub(super) id: BlobId,
-}
-
 /// What the workers share.
 pub(super) struct WorkerContext<'a> {
     pub(super) repository: &'a Repository,
@@ -73,9 +40,6 @@ pub(super) struct WorkerContext<'a> {
     /// Whether all that the parent refers to stands.
     pub(super) parent_stands: bool,
 }
-
-/// What a worker stored: raw bytes, stored bytes, blobs.
-pub(super) type Sums = (u64, u64, u64);
 
 /// A worker: runs until the channel of batches ends.
 pub(super) fn work(

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::is_file;
-use super::producer::Producer;
+use super::producer::{Met, Producer};
 use super::seen::Look;
 use super::source::{Content, ReadContent};
 use crate::error::{Error, Kind, Result, io_error};
@@ -22,13 +22,6 @@ use crate::repository::page_memory::PageMemory;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// What a database keeps beside its file, and whether it is of use where the file is in doubt.
 const COMPANIONS: [(&[u8], bool); 3] = [(b"-wal", true), (b"-journal", true), (b"-shm", false)];
-
-/// A database met in the current directory.
-pub(super) struct Met {
-    name: Box<[u8]>,
-    /// Whether it was saved as it lay there, so that its companions count.
-    is_raw: bool,
-}
 
 /// What one attempt came to.
 enum Attempt {

@@ -1,7 +1,6 @@
 //! What becomes of one entry: taken over from the parent, or read.
 
-use super::assemble::Item;
-use super::content::FileNumber;
+use super::message::{FileNumber, Item};
 use super::producer::{Producer, bare_node};
 use super::seen::Look;
 use super::source::{Content, ReadContent};

@@ -20,6 +20,9 @@ use crate::repository::reader::BlobReader;
 /// A unit is closed before its blobs exceed this, in bytes.
 pub(super) const UNIT_BYTES: usize = 1 << 20;
 
+/// What was stored: raw bytes, stored bytes, blobs.
+pub(crate) type Sums = (u64, u64, u64);
+
 /// Collects blobs of one kind into units.
 pub(super) struct UnitWriter<'a> {
     kind: BlobKind,

@@ -21,6 +21,7 @@
 pub(crate) mod assemble;
 mod before;
 mod bytes;
+mod compare;
 mod content;
 mod contributors;
 mod database;
@@ -28,24 +29,24 @@ mod difference;
 mod health;
 mod items;
 mod list;
+mod message;
 pub(crate) mod metadata;
+mod options;
 mod pages;
 mod parent;
 mod producer;
 mod run;
 mod seen;
 mod source;
+mod walked;
 
-use std::io::Read;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use contributors::Contributor;
+pub use options::{BackupOptions, BackupReport, StreamSource};
 
-use crate::codec::Compression;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Counters, Event, Reporter};
-use crate::files::Excludes;
 use crate::format::record::{Partial, Root, RootKind, SNAPSHOT_INCOMPLETE, Snapshot, Statistics};
 use crate::format::tree::{Node, NodeKind};
 use crate::id::SnapshotId;
@@ -61,80 +62,6 @@ use crate::time::{Clock, SECOND, Timestamp};
 
 /// What a writer that died has left half-stored is removed when it is this old.
 const STAGING_AGE: std::time::Duration = std::time::Duration::from_hours(24);
-
-/// Where a snapshot's single file comes from, if not from the disk.
-pub struct StreamSource<'a> {
-    /// The bytes.
-    pub reader: &'a mut (dyn Read + Send),
-    /// The file's path in the snapshot; absolute.
-    pub path: PathBuf,
-    /// Asked when the stream has ended, before anything is committed: a command that failed must
-    /// not become a snapshot.
-    pub finish: &'a mut (dyn FnMut() -> Result<()> + Send),
-}
-
-/// What to back up, and how.
-pub struct BackupOptions {
-    /// Absolute paths.
-    pub paths: Vec<PathBuf>,
-    /// What to leave out.
-    pub excludes: Arc<Excludes>,
-    /// The machine's name.
-    pub host: String,
-    /// The user's name.
-    pub user: String,
-    /// The job; each has its own line of parents.
-    pub job: String,
-    /// Words to find the snapshot by.
-    pub tags: Vec<String>,
-    /// The moment that the snapshot stands for, if not now.
-    pub time: Option<Timestamp>,
-    /// Minutes that local time is ahead of UTC.
-    pub offset_minutes: i64,
-    /// Read every file, whatever is remembered of it.
-    pub force: bool,
-    /// Write a snapshot even if nothing has changed.
-    pub always: bool,
-    /// Look, but store nothing.
-    pub dry_run: bool,
-    /// How hard to compress.
-    pub compression: Compression,
-    /// Workers; at least 1.
-    pub threads: usize,
-    /// After how many nanoseconds a database that is read is looked through again by SQLite; `None`
-    /// never does. One last found damaged is looked through each time.
-    pub check_databases_after: Option<i64>,
-    /// Where private copies of databases are made in the rare cases that need one; it must exist.
-    /// Others may get no way to read it.
-    pub temporary_folder: PathBuf,
-}
-
-/// What a backup did.
-#[derive(Debug, Clone, Default)]
-pub struct BackupReport {
-    /// The new snapshot; `None` if nothing was written.
-    pub snapshot: Option<SnapshotId>,
-    /// The snapshot that it was compared with.
-    pub parent: Option<SnapshotId>,
-    /// Files, directories and bytes in the snapshot, and what was new.
-    pub statistics: Statistics,
-    /// Files that were as in the parent.
-    pub files_unchanged: u64,
-    /// Directories that the parent had not.
-    pub directories_new: u64,
-    /// Blobs of data and metadata that were new.
-    pub blobs_added: u64,
-    /// Items left out.
-    pub excluded_items: u64,
-    /// Bytes of files left out.
-    pub excluded_bytes: u64,
-    /// Folders of the tool's own that lie in the paths, and were left out.
-    pub own_left_out: Vec<PathBuf>,
-    /// What would be read, by where most of it lies. Only for a dry run.
-    pub contributors: Vec<Contributor>,
-    /// Bytes that would be read. Only for a dry run.
-    pub bytes_to_read: u64,
-}
 
 /// Runs a backup of paths. See the module's head.
 pub fn backup(
@@ -404,7 +331,7 @@ impl<'a> Backup<'a> {
             .map_or_else(seen::Seen::default, |bytes| seen::Seen::decode(&bytes, &parent.id))
     }
 
-    fn remember(&self, seen: &mut run::SeenPair, snapshot: &SnapshotId) -> Result<()> {
+    fn remember(&self, seen: &mut walked::SeenPair, snapshot: &SnapshotId) -> Result<()> {
         let Some(state) = self.repository.state() else { return Ok(()) };
         let is_as_before = self.parent.as_ref().is_some_and(|parent| parent.id == *snapshot)
             && seen.reused == seen.before.len() as u64

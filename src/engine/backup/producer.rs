@@ -12,14 +12,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam_channel::Sender;
 
-use super::assemble::{Item, Message};
 use super::contributors::Contributors;
-use super::database::Met;
 use super::health::Health;
+use super::message::{Item, Message};
 use super::parent::{ParentCursor, without_content};
-use super::run::{SeenPair, Walked};
 use super::seen::{Look, Seen};
 use super::source::ContentReader;
+use super::walked::{SeenPair, Walked};
 use super::{Backup, BackupReport, Packer, StreamSource, root_kind};
 use crate::error::{Error, Result};
 use crate::event::{Action, Counters, Event};
@@ -44,6 +43,13 @@ pub(super) struct Producer<'a, 'b> {
     pub(super) last_partial: i64,
     pub(super) last_partial_bytes: u64,
     levels: Vec<Level>,
+}
+
+/// A database met in the current directory.
+pub(super) struct Met {
+    pub(super) name: Box<[u8]>,
+    /// Whether it was saved as it lay there, so that its companions count.
+    pub(super) is_raw: bool,
 }
 
 /// A directory that the walk is in.

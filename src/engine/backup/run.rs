@@ -1,20 +1,19 @@
 //! One run's pipeline: starts the threads, walks the roots, and gathers what came of it.
 
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread::ScopedJoinHandle;
 
 use super::assemble::{Assembled, assemble};
-use super::content::{Batch, Sums, WorkerContext, work};
-use super::contributors::Contributors;
+use super::content::{WorkerContext, work};
 use super::difference::DifferenceWriter;
 use super::health::Health;
-use super::metadata::MetadataWriter;
+use super::message::Batch;
+use super::metadata::{MetadataWriter, Sums};
 use super::producer::Producer;
-use super::seen::Seen;
 use super::source::ContentReader;
+use super::walked::{SeenPair, Walked};
 use super::{Backup, BackupReport, Packer, StreamSource};
 use crate::error::{Error, Result};
 use crate::format::record::Root;
@@ -23,14 +22,6 @@ use crate::repository::packer::Packed;
 
 /// Messages on their way to the assembler.
 const MESSAGES: usize = 4096;
-
-/// What was remembered, and what is to be.
-pub(super) struct SeenPair {
-    pub(super) before: Seen,
-    pub(super) now: Seen,
-    /// How many items were found in `before`, unchanged.
-    pub(super) reused: u64,
-}
 
 /// What a run came to.
 pub(super) struct Outcome {
@@ -157,16 +148,4 @@ fn gather(
     let assembled = assembled?;
     add(&mut sums, assembled.sums);
     Ok((walked, assembled, sums))
-}
-
-/// What the walk came to.
-pub(super) struct Walked {
-    pub(super) report: BackupReport,
-    /// Kind and place of each root.
-    pub(super) places: Vec<(u64, PathBuf)>,
-    pub(super) seen: SeenPair,
-    pub(super) health: Health,
-    /// Bytes of partial records.
-    pub(super) published: u64,
-    pub(super) contributors: Contributors,
 }

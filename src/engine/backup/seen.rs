@@ -11,10 +11,7 @@
 use crate::files::Stat;
 use crate::files::sqlite::Fingerprint;
 use crate::id::SnapshotId;
-use crate::time::{SECOND, Timestamp};
-
-/// Times this close to the reading are not trusted, in nanoseconds.
-const RACY: i64 = 2 * SECOND;
+use crate::time::Timestamp;
 
 /// What an item looks like from outside.
 #[derive(Debug, Clone, Copy)]
@@ -35,15 +32,8 @@ impl Look {
 
     /// Returns whether it may be trusted later, for a reading after `began`.
     fn is_settled(&self, began: Timestamp) -> bool {
-        let limit = began.0.saturating_sub(RACY);
-        let settled = |time: crate::format::tree::FileTime| {
-            time.0
-                .checked_mul(SECOND)
-                .and_then(|seconds| seconds.checked_add(i64::from(time.1)))
-                .is_some_and(|nanoseconds| nanoseconds < limit)
-        };
         match self {
-            Look::Item(stat) => settled(stat.ctime) && settled(stat.mtime),
+            Look::Item(stat) => stat.is_settled(began),
             Look::Database(print) => print.is_settled(began),
         }
     }

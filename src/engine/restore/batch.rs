@@ -9,13 +9,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::database::DatabasePlace;
+use super::job::FileJob;
 use super::{RestoreOptions, RestoreReport};
 use crate::codec::UnitDecoder;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Action, Counters, Event, Reporter};
-use crate::files::{Owners, PendingFile, Target, TargetDir, TargetFile};
+use crate::files::{Owners, PendingFile, Target, TargetFile};
 use crate::format::pack::BlobKind;
-use crate::format::tree::Node;
 use crate::id::BlobId;
 use crate::repository::Repository;
 use crate::repository::cache::{Place, is_damage};
@@ -30,31 +30,6 @@ const RANGE_GAP: u64 = 128 << 10;
 const RENAME_FILES: usize = 1_000;
 /// … or so many bytes of them.
 const RENAME_BYTES: u64 = 256 << 20;
-/// Runs of zeros are looked for in blocks of this size in sparse files, in bytes.
-const BLOCK: usize = 4096;
-
-/// A file being written.
-pub(super) struct FileJob {
-    pub(super) directory: TargetDir,
-    pub(super) name: Vec<u8>,
-    pub(super) path: Vec<u8>,
-    pub(super) node: Node,
-    pub(super) inline: Vec<u8>,
-    pub(super) database: Option<DatabasePlace>,
-    /// Whether something is in its place, so that it goes beside it first.
-    pub(super) replaces: bool,
-    /// Pieces that are not written yet, and one while they are still being named.
-    remaining: AtomicUsize,
-    state: Mutex<JobState>,
-}
-
-#[derive(Default)]
-struct JobState {
-    file: Option<TargetFile>,
-    failure: Option<Error>,
-    holes: bool,
-    blobs: Vec<(BlobId, u64)>,
-}
 
 /// One blob's place in a file.
 pub(super) struct Piece {
@@ -71,74 +46,6 @@ pub(super) struct Batch {
     /// Files all of whose pieces have been named.
     pub(super) named: Vec<Arc<FileJob>>,
     pub(super) bytes: u64,
-}
-
-impl FileJob {
-    pub(super) fn new(directory: TargetDir, path: Vec<u8>, node: &Node, replaces: bool) -> FileJob {
-        let inline = node.inline.0.clone();
-        FileJob {
-            database: DatabasePlace::of(node, &directory),
-            directory,
-            name: node.name.0.clone(),
-            path,
-            node: super::metadata_of(node),
-            inline,
-            replaces,
-            remaining: AtomicUsize::new(1),
-            state: Mutex::default(),
-        }
-    }
-
-    fn state(&self) -> MutexGuard<'_, JobState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Announces one more piece.
-    pub(super) fn expect_piece(&self, blob: Option<(BlobId, u64)>) {
-        self.remaining.fetch_add(1, Ordering::AcqRel);
-        if let Some(blob) = blob {
-            self.state().blobs.push(blob);
-        }
-    }
-
-    /// Notes that a part of the content is lost.
-    pub(super) fn fail(&self, error: Error) {
-        let mut state = self.state();
-        state.holes = true;
-        state.failure.get_or_insert(error);
-    }
-
-    fn write(&self, offset: u64, bytes: &[u8]) -> Result<()> {
-        let mut state = self.state();
-        if state.file.is_none() {
-            state.file = Some(self.create()?);
-        }
-        let Some(file) = &state.file else { return Ok(()) };
-        if !self.node.sparse {
-            return file.write_at(offset, bytes);
-        }
-        let mut at = offset;
-        for block in bytes.chunks(BLOCK) {
-            if block.iter().any(|&byte| byte != 0) {
-                file.write_at(at, block)?;
-            }
-            at = at.saturating_add(block.len() as u64);
-        }
-        Ok(())
-    }
-
-    fn create(&self) -> Result<TargetFile> {
-        if !self.replaces
-            && let Some(database) = &self.database
-        {
-            database.clear()?;
-        }
-        if self.replaces {
-            self.directory.create_temporary(&self.name)
-        } else {
-            self.directory.create_file(&self.name)
-        }
-    }
 }
 
 /// What the executor and the walking thread share.

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use super::Overwrite;
-use super::batch::{FileJob, Piece};
+use super::batch::Piece;
 use super::database::DatabasePlace;
 use super::decide::{Decision, decide};
+use super::job::FileJob;
 use super::run::Run;
 use crate::engine::browse::Found;
 use crate::error::{Error, Result};
@@ -31,9 +32,10 @@ impl Run<'_, '_> {
         there: Option<&Stat>,
     ) -> Result<()> {
         let mut decision = decide(&found.node, there, self.options);
-        let database = match self.current(false)? {
-            Some(directory) => DatabasePlace::of(&found.node, &directory),
-            None => None,
+        // In a rehearsal the directory may be what is not to be one yet.
+        let database = match self.current(false) {
+            Ok(Some(directory)) => DatabasePlace::of(&found.node, &directory),
+            _ => None,
         };
         if decision == Decision::Refresh
             && let Some(database) = &database

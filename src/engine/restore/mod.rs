@@ -19,6 +19,7 @@ mod database;
 mod decide;
 mod filter;
 mod items;
+mod job;
 mod links;
 mod run;
 

@@ -18,10 +18,7 @@ use crate::error::Result;
 use crate::files::metadata::find_stat;
 use crate::files::stat::Stat;
 use crate::format::tree::FileTime;
-use crate::time::{SECOND, Timestamp};
-
-/// Times this close to the reading are not trusted, in nanoseconds.
-const RACY: i64 = 2 * SECOND;
+use crate::time::Timestamp;
 
 /// What the system says of a database and its companions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,13 +74,7 @@ impl Fingerprint {
 
     /// Returns whether it may be trusted later, for a reading that began at `began`.
     pub fn is_settled(&self, began: Timestamp) -> bool {
-        let limit = began.0.saturating_sub(RACY);
-        self.stats().flat_map(|stat| [stat.mtime, stat.ctime]).all(|time| {
-            time.0
-                .checked_mul(SECOND)
-                .and_then(|seconds| seconds.checked_add(i64::from(time.1)))
-                .is_some_and(|nanoseconds| nanoseconds < limit)
-        })
+        self.stats().all(|stat| stat.is_settled(began))
     }
 
     /// Returns 8 bytes of a hash, for a table of what was seen.

@@ -1,0 +1,128 @@
+//! The tables, and how a record goes into them.
+
+use rusqlite::{Connection, params};
+
+use crate::format::pack::UnitEntry;
+use crate::format::record::{Record, Snapshot};
+use crate::id::{BlobId, SnapshotId};
+use crate::store::{ObjectName, RecordName};
+
+/// Bases as they stand in a column: one id after the other, or nothing.
+pub(super) fn joined(bases: &[BlobId]) -> Option<Vec<u8>> {
+    (!bases.is_empty()).then(|| bases.iter().flat_map(|id| id.0).collect())
+}
+
+/// Enters what a record says, unless that was done before.
+pub(super) fn insert_record(
+    connection: &Connection,
+    name: &RecordName,
+    record: &Record,
+    snapshot: Option<(SnapshotId, &Snapshot)>,
+) -> rusqlite::Result<()> {
+    let inserted = connection.execute(
+        "INSERT OR IGNORE INTO record VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![
+            name.hash.as_bytes(),
+            name.lane.as_bytes(),
+            name.sequence,
+            name.global,
+            record.written
+        ],
+    )?;
+    if inserted == 0 {
+        return Ok(());
+    }
+    if let (Some((id, snapshot)), Some(body)) = (snapshot, &record.snapshot) {
+        connection.execute(
+            "INSERT OR IGNORE INTO snapshot VALUES (?1, ?2, ?3, ?4)",
+            params![id.as_bytes(), snapshot.time, snapshot.written, body.0],
+        )?;
+    }
+    for mark in &record.marks {
+        connection.execute(
+            "INSERT INTO mark VALUES (?1, ?2, ?3, ?4)",
+            params![mark.snapshot.as_bytes(), mark.kind, mark.tags.join("\n"), record.written],
+        )?;
+    }
+    let own = ObjectName::Record(name.clone());
+    insert_units(connection, &own, &record.inline)?;
+    for object in &record.entries {
+        insert_units(connection, &ObjectName::Pack(object.object), &object.units)?;
+    }
+    for object in record.condemn.iter().flat_map(|condemn| condemn.objects.iter()) {
+        connection
+            .execute("UPDATE object SET unreliable = 1 WHERE hash = ?1", [object.as_bytes()])?;
+    }
+    Ok(())
+}
+
+fn insert_units(
+    connection: &Connection,
+    object: &ObjectName,
+    units: &[UnitEntry],
+) -> rusqlite::Result<()> {
+    if units.is_empty() {
+        return Ok(());
+    }
+    connection
+        .prepare_cached(
+            "INSERT OR IGNORE INTO object (hash, name, unreliable) \
+             VALUES (?1, ?2, EXISTS (SELECT 1 FROM distrust WHERE hash = ?1))",
+        )?
+        .execute(params![object.hash().as_bytes(), object.to_string()])?;
+    let number: i64 = connection
+        .prepare_cached("SELECT number FROM object WHERE hash = ?1")?
+        .query_row([object.hash().as_bytes()], |row| row.get(0))?;
+    let mut insert_unit = connection
+        .prepare_cached("INSERT OR IGNORE INTO unit VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?;
+    let mut insert_blob =
+        connection.prepare_cached("INSERT OR IGNORE INTO blob VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    let mut offset = crate::format::object::HEADER_LENGTH as u64;
+    // Random keys into a B-tree are slow; in their own order they are not.
+    let mut rows = Vec::new();
+    for (unit_number, unit) in (0_u32..).zip(units) {
+        insert_unit.execute(params![
+            number,
+            unit_number,
+            offset,
+            unit.stored_length,
+            unit.raw_length(),
+            unit.form,
+            unit.kind,
+            joined(&unit.bases)
+        ])?;
+        offset = offset.saturating_add(unit.stored_length);
+        let mut start = 0_u64;
+        for (id, length) in unit.blobs.iter().zip(&unit.raw_lengths) {
+            rows.push((*id, unit_number, start, *length));
+            start = start.saturating_add(*length);
+        }
+    }
+    rows.sort_unstable();
+    for (id, unit, start, length) in rows {
+        insert_blob.execute(params![id.as_bytes(), number, unit, start, length])?;
+    }
+    Ok(())
+}
+
+/// Makes the tables that are not there.
+pub(super) fn prepare(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_prepared_statement_cache_capacity(32);
+    connection.execute_batch(
+        "PRAGMA cache_size = -8192; PRAGMA temp_store = MEMORY; \
+         CREATE TABLE IF NOT EXISTS record (hash BLOB PRIMARY KEY, lane BLOB, sequence INTEGER, \
+           global INTEGER, written INTEGER) WITHOUT ROWID; \
+         CREATE TABLE IF NOT EXISTS snapshot (id BLOB PRIMARY KEY, time INTEGER, \
+           written INTEGER, body BLOB) WITHOUT ROWID; \
+         CREATE TABLE IF NOT EXISTS mark (snapshot BLOB, kind INTEGER, tags TEXT, \
+           written INTEGER); \
+         CREATE TABLE IF NOT EXISTS object (number INTEGER PRIMARY KEY, hash BLOB UNIQUE, \
+           name TEXT, unreliable INTEGER DEFAULT 0); \
+         CREATE TABLE IF NOT EXISTS distrust (hash BLOB PRIMARY KEY) WITHOUT ROWID; \
+         CREATE TABLE IF NOT EXISTS unit (object INTEGER, number INTEGER, offset INTEGER, \
+           stored INTEGER, raw INTEGER, form INTEGER, kind INTEGER, bases BLOB, \
+           PRIMARY KEY (object, number)) WITHOUT ROWID; \
+         CREATE TABLE IF NOT EXISTS blob (id BLOB, object INTEGER, unit INTEGER, \
+           start INTEGER, length INTEGER, PRIMARY KEY (id, object, unit)) WITHOUT ROWID",
+    )
+}
