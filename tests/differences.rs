@@ -305,10 +305,13 @@ struct Far {
 }
 
 impl Far {
-    fn new() -> Far {
+    /// Without a cache there are no copies of what was stored.
+    fn new(with_cache: bool) -> Far {
         let base = tempfile::tempdir().unwrap();
         let calls = TestStore::recording(Arc::new(InMemory::new()));
-        let repository = init(&calls.store().remote(), &folders(base.path()));
+        let mut folders = folders(base.path());
+        folders.cache = folders.cache.filter(|_| with_cache);
+        let repository = init(&calls.store().remote(), &folders);
         let mut far = Far { base, calls, repository, bytes: real_database(), round: 0 };
         far.save();
         far
@@ -361,7 +364,7 @@ fn real_database() -> Vec<u8> {
 
 #[test]
 fn far_away_only_changed_pages_are_stored_and_no_content_is_fetched() {
-    let mut far = Far::new();
+    let mut far = Far::new(false);
     for place in [3_000_000, 5_000_000, 3_000_100, 70_000] {
         far.edit(place);
         let stored = far.save();
@@ -376,9 +379,38 @@ fn far_away_only_changed_pages_are_stored_and_no_content_is_fetched() {
 }
 
 #[test]
+fn far_away_copies_of_what_was_stored_make_differences_as_small_as_here() {
+    let mut far = Far::new(true);
+    for place in [3_000_000, 5_000_000, 3_000_100, 70_000] {
+        far.edit(place);
+        assert!(far.save() <= 1024);
+        let calls = far.calls.take();
+        assert!(!calls.iter().any(|call| call.path().starts_with("packs/")), "{calls:?}");
+    }
+    far.assert_restores();
+    // Copies that are damaged count as not there.
+    let folders = std::fs::read_dir(far.base.path().join("cache")).unwrap();
+    for folder in folders.map(|folder| folder.unwrap().path().join("copies")) {
+        for copy in std::fs::read_dir(folder).unwrap() {
+            let path = copy.unwrap().path();
+            let mut bytes = std::fs::read(&path).unwrap();
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            std::fs::write(&path, bytes).unwrap();
+        }
+    }
+    far.repository =
+        open(&far.calls.store().remote(), &common_engine::folders(far.base.path())).unwrap();
+    far.edit(2_000_000);
+    let stored = far.save();
+    assert!((1024..2 * PAGE as u64 + 1_400).contains(&stored), "{stored}");
+    far.assert_restores();
+}
+
+#[test]
 fn what_is_remembered_wrongly_costs_bytes_and_never_content() {
     let mut random = fastrand::Rng::with_seed(5);
-    let mut far = Far::new();
+    let mut far = Far::new(false);
     let first = std::fs::read(&far.memories()[0]).unwrap();
     for round in 0..24_usize {
         let path = &far.memories()[0];

@@ -40,6 +40,9 @@ pub struct LocalFolders {
     pub state: Option<PathBuf>,
 }
 
+/// What copies of stored objects may take in the cache of a repository that is far away, in bytes.
+const COPIES_BYTES: u64 = 512 << 20;
+
 /// What a new repository is told once and for all.
 #[derive(Debug, Clone)]
 pub struct InitOptions {
@@ -283,8 +286,13 @@ impl LockedRepository {
             Some(folder) => Some(StateFolder::open(folder, &self.header.id)?),
             None => None,
         };
+        let mut store = self.store.clone();
+        if let Some(folder) = folders.cache.as_ref().filter(|_| store.is_remote()) {
+            let folder = folder.join(self.header.id.to_string()).join("copies");
+            store = store.with_copies(&folder, COPIES_BYTES);
+        }
         Ok(Repository {
-            store: self.store.clone(),
+            store,
             header: self.header.clone(),
             header_bytes: self.header_bytes.clone(),
             master,

@@ -26,6 +26,13 @@ const KEPT_BYTES: usize = 8 << 20;
 /// Opened object headers that a reader keeps.
 const KEPT_OBJECTS: usize = 64;
 
+/// Which bytes a reader may read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    Everything,
+    Near,
+}
+
 /// Reads blobs. See the module's head.
 pub struct BlobReader<'r> {
     repository: &'r Repository,
@@ -33,6 +40,8 @@ pub struct BlobReader<'r> {
     units: VecDeque<(ObjectHash, u32, Arc<Vec<u8>>)>,
     sealers: VecDeque<(ObjectHash, Arc<ObjectSealer>)>,
     kept_bytes: usize,
+    /// Which bytes may be read.
+    reach: Reach,
     /// How many more may be opened for the blob that is being read.
     units_left: u32,
 }
@@ -48,7 +57,35 @@ impl<'r> BlobReader<'r> {
         let decoder = UnitDecoder::new()
             .map_err(|error| Error::failed("cannot start a reader").source(error))?;
         let (units, sealers) = (VecDeque::new(), VecDeque::new());
-        Ok(BlobReader { repository, decoder, units, sealers, kept_bytes, units_left: 0 })
+        Ok(BlobReader {
+            repository,
+            decoder,
+            units,
+            sealers,
+            kept_bytes,
+            reach: Reach::Everything,
+            units_left: 0,
+        })
+    }
+
+    /// Fetches no content over a network, and takes what there are copies of from these: for what is
+    /// of use only if it is at hand.
+    #[must_use]
+    pub fn near(self) -> Self {
+        BlobReader { reach: Reach::Near, ..self }
+    }
+
+    fn fetch(&self, kind: BlobKind, object: &ObjectName, start: u64, end: u64) -> Result<Vec<u8>> {
+        if self.reach == Reach::Near && self.repository.store().is_remote() {
+            match self.repository.store().get_near(object, start, end)? {
+                Some(bytes) => return Ok(bytes.into()),
+                None if kind == BlobKind::Data => {
+                    return Err(Error::failed("not at hand:").object(object.to_string()));
+                }
+                None => {}
+            }
+        }
+        fetch(self.repository, object, start, end)
     }
 
     /// Returns a blob's plaintext, verified against its id.
@@ -95,9 +132,9 @@ impl<'r> BlobReader<'r> {
             return Ok(Arc::clone(unit));
         }
         let end = place.offset.saturating_add(place.stored_length);
-        let mut sealed = fetch(self.repository, &place.object, place.offset, end)?;
+        let mut sealed = self.fetch(place.kind, &place.object, place.offset, end)?;
         let base = self.load_prefix(place.kind, &place.bases, depth.saturating_add(1))?;
-        let sealer = self.sealer(&place.object)?;
+        let sealer = self.sealer_for(place.kind, &place.object)?;
         let mut plain = Vec::new();
         open_unit(&sealer, &mut self.decoder, place, &mut sealed, base.as_deref(), &mut plain)
             .map_err(|error| damaged(&place.object, &error))?;
@@ -145,11 +182,15 @@ impl<'r> BlobReader<'r> {
 
     /// Returns what opens the units of an object, reading its header if need be.
     pub fn sealer(&mut self, object: &ObjectName) -> Result<Arc<ObjectSealer>> {
+        self.sealer_for(BlobKind::Tree, object)
+    }
+
+    fn sealer_for(&mut self, kind: BlobKind, object: &ObjectName) -> Result<Arc<ObjectSealer>> {
         let hash = object.hash();
         if let Some((_, sealer)) = self.sealers.iter().find(|(kept, _)| *kept == hash) {
             return Ok(Arc::clone(sealer));
         }
-        let head = fetch(self.repository, object, 0, HEADER_LENGTH as u64)?;
+        let head = self.fetch(kind, object, 0, HEADER_LENGTH as u64)?;
         let sealer = open_header(self.repository, object, &head)
             .map(Arc::new)
             .map_err(|error| damaged(object, &error))?;

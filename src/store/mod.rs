@@ -5,6 +5,7 @@
 //! Objects are named by the hash of their bytes, so an answer that says nothing (a lost reply, "already
 //! exists") is settled by reading the object back.
 
+mod copies;
 mod name;
 
 use std::path::Path;
@@ -18,6 +19,8 @@ use object_store::{
 };
 
 pub use name::{LOCK_FILE, ObjectName, RecordName};
+
+use copies::Copies;
 
 use crate::error::{Error, Kind, Result};
 use crate::format::LIMITS;
@@ -87,6 +90,7 @@ pub struct Store {
     grid: u64,
     folder: Option<Arc<Path>>,
     is_remote: bool,
+    copies: Option<Arc<Copies>>,
 }
 
 impl Store {
@@ -129,6 +133,7 @@ impl Store {
             grid: 1,
             folder: Some(path.into()),
             is_remote: false,
+            copies: None,
         })
     }
 
@@ -139,7 +144,14 @@ impl Store {
 
     /// Wraps a store that answers without a runtime of its own, such as one that a test wraps.
     pub fn from_object_store(inner: Arc<dyn ObjectStore>, description: &str) -> Store {
-        Store { inner, description: description.into(), grid: 1, folder: None, is_remote: false }
+        Store {
+            inner,
+            description: description.into(),
+            grid: 1,
+            folder: None,
+            is_remote: false,
+            copies: None,
+        }
     }
 
     /// Says that every byte read from this store is a byte over a network.
@@ -151,6 +163,22 @@ impl Store {
     /// Returns whether every byte read is a byte over a network.
     pub fn is_remote(&self) -> bool {
         self.is_remote
+    }
+
+    /// Keeps copies of what is stored from now on in a folder of this machine, `most_bytes` of them.
+    #[must_use]
+    pub fn with_copies(self, folder: &Path, most_bytes: u64) -> Store {
+        Store { copies: Copies::open(folder, most_bytes).map(Arc::new), ..self }
+    }
+
+    /// Returns the bytes of an object from `start` to `end` without a network: from the store if it
+    /// is near, or from a copy. `None` if they are not at hand.
+    pub fn get_near(&self, name: &ObjectName, start: u64, end: u64) -> Result<Option<Bytes>> {
+        if !self.is_remote {
+            return self.get_range(name, start, end);
+        }
+        let copies = self.copies.as_ref();
+        Ok(copies.and_then(|copies| copies.read(name, start, end)).map(Bytes::from))
     }
 
     /// Returns the place, as people are shown it; never with a secret in it.
@@ -175,7 +203,12 @@ impl Store {
         let payload: PutPayload = parts.iter().cloned().collect();
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         match block_on(self.inner.put_opts(&path, payload, options)) {
-            Ok(_) => Ok(Durable(name)),
+            Ok(_) => {
+                if let Some(copies) = &self.copies {
+                    copies.keep(&name, parts);
+                }
+                Ok(Durable(name))
+            }
             Err(object_store::Error::AlreadyExists { .. }) => {
                 let stored = self.get(&name)?.unwrap_or_default();
                 let same = stored.len() == length

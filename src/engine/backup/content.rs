@@ -90,7 +90,11 @@ fn remembered(
 ) -> Result<Option<PlainUnit>> {
     let values = keys.page_values(plain);
     let mut unit = None;
-    if let Some(base) = chunk.before.as_ref().filter(|_| is_new) {
+    if is_new {
+        // With the old bytes at hand the difference is smaller.
+        unit = difference(writer, chunk, id, plain)?;
+    }
+    if let Some(base) = chunk.before.as_ref().filter(|_| is_new && unit.is_none()) {
         let before = memory.row(chunk.number);
         unit = writer.encode_remembered(id, plain, base, &before, &values)?;
     }

@@ -43,7 +43,7 @@ impl<'a> DifferenceWriter<'a> {
     pub(crate) fn new(repository: &'a Repository) -> Result<Self> {
         Ok(DifferenceWriter {
             repository,
-            reader: BlobReader::with_room(repository, KEPT_BYTES)?,
+            reader: BlobReader::with_room(repository, KEPT_BYTES)?.near(),
             alone: UnitEncoder::new(Compression::Fast)
                 .map_err(|error| Error::failed("cannot start compression").source(error))?,
             scratch: Vec::new(),
@@ -66,10 +66,6 @@ impl<'a> DifferenceWriter<'a> {
         base: &BlobId,
         in_place: bool,
     ) -> Result<Option<PlainUnit>> {
-        // Content that is far away is not fetched for this; lists and trees were read just now.
-        if kind == BlobKind::Data && self.repository.store().is_remote() {
-            return Ok(None);
-        }
         let Some(chain) = self.repository.cache().find_chain(base)? else { return Ok(None) };
         if base == id || chain.foot == *id {
             return Ok(None);

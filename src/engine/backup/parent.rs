@@ -28,7 +28,7 @@ pub(super) struct ParentCursor<'r> {
 
 impl<'r> ParentCursor<'r> {
     pub(super) fn new(repository: &'r Repository) -> Result<Self> {
-        let reader = BlobReader::new(repository)?;
+        let reader = BlobReader::new(repository)?.near();
         Ok(ParentCursor { repository, reader, levels: Vec::new(), failure: None })
     }
 
