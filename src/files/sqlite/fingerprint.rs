@@ -26,6 +26,8 @@ pub struct Fingerprint {
     database: Stat,
     wal: Option<Stat>,
     journal: Option<Stat>,
+    /// Whether log and journal have their change times from being opened by us.
+    is_opened: bool,
 }
 
 impl Fingerprint {
@@ -47,7 +49,23 @@ impl Fingerprint {
             database: *stat,
             wal: filled(&place.wal)?,
             journal: filled(&place.journal)?,
+            is_opened: false,
         })
+    }
+
+    /// Returns what to compare with next time, now that SQLite has opened log and journal to read
+    /// what this fingerprint of before stands for.
+    ///
+    /// Run by root, SQLite gives both to the database's owner whenever it opens them. That sets
+    /// their change times and nothing else, whereas a write shows in their modification times.
+    pub(super) fn opened(&self, now: &Fingerprint) -> Fingerprint {
+        // A log that was not there before stays another.
+        let back = |now: Option<Stat>, before: Option<Stat>| {
+            now.map(|now| Stat { ctime: before.map_or(now.ctime, |before| before.ctime), ..now })
+        };
+        let (wal, journal) = (back(now.wal, self.wal), back(now.journal, self.journal));
+        let is_alike = Fingerprint { wal, journal, ..*now } == *self;
+        if is_alike { Fingerprint { is_opened: now != self, ..*now } } else { *self }
     }
 
     fn stats(&self) -> impl Iterator<Item = &Stat> {
@@ -74,7 +92,12 @@ impl Fingerprint {
 
     /// Returns whether it may be trusted later, for a reading that began at `began`.
     pub fn is_settled(&self, began: Timestamp) -> bool {
-        self.stats().all(|stat| stat.is_settled(began))
+        let settled = |stat: &Stat| {
+            let ctime = if self.is_opened { stat.mtime } else { stat.ctime };
+            Stat { ctime, ..*stat }.is_settled(began)
+        };
+        self.database.is_settled(began)
+            && [&self.wal, &self.journal].into_iter().flatten().all(settled)
     }
 
     /// Returns 8 bytes of a hash, for a table of what was seen.

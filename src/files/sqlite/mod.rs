@@ -206,7 +206,8 @@ impl Taken {
 
     /// Returns what to compare with next time; `None` if a change might not show in it.
     ///
-    /// It is from before the reading. The caller asks [`Fingerprint::is_settled`] besides.
+    /// It is from before the reading, but for change times that SQLite has set itself. The caller
+    /// asks [`Fingerprint::is_settled`] besides.
     pub fn fingerprint(&self) -> Option<&Fingerprint> {
         self.fingerprint.as_ref().filter(|_| self.is_traceable)
     }
@@ -284,7 +285,7 @@ pub fn take(path: &Path, options: &TakeOptions<'_>) -> Result<Taken> {
             reason = "it was written to each time it was read";
             break;
         }
-        return Ok(complete(taken, place, claim, fingerprint.as_ref(), options));
+        return complete(taken, place, claim, fingerprint.as_ref(), options);
     }
     let fingerprint = Fingerprint::find(&place.database)?;
     let Some(opened) = Opened::open(&place)? else {
@@ -292,21 +293,25 @@ pub fn take(path: &Path, options: &TakeOptions<'_>) -> Result<Taken> {
         return Err(Error::new(Kind::Busy, "the database is being replaced").object(path));
     };
     let taken = take_raw(&place, opened, format!("it does not hold still: {reason}"))?;
-    Ok(complete(taken, place, claim, fingerprint.as_ref(), options))
+    complete(taken, place, claim, fingerprint.as_ref(), options)
 }
 
 fn complete(
     mut taken: Box<Taken>,
     place: Place,
     claim: Claim,
-    fingerprint: Option<&Fingerprint>,
+    before: Option<&Fingerprint>,
     options: &TakeOptions<'_>,
-) -> Taken {
-    taken.fingerprint = fingerprint.copied();
+) -> Result<Taken> {
+    let now = Fingerprint::find(&place.database)?;
+    taken.fingerprint = match (before, now) {
+        (Some(before), Some(now)) => Some(before.opened(&now)),
+        _ => before.copied(),
+    };
     taken.patience = options.patience;
     taken.place = Some(place);
     taken.claim = Some(claim);
-    *taken
+    Ok(*taken)
 }
 
 fn take_once(place: &Place, opened: Opened, options: &TakeOptions<'_>) -> Result<Outcome> {
