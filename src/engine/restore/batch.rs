@@ -26,6 +26,8 @@ use crate::store::ObjectName;
 const RANGE_BYTES: u64 = 4 << 20;
 /// Units this close are fetched together, in bytes.
 const RANGE_GAP: u64 = 128 << 10;
+/// From so many files on, a batch's files are completed by all workers.
+const MANY_FILES: usize = 32;
 /// Finished files are synced and renamed when so many wait …
 const RENAME_FILES: usize = 1_000;
 /// … or so many bytes of them.
@@ -289,11 +291,13 @@ fn ranges(pieces: Vec<Piece>) -> Vec<Range> {
     ranges
 }
 
-/// Writes one batch: workers take ranges in order.
+/// Writes one batch: workers take ranges in order. Many files are completed by all workers, each
+/// when its last piece is written; a few at the end, in their order.
 pub(super) fn execute(shared: &Shared<'_>, batch: Batch) -> Result<()> {
-    let Batch { pieces, named, .. } = batch;
+    let Batch { pieces, mut named, .. } = batch;
+    let few = if named.len() < MANY_FILES { std::mem::take(&mut named) } else { Vec::new() };
     let ranges = ranges(pieces);
-    let next = AtomicUsize::new(0);
+    let (next_named, next) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let queue: Vec<Mutex<Option<Range>>> =
         ranges.into_iter().map(|range| Mutex::new(Some(range))).collect();
     let work = || -> Result<()> {
@@ -301,6 +305,9 @@ pub(super) fn execute(shared: &Shared<'_>, batch: Batch) -> Result<()> {
             .map_err(|error| Error::failed("cannot start a reader").source(error))?;
         let mut reader = BlobReader::new(shared.repository)?;
         let mut plain = Vec::new();
+        while let Some(job) = named.get(next_named.fetch_add(1, Ordering::Relaxed)) {
+            shared.release(job);
+        }
         while let Some(slot) = queue.get(next.fetch_add(1, Ordering::Relaxed)) {
             if shared.counters.stop.load(Ordering::Relaxed) {
                 break;
@@ -311,7 +318,7 @@ pub(super) fn execute(shared: &Shared<'_>, batch: Batch) -> Result<()> {
         }
         Ok(())
     };
-    let workers = shared.options.threads.clamp(1, queue.len().max(1));
+    let workers = shared.options.threads.clamp(1, queue.len().max(named.len()).max(1));
     std::thread::scope(|scope| {
         let spawned: Vec<_> = (1..workers).map(|_| scope.spawn(work)).collect();
         let mut result = work();
@@ -323,7 +330,7 @@ pub(super) fn execute(shared: &Shared<'_>, batch: Batch) -> Result<()> {
         }
         result
     })?;
-    for job in named {
+    for job in few {
         shared.release(&job);
     }
     Ok(())
