@@ -26,6 +26,8 @@ const MOVED_SHARE: u32 = 64;
 const MOST_PLACES: usize = 8;
 /// So many pages are noted at most.
 const MOST_PAGES: u64 = 1 << 20;
+/// An odd number without a pattern: 2^64 divided by the golden ratio.
+const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 /// Words of a page that its fingerprint is made of lie so many bytes apart.
 const STRIDE: usize = 128;
 
@@ -135,15 +137,18 @@ impl PagePlaces {
 }
 
 /// Mixes some words of a page; `None` for a page in which all of them are zero.
+///
+/// None of them is a page's first, which in a chain of overflow pages is the number of the next
+/// one, and changes with every move.
 fn fingerprint(page: &[u8]) -> Option<u32> {
     let words = page.chunks_exact(STRIDE).filter_map(|part| part.last_chunk::<8>());
-    let head = page.first_chunk::<8>();
     let mut hash = 0_u64;
-    for word in words.chain(head) {
-        hash =
-            (hash ^ u64::from_le_bytes(*word)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+    for word in words {
+        hash = (hash ^ u64::from_le_bytes(*word)).wrapping_mul(FACTOR).rotate_left(29);
     }
-    (hash != 0).then(|| u32::try_from(hash >> 32).unwrap_or_default())
+    // The last words reach all bits as well.
+    let mixed = (hash ^ (hash >> 32)).wrapping_mul(FACTOR);
+    (hash != 0).then(|| u32::try_from(mixed >> 32).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -154,9 +159,13 @@ mod tests {
     fn a_fingerprint_is_the_pages_own_and_zeros_have_none() {
         let mut page = vec![0; PAGE];
         assert_eq!(fingerprint(&page), None);
-        page[5] = 1;
+        page[3] = 1;
+        assert_eq!(fingerprint(&page), None);
+        page[125] = 1;
         let first = fingerprint(&page);
         assert!(first.is_some());
+        page[3] = 2;
+        assert_eq!(fingerprint(&page), first);
         page[PAGE - 1] = 1;
         assert_ne!(fingerprint(&page), first);
     }
