@@ -433,3 +433,53 @@ fn what_is_remembered_wrongly_costs_bytes_and_never_content() {
         far.assert_restores();
     }
 }
+
+#[test]
+fn a_difference_left_by_a_run_that_died_is_not_relied_on_without_its_base() {
+    let base = tempfile::tempdir().unwrap();
+    let source = base.path().join("source");
+    let folder = base.path().join("repo");
+    let store = Store::folder(&folder, true).unwrap();
+    let repository = init(&store, &folders(base.path()));
+    let mut bytes = database(1, 600);
+    put(&source.join("state.db"), &bytes);
+    save(&repository, &source, LATER).unwrap();
+    let packs = |repository: &Repository| -> Vec<ObjectName> {
+        let objects = repository.cache().objects().unwrap().into_iter().map(|(name, _)| name);
+        objects.filter(|name| matches!(name, ObjectName::Pack(_))).collect()
+    };
+    let first = packs(&repository);
+    // So much beside it that the difference goes into a pack.
+    put(&source.join("beside"), noise(9, 400_000));
+    bytes[1_000_000] ^= 1;
+    put(&source.join("state.db"), &bytes);
+    save(&repository, &source, LATER + 1).unwrap();
+    let second: Vec<_> =
+        packs(&repository).into_iter().filter(|name| !first.contains(name)).collect();
+    assert_eq!(second.len(), 1);
+    // As if it had died before its record, and then the first pack was lost.
+    let newest = repository.cache().records().unwrap().len();
+    assert_eq!(newest, 2);
+    for lane in std::fs::read_dir(folder.join("log/s")).unwrap() {
+        let mut records: Vec<_> =
+            std::fs::read_dir(lane.unwrap().path()).unwrap().map(|it| it.unwrap().path()).collect();
+        records.sort();
+        std::fs::remove_file(records.pop().unwrap()).unwrap();
+    }
+    for name in &first {
+        std::fs::remove_file(folder.join(name.to_string())).unwrap();
+    }
+    drop(repository);
+    std::fs::remove_dir_all(base.path().join("cache")).unwrap();
+    for state in std::fs::read_dir(base.path().join("state")).unwrap() {
+        let state = state.unwrap().path();
+        std::fs::remove_file(state.join("lane")).unwrap();
+        put(&state.join("journal-1"), format!("{} {LATER}\n", second[0].hash()));
+    }
+    let again = open(&store, &folders(base.path())).unwrap();
+    save(&again, &source, LATER + 2).unwrap();
+    let fresh = open_fresh(&store);
+    let out = base.path().join("out");
+    restore_with(&fresh, &latest(&fresh), &restore_options(&out));
+    assert!(std::fs::read(out.join("source/state.db")).unwrap() == bytes);
+}

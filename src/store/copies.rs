@@ -11,7 +11,7 @@ use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -25,8 +25,8 @@ use crate::id::ObjectHash;
 pub(super) struct Copies {
     folder: PathBuf,
     most_bytes: u64,
-    /// Copies that were looked at; `None` for those that are not there.
-    known: Mutex<HashMap<ObjectHash, Option<Arc<File>>>>,
+    /// Whether copies that were looked at are whole. No handles: there may be thousands.
+    known: Mutex<HashMap<ObjectHash, bool>>,
 }
 
 impl Copies {
@@ -67,14 +67,19 @@ impl Copies {
         Some(bytes)
     }
 
-    fn find(&self, hash: &ObjectHash) -> Option<Arc<File>> {
-        if let Some(known) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(hash) {
-            return known.clone();
+    #[expect(clippy::disallowed_methods, reason = "the copies lie in the cache")]
+    fn find(&self, hash: &ObjectHash) -> Option<File> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(hash).copied();
+        match known {
+            Some(true) => File::open(self.path(hash)).ok(),
+            Some(false) => None,
+            None => {
+                let found = self.verify(hash);
+                let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+                known.insert(*hash, found.is_some());
+                found
+            }
         }
-        let found = self.verify(hash).map(Arc::new);
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert(*hash, found.clone());
-        found
     }
 
     /// Opens a copy that is what its name says, and removes one that is not.

@@ -215,8 +215,13 @@ impl<'a> Backup<'a> {
 
     fn run(self, stream: Option<&mut StreamSource<'_>>) -> Result<BackupReport> {
         let index = Index::new(Arc::clone(self.repository.cache()))?;
-        for pack in &self.adopted {
-            for id in pack.get().units.iter().flat_map(|unit| unit.blobs.iter()) {
+        for unit in self.adopted.iter().flat_map(|pack| &pack.get().units) {
+            // A difference whose base is gone since counts for nothing: it is stored anew.
+            if !unit.bases.iter().all(|base| self.repository.cache().stands(base).unwrap_or(false))
+            {
+                continue;
+            }
+            for id in unit.blobs.iter() {
                 index.claim(id)?;
             }
         }
