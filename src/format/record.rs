@@ -208,6 +208,8 @@ cbor_map! {
     pub struct Condemn {
         /// The objects.
         "o" => objects: Ids<ObjectHash>,
+        /// The newest records of all lanes, `log/s` too, by which it was decided.
+        "t" => tips: Ids<Tip>,
     }
 }
 
@@ -236,6 +238,8 @@ cbor_map! {
         "c" => condemnations: Ids<ObjectHash>,
         /// The tips of the lanes.
         "t" => tips: Ids<Tip>,
+        /// Objects that are swept, and that some segment still names.
+        "g" => gone: Ids<ObjectHash>,
     }
 }
 

@@ -180,7 +180,9 @@ pub fn records(set: &mut Set) {
     let marks = [1, 2, 3, 4].map(|kind| mark(kind, &[])).into_iter().chain([mark(5, &["x"])]);
     add("record-marks", "ok", "a mark of each kind", Record { marks: marks.collect(), ..bare() });
     let objects = Ids(vec![ObjectHash([8; 32])]);
-    let condemn = Some(Condemn { objects: objects.clone(), ..Condemn::default() });
+    let tips = Ids(vec![Tip([1; 8])]);
+    let condemn =
+        Some(Condemn { objects: objects.clone(), tips: tips.clone(), ..Condemn::default() });
     add(
         "record-condemn",
         "ok",
@@ -205,8 +207,9 @@ pub fn records(set: &mut Set) {
         new_segments: Ids(vec![ObjectHash([9; 32])]),
         old_segments: Ids(vec![ObjectHash([10; 32])]),
         snapshots: Ids(vec![SnapshotId([6; 32])]),
-        condemnations: objects,
-        tips: Ids(vec![Tip([1; 8])]),
+        condemnations: objects.clone(),
+        tips,
+        gone: objects,
         ..Checkpoint::default()
     });
     add(
