@@ -208,8 +208,6 @@ cbor_map! {
     pub struct Condemn {
         /// The objects.
         "o" => objects: Ids<ObjectHash>,
-        /// The newest records of all lanes, `log/s` too, by which it was decided.
-        "t" => tips: Ids<Tip>,
     }
 }
 
@@ -264,7 +262,7 @@ cbor_map! {
         "p" => previous: Option<ObjectHash>,
         /// When it was written (nanoseconds, UTC); never below its predecessor's.
         "w" => written: i64,
-        /// The tips of `log/g` that the writer had read and applied.
+        /// The tips that the writer had read and applied.
         "V" => view: Ids<Tip>,
         /// A lane's first word.
         "O" => open: Option<Open>,

@@ -181,8 +181,7 @@ pub fn records(set: &mut Set) {
     add("record-marks", "ok", "a mark of each kind", Record { marks: marks.collect(), ..bare() });
     let objects = Ids(vec![ObjectHash([8; 32])]);
     let tips = Ids(vec![Tip([1; 8])]);
-    let condemn =
-        Some(Condemn { objects: objects.clone(), tips: tips.clone(), ..Condemn::default() });
+    let condemn = Some(Condemn { objects: objects.clone(), ..Condemn::default() });
     add(
         "record-condemn",
         "ok",
