@@ -180,6 +180,8 @@ cbor_map! {
         "k" => kind: u64,
         /// The new tags.
         "g" => tags: Vec<String>,
+        /// When it was first said (nanoseconds, UTC), where a checkpoint repeats it.
+        "w" => written: Option<i64>,
     }
 }
 
@@ -230,7 +232,7 @@ cbor_map! {
         "n" => new_segments: Ids<ObjectHash>,
         /// Older segments that still stand.
         "o" => old_segments: Ids<ObjectHash>,
-        /// The snapshots that are not forgotten; the segments hold them.
+        /// The live snapshots; the segments hold them.
         "s" => snapshots: Ids<SnapshotId>,
         /// Records whose condemnations are not swept yet.
         "c" => condemnations: Ids<ObjectHash>,

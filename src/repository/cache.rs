@@ -8,6 +8,7 @@
 
 mod chains;
 mod contents;
+mod said;
 mod tables;
 
 pub use contents::BlobRow;
@@ -19,14 +20,15 @@ pub use chains::Chain;
 use rusqlite::{Connection, OptionalExtension as _};
 use tables::{insert_record, prepare};
 
+use super::marks::Forgotten;
 use crate::error::{Error, Result};
 use crate::format::pack::{BlobKind, UnitForm};
-use crate::format::record::{MarkKind, Record, Snapshot};
+use crate::format::record::{Record, Snapshot};
 use crate::id::{BlobId, ObjectHash, RepositoryId, SnapshotId};
 use crate::store::{ObjectName, RecordName};
 
 /// Raised whenever the tables change; an older file is then rebuilt.
-const SCHEMA: i64 = 3;
+const SCHEMA: i64 = 4;
 /// Stands in the place of the number in a file that is to be made anew.
 const DOUBTED: i64 = -1;
 /// The file's name in the repository's folder.
@@ -62,10 +64,10 @@ pub struct Place {
 pub struct SnapshotEntry {
     /// Its id.
     pub id: SnapshotId,
-    /// What it says.
+    /// What it says, with the tags that it has now.
     pub snapshot: Snapshot,
-    /// Whether it was forgotten.
-    pub forgotten: bool,
+    /// Since when it is forgotten, if it is.
+    pub forgotten: Option<Forgotten>,
     /// Whether it is pinned.
     pub pinned: bool,
 }
@@ -180,7 +182,7 @@ impl Cache {
         self.lock()
             .execute_batch(
                 "BEGIN; DELETE FROM record; DELETE FROM snapshot; DELETE FROM mark; \
-                 DELETE FROM object; DELETE FROM unit; DELETE FROM blob; COMMIT",
+                 DELETE FROM checkpoint; DELETE FROM object; DELETE FROM unit; DELETE FROM blob; COMMIT",
             )
             .map_err(wrap)
     }
@@ -290,53 +292,6 @@ impl Cache {
         transaction.commit().map_err(wrap)
     }
 
-    /// Returns all snapshots in ascending order of time, forgotten ones too. `id_of` tells the id
-    /// of a snapshot's bytes: what does not have it has changed on the disk.
-    pub fn snapshots(&self, id_of: impl Fn(&[u8]) -> SnapshotId) -> Result<Vec<SnapshotEntry>> {
-        let connection = self.lock();
-        let mut statement = connection
-            .prepare_cached("SELECT id, body FROM snapshot ORDER BY time, written, id")
-            .map_err(wrap)?;
-        let rows = statement
-            .query_map([], |row| Ok((row.get::<_, [u8; 32]>(0)?, row.get::<_, Vec<u8>>(1)?)))
-            .map_err(wrap)?;
-        let mut entries = Vec::new();
-        for row in rows {
-            let (id, body) = row.map_err(wrap)?;
-            let decoded: std::result::Result<_, Box<dyn std::error::Error + Send + Sync>> =
-                if id_of(&body) == SnapshotId(id) {
-                    Snapshot::decode(&body).map_err(Into::into)
-                } else {
-                    Err("a snapshot is not the one of its id".into())
-                };
-            let snapshot = decoded.map_err(|error| {
-                let kind = rusqlite::types::Type::Blob;
-                wrap(rusqlite::Error::FromSqlConversionFailure(1, kind, error))
-            })?;
-            entries.push(SnapshotEntry {
-                id: SnapshotId(id),
-                snapshot,
-                forgotten: false,
-                pinned: false,
-            });
-        }
-        let mut statement = connection
-            .prepare_cached("SELECT snapshot, kind, tags FROM mark ORDER BY written, rowid")
-            .map_err(wrap)?;
-        let marks = statement
-            .query_map([], |row| {
-                Ok((row.get::<_, [u8; 32]>(0)?, row.get::<_, u64>(1)?, row.get::<_, String>(2)?))
-            })
-            .map_err(wrap)?;
-        for mark in marks {
-            let (id, kind, tags) = mark.map_err(wrap)?;
-            if let Some(entry) = entries.iter_mut().find(|entry| entry.id.0 == id) {
-                apply_mark(entry, kind, &tags);
-            }
-        }
-        Ok(entries)
-    }
-
     /// Returns sums over the index: objects, units, blobs, stored bytes, raw bytes.
     pub fn totals(&self) -> Result<Totals> {
         let connection = self.lock();
@@ -364,19 +319,6 @@ pub struct Totals {
     pub stored_bytes: u64,
     /// Bytes of all units when decompressed.
     pub raw_bytes: u64,
-}
-
-fn apply_mark(entry: &mut SnapshotEntry, kind: u64, tags: &str) {
-    match kind {
-        kind if kind == MarkKind::Forget as u64 => entry.forgotten = true,
-        kind if kind == MarkKind::Unforget as u64 => entry.forgotten = false,
-        kind if kind == MarkKind::Pin as u64 => entry.pinned = true,
-        kind if kind == MarkKind::Unpin as u64 => entry.pinned = false,
-        _ => {
-            entry.snapshot.tags =
-                tags.split('\n').filter(|tag| !tag.is_empty()).map(str::to_owned).collect();
-        }
-    }
 }
 
 fn place(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<Place>> {

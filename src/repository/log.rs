@@ -4,6 +4,8 @@
 //! what is new to the cache; [`Repository::append`] publishes one record, which is the commit. A
 //! record may name packs only by [`Durable`] proofs: what would publish too early does not compile.
 
+use std::collections::{HashMap, HashSet};
+
 use super::cache::{self, Cache};
 use super::container::{OpenError, OpenedObject, Padding, PlainUnit, open_ends, open_whole, seal};
 use super::packer::verify;
@@ -122,8 +124,7 @@ impl Repository {
             })
             .collect();
         let mut known = self.cache().records()?;
-        let names: std::collections::HashSet<ObjectHash> =
-            listed.iter().map(|name| name.hash).collect();
+        let names: HashSet<ObjectHash> = listed.iter().map(|name| name.hash).collect();
         if !known.is_subset(&names) {
             // The cache is a function of the log. The log lost something, so the cache does too.
             self.cache().clear()?;
@@ -327,21 +328,49 @@ impl Repository {
         Ok(LaneState { lane: LaneId(id), sequence: 0, tip: ObjectHash::default(), written: 0 })
     }
 
-    /// Returns the tips of `log/g` that have been read and applied: of each lane the newest there.
-    /// A record that is listed but can't be read must not be claimed: it may condemn something.
+    /// Returns the tips of `log/g` that have been read and applied: of each lane the newest there,
+    /// and of one that forked the newest of each branch. A record that is listed but can't be read
+    /// must not be claimed: it may condemn something.
     fn view(&self) -> Result<Vec<Tip>> {
         let applied = self.cache().records()?;
         let heads = self.heads();
-        let known = || heads.iter().filter(|name| name.global && applied.contains(&name.hash));
+        let known = || heads.iter().filter(|name| applied.contains(&name.hash));
+        let mut places = HashSet::new();
+        let twice = known().filter(|name| !places.insert((name.lane, name.sequence)));
+        let forked: HashSet<LaneId> = twice.map(|name| name.lane).collect();
         let mut newest = std::collections::BTreeMap::<LaneId, u64>::new();
-        for name in known() {
+        for name in known().filter(|name| name.global) {
             let sequence = newest.entry(name.lane).or_default();
             *sequence = name.sequence.max(*sequence);
         }
+        let passed = if forked.is_empty() { HashSet::new() } else { self.passed(&forked)? };
         Ok(known()
-            .filter(|name| newest.get(&name.lane) == Some(&name.sequence))
+            .filter(|name| name.global)
+            .filter(|name| {
+                if forked.contains(&name.lane) {
+                    !passed.contains(&name.hash)
+                } else {
+                    newest.get(&name.lane) == Some(&name.sequence)
+                }
+            })
             .filter_map(|name| name.hash.0.first_chunk::<8>().copied().map(Tip))
             .collect())
+    }
+
+    /// Returns the records of these lanes that a later one of `log/g` is reached from.
+    fn passed(&self, lanes: &HashSet<LaneId>) -> Result<HashSet<ObjectHash>> {
+        let links = self.cache().links()?;
+        let previous: HashMap<ObjectHash, Option<ObjectHash>> =
+            links.iter().map(|link| (link.hash, link.previous)).collect();
+        let before = |hash: ObjectHash| previous.get(&hash).copied().flatten();
+        let mut passed = HashSet::new();
+        for link in links.iter().filter(|link| link.is_global && lanes.contains(&link.lane)) {
+            let mut next = link.previous;
+            while let Some(hash) = next.filter(|hash| passed.insert(*hash)) {
+                next = before(hash);
+            }
+        }
+        Ok(passed)
     }
 }
 

@@ -8,6 +8,7 @@ pub mod cache;
 pub mod container;
 pub mod index;
 pub mod log;
+pub mod marks;
 pub mod packer;
 pub mod page_memory;
 pub mod reader;

@@ -86,7 +86,7 @@ impl Repository {
     /// Returns the snapshots that are not forgotten and that match, in ascending order of time.
     pub fn snapshots(&self, filter: &SnapshotFilter) -> Result<Vec<SnapshotEntry>> {
         let mut entries = self.cached_snapshots()?;
-        entries.retain(|entry| !entry.forgotten && filter.matches(entry));
+        entries.retain(|entry| entry.forgotten.is_none() && filter.matches(entry));
         Ok(entries)
     }
 

@@ -2,14 +2,20 @@
 
 use rusqlite::{Connection, params};
 
+use crate::format::cbor;
 use crate::format::pack::UnitEntry;
 use crate::format::record::{Record, Snapshot};
-use crate::id::{BlobId, SnapshotId};
+use crate::id::{BlobId, ObjectHash, SnapshotId};
 use crate::store::{ObjectName, RecordName};
 
 /// Bases as they stand in a column: one id after the other, or nothing.
 pub(super) fn joined(bases: &[BlobId]) -> Option<Vec<u8>> {
-    (!bases.is_empty()).then(|| bases.iter().flat_map(|id| id.0).collect())
+    (!bases.is_empty()).then(|| concatenated(bases.iter().map(|id| id.0)))
+}
+
+/// Ids as they stand in a column: one after the other.
+fn concatenated<const N: usize>(ids: impl Iterator<Item = [u8; N]>) -> Vec<u8> {
+    ids.flatten().collect()
 }
 
 /// Enters what a record says, unless that was done before.
@@ -20,13 +26,15 @@ pub(super) fn insert_record(
     snapshot: Option<(SnapshotId, &Snapshot)>,
 ) -> rusqlite::Result<()> {
     let inserted = connection.execute(
-        "INSERT OR IGNORE INTO record VALUES (?1, ?2, ?3, ?4, ?5)",
+        "INSERT OR IGNORE INTO record VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         params![
             name.hash.as_bytes(),
             name.lane.as_bytes(),
             name.sequence,
             name.global,
-            record.written
+            record.written,
+            record.previous.as_ref().map(ObjectHash::as_bytes),
+            concatenated(record.view.iter().map(|tip| tip.0)),
         ],
     )?;
     if inserted == 0 {
@@ -41,7 +49,22 @@ pub(super) fn insert_record(
     for mark in &record.marks {
         connection.execute(
             "INSERT INTO mark VALUES (?1, ?2, ?3, ?4)",
-            params![mark.snapshot.as_bytes(), mark.kind, mark.tags.join("\n"), record.written],
+            params![
+                name.hash.as_bytes(),
+                mark.snapshot.as_bytes(),
+                cbor::encode(mark),
+                record.written
+            ],
+        )?;
+    }
+    if let Some(checkpoint) = &record.checkpoint {
+        connection.execute(
+            "INSERT INTO checkpoint VALUES (?1, ?2, ?3)",
+            params![
+                name.hash.as_bytes(),
+                concatenated(checkpoint.records.iter().map(|hash| hash.0)),
+                concatenated(checkpoint.snapshots.iter().map(|id| id.0)),
+            ],
         )?;
     }
     let own = ObjectName::Record(name.clone());
@@ -111,11 +134,13 @@ pub(super) fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(
         "PRAGMA cache_size = -8192; PRAGMA temp_store = MEMORY; \
          CREATE TABLE IF NOT EXISTS record (hash BLOB PRIMARY KEY, lane BLOB, sequence INTEGER, \
-           global INTEGER, written INTEGER) WITHOUT ROWID; \
+           global INTEGER, written INTEGER, previous BLOB, view BLOB) WITHOUT ROWID; \
          CREATE TABLE IF NOT EXISTS snapshot (id BLOB PRIMARY KEY, time INTEGER, \
            written INTEGER, body BLOB) WITHOUT ROWID; \
-         CREATE TABLE IF NOT EXISTS mark (snapshot BLOB, kind INTEGER, tags TEXT, \
+         CREATE TABLE IF NOT EXISTS mark (record BLOB, snapshot BLOB, body BLOB, \
            written INTEGER); \
+         CREATE TABLE IF NOT EXISTS checkpoint (record BLOB PRIMARY KEY, records BLOB, \
+           snapshots BLOB) WITHOUT ROWID; \
          CREATE TABLE IF NOT EXISTS object (number INTEGER PRIMARY KEY, hash BLOB UNIQUE, \
            name TEXT, unreliable INTEGER DEFAULT 0); \
          CREATE TABLE IF NOT EXISTS distrust (hash BLOB PRIMARY KEY) WITHOUT ROWID; \
