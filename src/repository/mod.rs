@@ -7,6 +7,7 @@
 pub mod cache;
 pub mod container;
 pub mod index;
+pub mod lifetimes;
 pub mod log;
 pub mod marks;
 pub mod packer;
@@ -398,6 +399,11 @@ impl Repository {
     /// Returns the header.
     pub fn header(&self) -> &RepositoryHeader {
         &self.header
+    }
+
+    /// Returns how long things last here.
+    pub fn lifetimes(&self) -> lifetimes::Lifetimes {
+        lifetimes::Lifetimes::new(self.header.window, self.header.grace)
     }
 
     /// Returns whether a key slot is one of this repository, as what it says about itself proves.

@@ -5,6 +5,7 @@ use futures_util::stream::BoxStream;
 use object_store::ObjectMeta;
 use object_store::path::Path;
 
+use super::clock::SCRATCH;
 use super::{LOCK_FILE, ObjectName, Store, block_on, path_of};
 use crate::error::Result;
 use crate::id::LaneId;
@@ -76,7 +77,8 @@ impl Store {
     /// Lists everything: objects in ascending order of their names, and what has no object's name.
     pub fn list_all(&self) -> Result<(Vec<Listed>, Vec<String>)> {
         let (objects, mut others) = sorted(self.collect(self.inner.list(None), &Path::default())?);
-        others.retain(|name| name != LOCK_FILE);
+        let scratch = format!("{SCRATCH}/");
+        others.retain(|name| name != LOCK_FILE && !name.starts_with(&scratch));
         Ok((objects, others))
     }
 

@@ -5,6 +5,7 @@
 //! Objects are named by the hash of their bytes, so an answer that says nothing (a lost reply, "already
 //! exists") is settled by reading the object back.
 
+mod clock;
 mod copies;
 mod deletion;
 mod failure;
