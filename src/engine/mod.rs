@@ -8,3 +8,4 @@ pub mod inspect;
 pub mod prune;
 pub mod repair;
 pub mod restore;
+pub mod retention;
