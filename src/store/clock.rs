@@ -2,13 +2,11 @@
 
 use object_store::{ObjectStoreExt as _, PutPayload};
 
-use super::{Store, block_on};
+use super::Store;
+use super::remote::PROBES;
 use crate::codec::crypto::random_bytes;
 use crate::error::{Error, Result};
 use crate::time::Timestamp;
-
-/// What is stored below this is no object of a repository, and nobody misses it.
-pub(super) const SCRATCH: &str = "probe";
 
 impl Store {
     /// Returns the store's own time. Writes a few bytes and deletes them again.
@@ -16,12 +14,12 @@ impl Store {
         let number = random_bytes::<8>()
             .map(u64::from_le_bytes)
             .map_err(|error| Error::failed("cannot make up a name").source(error))?;
-        let path = object_store::path::Path::from(format!("{SCRATCH}/clock-{number:016x}"));
-        let fail = |error| self.error("cannot ask the time of", path.as_ref(), error);
-        block_on(self.inner.put(&path, PutPayload::from_static(b"clock"))).map_err(fail)?;
-        let meta = block_on(self.inner.head(&path));
+        let path = object_store::path::Path::from(format!("{PROBES}/clock-{number:016x}"));
+        let fail = |failed| self.error("cannot ask the time of", path.as_ref(), failed);
+        self.run(self.inner.put(&path, PutPayload::from_static(b"clock"))).map_err(fail)?;
+        let meta = self.run(self.inner.head(&path));
         // What can't be deleted is a few bytes that nobody misses.
-        let _deleted = block_on(self.inner.delete(&path));
+        let _deleted = self.run(self.inner.delete(&path));
         let modified = meta.map_err(fail)?.last_modified;
         modified
             .timestamp_nanos_opt()

@@ -4,7 +4,8 @@
 use futures_util::StreamExt as _;
 use object_store::ObjectStoreExt as _;
 
-use super::{ObjectName, Store, block_on, path_of};
+use super::calls::traced;
+use super::{ObjectName, Store, path_of};
 use crate::error::Result;
 
 /// How many objects are being deleted at a time.
@@ -30,25 +31,26 @@ impl DeletePermit {
 impl Store {
     /// Deletes an object. One that is gone already is no error.
     pub fn delete(&self, permit: DeletePermit) -> Result<()> {
-        block_on(self.remove(permit.0)).1
+        self.block_on(self.remove(permit.0)).1
     }
 
     /// Deletes objects, several at a time. Says of each whether it is gone, in the order given.
     pub fn delete_all(&self, permits: Vec<DeletePermit>) -> Vec<(ObjectName, Result<()>)> {
         let removals = permits.into_iter().map(|permit| self.remove(permit.0));
-        block_on(futures_util::stream::iter(removals).buffered(AT_ONCE).collect())
+        self.block_on(futures_util::stream::iter(removals).buffered(AT_ONCE).collect())
     }
 
     /// Deletes a key slot: the one thing besides garbage that is ever deleted, and only when the
     /// user asks for it. A slot that is gone already is no error.
     pub fn delete_key_slot(&self, id: &crate::id::ObjectHash) -> Result<()> {
-        block_on(self.remove(ObjectName::KeySlot(*id))).1
+        self.block_on(self.remove(ObjectName::KeySlot(*id))).1
     }
 
     async fn remove(&self, name: ObjectName) -> (ObjectName, Result<()>) {
-        let result = match self.inner.delete(&path_of(&name)).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(self.error("cannot delete", &name.to_string(), error)),
+        let result = match traced(self.inner.delete(&path_of(&name))).await {
+            Ok(()) => Ok(()),
+            Err(failed) if failed.is_missing() => Ok(()),
+            Err(failed) => Err(self.error("cannot delete", &name.to_string(), failed)),
         };
         (name, result)
     }

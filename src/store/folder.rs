@@ -49,6 +49,7 @@ impl Store {
             folder: Some(path.into()),
             is_remote: false,
             copies: None,
+            remote: None,
         })
     }
 

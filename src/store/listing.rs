@@ -1,12 +1,12 @@
 //! What lies in a store: listings, whole, by kind, or from a name on.
 
 use futures_util::TryStreamExt as _;
-use futures_util::stream::BoxStream;
 use object_store::ObjectMeta;
 use object_store::path::Path;
 
-use super::clock::SCRATCH;
-use super::{LOCK_FILE, ObjectName, Store, block_on, path_of};
+use super::calls::traced;
+use super::remote::PROBES;
+use super::{LOCK_FILE, ObjectName, Store, path_of};
 use crate::error::Result;
 use crate::id::LaneId;
 use crate::time::Timestamp;
@@ -55,36 +55,47 @@ impl Prefix {
     }
 }
 
-type Rows = BoxStream<'static, object_store::Result<ObjectMeta>>;
-
 impl Store {
     /// Lists objects in ascending order of their names. What is no object's name is left out.
     pub fn list(&self, prefix: Prefix) -> Result<Vec<Listed>> {
-        let path = prefix.path();
-        let rows = self.inner.list(Some(&path));
-        Ok(sorted(self.collect(rows, &path)?).0)
+        self.block_on(self.rows(prefix, None))
     }
 
     /// Lists the objects whose names, as text, come after that of `after`.
     pub fn list_after(&self, prefix: Prefix, after: &ObjectName) -> Result<Vec<Listed>> {
-        let (path, after) = (prefix.path(), path_of(after));
-        let mut rows = self.collect(self.inner.list_with_offset(Some(&path), &after), &path)?;
-        // A store may know nothing of where to begin.
-        rows.retain(|row| row.location > after);
-        Ok(sorted(rows).0)
+        self.block_on(self.rows(prefix, Some(after)))
+    }
+
+    /// Lists several prefixes side by side, each from after a name on if one is given.
+    pub fn list_many(&self, wanted: &[(Prefix, Option<ObjectName>)]) -> Result<Vec<Vec<Listed>>> {
+        let listings = wanted.iter().map(|(prefix, after)| self.rows(*prefix, after.as_ref()));
+        self.block_on(futures_util::future::join_all(listings)).into_iter().collect()
     }
 
     /// Lists everything: objects in ascending order of their names, and what has no object's name.
     pub fn list_all(&self) -> Result<(Vec<Listed>, Vec<String>)> {
-        let (objects, mut others) = sorted(self.collect(self.inner.list(None), &Path::default())?);
-        let scratch = format!("{SCRATCH}/");
-        others.retain(|name| name != LOCK_FILE && !name.starts_with(&scratch));
+        let rows = self
+            .run(self.inner.list(None).try_collect())
+            .map_err(|failed| self.error("cannot list", "", failed))?;
+        let (objects, mut others) = sorted(rows);
+        let is_probe = |name: &str| name.split('/').next() == Some(PROBES);
+        others.retain(|name| name != LOCK_FILE && !is_probe(name));
         Ok((objects, others))
     }
 
-    fn collect(&self, rows: Rows, path: &Path) -> Result<Vec<ObjectMeta>> {
-        block_on(rows.try_collect())
-            .map_err(|error| self.error("cannot list", path.as_ref(), error))
+    async fn rows(&self, prefix: Prefix, after: Option<&ObjectName>) -> Result<Vec<Listed>> {
+        let path = prefix.path();
+        let after = after.map(path_of);
+        let rows = match &after {
+            Some(after) => self.inner.list_with_offset(Some(&path), after),
+            None => self.inner.list(Some(&path)),
+        };
+        let mut rows: Vec<ObjectMeta> = traced(rows.try_collect())
+            .await
+            .map_err(|failed| self.error("cannot list", path.as_ref(), failed))?;
+        // A store may know nothing of where to begin.
+        rows.retain(|row| after.as_ref().is_none_or(|after| row.location > *after));
+        Ok(sorted(rows).0)
     }
 }
 

@@ -1,10 +1,12 @@
 //! The edge to object storage: typed names, ranges, lists, and the proof that an object is durable.
 //!
 //! Everything goes through `object_store`. This is the only room with futures in it; it offers
-//! blocking calls that may be made from any thread. A folder's calls run on the caller's thread.
+//! blocking calls that may be made from any thread (`calls`): a folder's run on the caller's thread,
+//! a remote store's (`remote`) on a runtime of two threads.
 //! Objects are named by the hash of their bytes, so an answer that says nothing (a lost reply, "already
 //! exists") is settled by reading the object back.
 
+mod calls;
 mod clock;
 mod copies;
 mod deletion;
@@ -13,6 +15,7 @@ mod folder;
 mod listing;
 mod name;
 mod objects;
+mod remote;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -24,6 +27,9 @@ use object_store::memory::InMemory;
 pub use deletion::DeletePermit;
 pub use listing::{Listed, Prefix};
 pub use name::{LOCK_FILE, ObjectName, RecordName};
+pub use remote::{
+    Credentials, Learned, Probe, ProbeStep, Provider, RemoteOptions, RemotePlace, Service,
+};
 
 use copies::Copies;
 
@@ -60,6 +66,7 @@ pub struct Store {
     folder: Option<Arc<Path>>,
     is_remote: bool,
     copies: Option<Arc<Copies>>,
+    remote: Option<Arc<remote::Remote>>,
 }
 
 impl Store {
@@ -77,6 +84,7 @@ impl Store {
             folder: None,
             is_remote: false,
             copies: None,
+            remote: None,
         }
     }
 
@@ -89,6 +97,12 @@ impl Store {
     /// Returns whether every byte read is a byte over a network.
     pub fn is_remote(&self) -> bool {
         self.is_remote
+    }
+
+    /// Returns how many threads should read side by side where `threads` would for a near store: over
+    /// a network most of the time goes by waiting.
+    pub fn readers(&self, threads: usize) -> usize {
+        if self.is_remote { threads.max(6) } else { threads }
     }
 
     /// Keeps copies of what is stored from now on in a folder of this machine, `most_bytes` of them.
@@ -120,10 +134,6 @@ impl Store {
 
 fn path_of(name: &ObjectName) -> object_store::path::Path {
     object_store::path::Path::from(name.to_string())
-}
-
-fn block_on<F: Future>(future: F) -> F::Output {
-    futures_executor::block_on(future)
 }
 
 #[cfg(test)]

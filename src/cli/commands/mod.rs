@@ -14,6 +14,7 @@ mod key;
 mod ls;
 pub mod open;
 mod pick;
+mod place;
 mod repair;
 pub mod repository;
 mod restore;
@@ -41,7 +42,7 @@ pub fn run(arguments: Arguments, screen: &Arc<Screen>, environment: Environment)
     machine::raise_open_files();
     screen.begin(command.name());
     match command {
-        Command::Init(_) => init::run(&run),
+        Command::Init(init) => init::run(&run, &init),
         Command::Backup(backup) => backup::run(&run, &backup),
         Command::Restore(restore) => restore::run(&run, &restore),
         Command::Repair(repair) => repair::run(&run, &repair),
