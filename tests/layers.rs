@@ -150,3 +150,20 @@ fn a_path_upwards_or_sideways_is_seen() {
     let rooms = [(1, "id"), (1, "cli"), (1, "error"), (3, "engine")];
     assert_eq!(rooms_named(text), rooms.map(|(line, room)| (line, room.to_owned())));
 }
+
+/// Deleting needs a permit, and a permit needs the protocol that knows what others still use.
+#[test]
+fn only_the_log_issues_permits_to_delete() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&src, &mut files);
+    for path in files {
+        let file = path.strip_prefix(&src).unwrap().to_str().unwrap().to_owned();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let code = text.split("\n#[cfg(test)]").next().unwrap();
+        if code.contains("DeletePermit::issue") || code.contains("DeletePermit as") {
+            let allowed = file == "repository/log.rs" || file.starts_with("repository/log/");
+            assert!(allowed, "src/{file} issues a permit to delete");
+        }
+    }
+}

@@ -43,7 +43,7 @@ pub fn refuse_rollback(repository: &Repository) -> Result<()> {
     );
     Err(Error::new(Kind::Damaged, what).hint(
         "the store was set back or lost something: `stash check` says what; \
-         `--accept-rollback` goes on without it",
+         `--accept rollback` goes on without it",
     ))
 }
 

@@ -6,6 +6,7 @@ pub mod browse;
 pub mod check;
 pub mod inspect;
 pub mod mark;
+pub mod prune;
 pub mod purge;
 pub mod repair;
 pub mod restore;

@@ -238,6 +238,8 @@ cbor_map! {
         "c" => condemnations: Ids<ObjectHash>,
         /// The tips of the lanes.
         "t" => tips: Ids<Tip>,
+        /// Objects that are swept, and that some segment still names.
+        "g" => gone: Ids<ObjectHash>,
     }
 }
 
@@ -262,7 +264,7 @@ cbor_map! {
         "p" => previous: Option<ObjectHash>,
         /// When it was written (nanoseconds, UTC); never below its predecessor's.
         "w" => written: i64,
-        /// The tips of `log/g` that the writer had read and applied.
+        /// The tips that the writer had read and applied.
         "V" => view: Ids<Tip>,
         /// A lane's first word.
         "O" => open: Option<Open>,

@@ -10,7 +10,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use crate::error::{Error, IoContext as _, Result};
 
 /// Variables that hold a passphrase or where one is: nothing that a backup runs needs them.
-const SECRET_VARIABLES: [&str; 3] =
+pub(super) const SECRET_VARIABLES: [&str; 3] =
     ["STASH_PASSPHRASE", "STASH_PASSPHRASE_FILE", "STASH_PASSPHRASE_COMMAND"];
 
 /// Returns the path from the root on, `.` and `..` resolved by the words alone: no link is

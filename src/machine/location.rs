@@ -3,10 +3,11 @@
 //! Order: `-r/--repo` or `--repository-file`, then `STASH_REPOSITORY` or `STASH_REPOSITORY_FILE`,
 //! then the default local one. Two of the same rank contradict each other: a usage error.
 //!
-//! A location is a folder's path, `file:///…`, or `local:…` (restic's word). Anything else that
-//! begins with `word:` is taken for another kind of store and refused, never for a folder of that
-//! name: a mistyped URL must not become a local backup. `~/` means the home, since shells leave
-//! it alone in `--repo=~/x`. A refused text is shown only up to its colon: it may hold a password.
+//! A location is a folder's path, `file:///…`, `local:…` (restic's word), or a store behind a network
+//! (`remote_location`). Anything else that begins with `word:` is taken for another kind of store
+//! and refused, never for a folder of that name: a mistyped URL must not become a local backup.
+//! `~/` means the home, since shells leave it alone in `--repo=~/x`. A refused text is shown only
+//! up to its colon: it may hold a password.
 #![expect(clippy::disallowed_methods, reason = "reads the file that names the repository")]
 
 use std::ffi::{OsStr, OsString};
@@ -15,7 +16,9 @@ use std::path::{Path, PathBuf};
 
 use super::environment::Environment;
 use super::places::Places;
+use super::remote_location::{self, Far, GitPlace};
 use crate::error::{Error, IoContext as _, Kind, Result};
+use crate::store::RemotePlace;
 
 /// What was said on the command line about the repository.
 #[derive(Debug, Clone, Default)]
@@ -31,6 +34,10 @@ pub struct LocationOptions {
 pub enum Location {
     /// A folder of this computer, as an absolute path.
     Local(PathBuf),
+    /// A store behind a network.
+    Remote(RemotePlace),
+    /// A git remote.
+    Git(GitPlace),
 }
 
 impl Location {
@@ -43,7 +50,15 @@ impl Location {
         if let Some(rest) = bytes.strip_prefix(b"file://") {
             return file_url(rest).map(Location::Local);
         }
-        let bytes = bytes.strip_prefix(b"local:").unwrap_or(bytes);
+        let bytes = match bytes.strip_prefix(b"local:") {
+            Some(bytes) => bytes,
+            None => match text.to_str().map(|text| remote_location::parse(text, environment)) {
+                Some(Err(error)) => return Err(error),
+                Some(Ok(Some(Far::Store(place)))) => return Ok(Location::Remote(place)),
+                Some(Ok(Some(Far::Git(place)))) => return Ok(Location::Git(place)),
+                Some(Ok(None)) | None => bytes,
+            },
+        };
         if let Some(scheme) = scheme(bytes) {
             return Err(unreachable_scheme(scheme));
         }
@@ -62,6 +77,7 @@ impl Location {
     pub fn folder(&self) -> Option<&Path> {
         match self {
             Location::Local(path) => Some(path),
+            Location::Remote(_) | Location::Git(_) => None,
         }
     }
 }
@@ -70,6 +86,8 @@ impl std::fmt::Display for Location {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Location::Local(path) => write!(f, "{}", path.display()),
+            Location::Remote(place) => write!(f, "{place}"),
+            Location::Git(place) => write!(f, "{place}"),
         }
     }
 }
@@ -164,8 +182,10 @@ fn unreachable_scheme(scheme: &[u8]) -> Error {
     // `user@host:path`: what stands before the at sign is nobody's business.
     let scheme = scheme.rsplit(|byte| *byte == b'@').next().unwrap_or(scheme);
     let scheme = String::from_utf8_lossy(scheme);
-    Error::usage(format!("this build reaches local folders only, not `{scheme}:…`"))
-        .hint(format!("for a folder of that name write `./{scheme}:…`"))
+    Error::usage(format!("stash does not know stores of the kind `{scheme}:…`")).hint(format!(
+        "it knows folders, `s3:`, `r2:`, `b2:`, `minio:`, `gs:` and `az:`; for a folder of that name \
+         write `./{scheme}:…`"
+    ))
 }
 
 /// Reads what follows `file://`: an absolute path, or `localhost` and one.
@@ -272,12 +292,8 @@ mod tests {
     fn other_stores_are_refused_without_showing_a_password() {
         for text in [
             "s3:https://key:hunter2@example.com/b",
-            "s3://bucket",
             "sftp://ann:hunter2@host/x",
             "https://ann:hunter2@host/x.git",
-            "hunter2@host:path",
-            "b2:bucket",
-            "git+ssh://x",
             "host:folder",
             "file://otherhost/x",
             "file://x",

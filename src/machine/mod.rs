@@ -11,7 +11,9 @@
 //! | `moment` | what a person means by a time |
 //! | `places` | the folders for config, state, cache, data and keys |
 //! | `identity` | host, user and zone offset written into snapshots |
-//! | `location` | what `--repo` and its kin mean |
+//! | `location`, `remote_location` | what `--repo` and its kin mean |
+//! | `store_access` | what opens a remote store, and how it is reached |
+//! | `known_store` | what was found out about remote stores |
 //! | `passphrase` | passphrases: where one comes from, and what a new one must be |
 //! | `device_key` | the key file of this machine, and the recovery code that waits to be tested |
 //! | `unlock` | the order in which secrets are tried |
@@ -27,13 +29,16 @@ mod disk;
 mod environment;
 mod identity;
 mod input;
+mod known_store;
 mod limits;
 mod location;
 mod lock;
 mod moment;
 mod passphrase;
 mod places;
+mod remote_location;
 mod signal;
+mod store_access;
 mod unlock;
 
 pub use clock::SystemClock;
@@ -45,6 +50,7 @@ pub use disk::{holds_something, is_same_file_system, repository_flags};
 pub use environment::Environment;
 pub use identity::{Identity, offset_minutes};
 pub use input::{SourceCommand, absolute_path, read_entries, read_lines};
+pub use known_store::{forget_store, known_store, remember_store};
 pub use limits::{raise_open_files, worker_count};
 pub use location::{Chosen, Location, LocationOptions, choose};
 pub use lock::{RunLock, SharedLock};
@@ -54,5 +60,7 @@ pub use passphrase::{
     new_passphrase,
 };
 pub use places::{PlaceOptions, Places, make_private_folder, remove_older};
+pub use remote_location::GitPlace;
 pub use signal::stop_on_signals;
+pub use store_access::{AccessOptions, store_access};
 pub use unlock::{Secret, unlock};

@@ -8,10 +8,11 @@
 
 mod chains;
 mod contents;
+mod fates;
 mod said;
 mod tables;
 
-pub use contents::BlobRow;
+pub use contents::{BlobRow, PlaceRow};
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -57,6 +58,8 @@ pub struct Place {
     pub start: u64,
     /// The blob's length in bytes.
     pub length: u64,
+    /// Whether a new record may rely on the object.
+    pub is_reliable: bool,
 }
 
 /// A snapshot with what was said about it later.
@@ -179,11 +182,14 @@ impl Cache {
 
     /// Forgets everything but what was found damaged, as when a listing no longer shows what was applied.
     pub fn clear(&self) -> Result<()> {
-        self.lock()
+        let connection = self.lock();
+        connection
             .execute_batch(
                 "BEGIN; DELETE FROM record; DELETE FROM snapshot; DELETE FROM mark; \
-                 DELETE FROM checkpoint; DELETE FROM object; DELETE FROM unit; DELETE FROM blob; COMMIT",
+                 DELETE FROM checkpoint; DELETE FROM object; DELETE FROM unit; DELETE FROM blob",
             )
+            .and_then(|()| connection.execute_batch(fates::CLEAR))
+            .and_then(|()| connection.execute_batch("COMMIT"))
             .map_err(wrap)
     }
 
@@ -193,10 +199,10 @@ impl Cache {
         let mut statement = connection
             .prepare_cached(
                 "SELECT object.name, blob.unit, unit.offset, unit.stored, unit.raw, unit.form, \
-                 unit.kind, unit.bases, blob.start, blob.length \
+                 unit.kind, unit.bases, blob.start, blob.length, object.unreliable \
                  FROM blob JOIN unit ON unit.object = blob.object AND unit.number = blob.unit \
                  JOIN object ON object.number = blob.object WHERE blob.id = ?1 \
-                 ORDER BY object.unreliable, object.number",
+                 ORDER BY object.unreliable, object.number, blob.unit",
             )
             .map_err(wrap)?;
         let rows = statement.query_map([id.as_bytes()], place).map_err(wrap)?;
@@ -342,6 +348,7 @@ fn place(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<Place>> {
         bases,
         start: row.get(8)?,
         length: row.get(9)?,
+        is_reliable: row.get::<_, u64>(10)? == 0,
     }))
 }
 

@@ -32,9 +32,9 @@ pub struct RecordLink {
     pub lane: LaneId,
     /// The record before it in its lane.
     pub previous: Option<ObjectHash>,
-    /// The tips of `log/g` that had been read and applied.
+    /// The tips that had been read and applied.
     pub view: Vec<Tip>,
-    /// Whether it lies in `log/g`, and so can be a tip.
+    /// Whether it lies in `log/g`.
     pub is_global: bool,
 }
 
@@ -240,7 +240,7 @@ struct Knowledge<'a> {
 impl<'a> Knowledge<'a> {
     fn new(log: &'a MarkLog, contested: HashSet<ObjectHash>) -> Knowledge<'a> {
         let mut tips = HashMap::new();
-        for link in log.records.iter().filter(|link| link.is_global) {
+        for link in &log.records {
             let Some(tip) = link.hash.0.first_chunk::<8>().map(|first| Tip(*first)) else {
                 continue;
             };

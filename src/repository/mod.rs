@@ -7,11 +7,13 @@
 pub mod cache;
 pub mod container;
 pub mod index;
+pub mod lifetimes;
 pub mod log;
 pub mod marks;
 pub mod packer;
 pub mod page_memory;
 pub mod reader;
+mod remembered;
 pub mod snapshots;
 pub mod state;
 
@@ -29,7 +31,7 @@ use crate::error::{Error, Kind, Result};
 use crate::format::LIMITS;
 use crate::format::key::{About, KeySlot, RepositoryHeader, SlotKind};
 use crate::id::{ObjectHash, RepositoryId};
-use crate::store::{ObjectName, Prefix, RecordName, Store};
+use crate::store::{Listed, ObjectName, Prefix, RecordName, Store};
 use crate::time::Timestamp;
 
 /// Where the cache and this machine's memory of a repository live.
@@ -70,6 +72,7 @@ pub struct LockedRepository {
     header_bytes: Vec<u8>,
     slots: Vec<(ObjectHash, KeySlot)>,
     damaged_slots: Vec<(ObjectName, Error)>,
+    memory: Option<remembered::Memory>,
 }
 
 /// A repository. See the module's head.
@@ -109,8 +112,10 @@ impl LockedRepository {
     /// Reads header and key slots. With several headers in one place, `wanted` (the beginning of
     /// an id) says which.
     pub fn find(store: Store, wanted: Option<&str>) -> Result<LockedRepository> {
+        let mut listed = store.list_many(&[(Prefix::Repository, None), (Prefix::Keys, None)])?;
+        let (slots, headers) = (listed.pop().unwrap_or_default(), listed.pop().unwrap_or_default());
         let mut found = Vec::new();
-        for row in store.list(Prefix::Repository)? {
+        for row in headers {
             let bytes = store.get(&row.name)?.unwrap_or_default();
             if object_hash(&bytes) != row.name.hash() {
                 return Err(Error::damaged("repository header is damaged:", row.name.to_string())
@@ -136,7 +141,7 @@ impl LockedRepository {
         }
         let (header, header_bytes) = match found.pop() {
             Some(found) => found,
-            None => Self::rescue_header(&store)?,
+            None => return Err(Self::without_header(&store, slots.is_empty())),
         };
         let mut locked = LockedRepository {
             store,
@@ -144,8 +149,9 @@ impl LockedRepository {
             header_bytes,
             slots: Vec::new(),
             damaged_slots: Vec::new(),
+            memory: None,
         };
-        locked.load_slots()?;
+        locked.load_slots(slots)?;
         Ok(locked)
     }
 
@@ -158,30 +164,32 @@ impl LockedRepository {
             header_bytes: Vec::new(),
             slots: Vec::new(),
             damaged_slots: Vec::new(),
+            memory: None,
         };
-        locked.load_slots()?;
+        let slots = locked.store.list(Prefix::Keys)?;
+        locked.load_slots(slots)?;
         Ok(locked)
     }
 
     /// Without a header there is nothing to open; what else lies there decides what to say.
-    fn rescue_header(store: &Store) -> Result<(RepositoryHeader, Vec<u8>)> {
+    fn without_header(store: &Store, is_empty: bool) -> Error {
         let place = store.description().to_owned();
-        if store.list(Prefix::Keys)?.is_empty() {
-            return Err(Error::new(Kind::NoRepository, "no repository in")
+        if is_empty {
+            return Error::new(Kind::NoRepository, "no repository in")
                 .object(place)
-                .hint("`stash init` makes one; `-r` names another place"));
+                .hint("`stash init` makes one; `-r` names another place");
         }
-        Err(Error::damaged("the repository's header is missing in", place)
-            .hint("each key slot holds a copy: run `stash repair index` to write it anew"))
+        Error::damaged("the repository's header is missing in", place)
+            .hint("each key slot holds a copy: run `stash repair index` to write it anew")
     }
 
-    fn load_slots(&mut self) -> Result<()> {
-        let rows = self.store.list(Prefix::Keys)?;
+    fn load_slots(&mut self, rows: Vec<Listed>) -> Result<()> {
         if rows.len() > LIMITS.key_slots {
             return Err(Error::damaged("too many key slots in", self.store.description()));
         }
-        for row in rows {
-            let bytes = self.store.get(&row.name)?.unwrap_or_default();
+        let names: Vec<ObjectName> = rows.iter().map(|row| row.name.clone()).collect();
+        for (row, bytes) in rows.into_iter().zip(self.store.get_many(&names)) {
+            let bytes = bytes?.unwrap_or_default();
             let slot = KeySlot::decode(&bytes).map_err(|error| {
                 Error::damaged("cannot read key slot", row.name.to_string()).source(error)
             });
@@ -272,6 +280,7 @@ impl LockedRepository {
             header_bytes,
             slots: Vec::new(),
             damaged_slots: Vec::new(),
+            memory: None,
         })
     }
 
@@ -351,6 +360,7 @@ impl Repository {
             header_bytes,
             slots: Vec::new(),
             damaged_slots: Vec::new(),
+            memory: None,
         };
         locked.assemble(master, folders, first)
     }
@@ -398,6 +408,11 @@ impl Repository {
     /// Returns the header.
     pub fn header(&self) -> &RepositoryHeader {
         &self.header
+    }
+
+    /// Returns how long things last here.
+    pub fn lifetimes(&self) -> lifetimes::Lifetimes {
+        lifetimes::Lifetimes::new(self.header.window, self.header.grace)
     }
 
     /// Returns whether a key slot is one of this repository, as what it says about itself proves.

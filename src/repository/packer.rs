@@ -4,8 +4,10 @@
 //! trees lie together. A pack closes between 12 and 18 MiB, at a unit after which Padmé asks for
 //! little padding. One thread seals closed packs, opens them again as a reader would (metadata is
 //! decompressed too, and one data unit in eight), and stores them: memory is one pack being filled, one
-//! of metadata, one on its way, 48 MiB at most. A failure poisons the packer: every later call
-//! returns an error, and [`Packer::finish`] never reports a pack that is not durable.
+//! of metadata, one on its way, 48 MiB at most. To a remote store two further threads send what is
+//! sealed, so that neither sealing nor the way there and back is waited for: one pack being filled,
+//! one sealed, two on their way, 64 MiB and metadata. A failure poisons the packer: every later
+//! call returns an error, and [`Packer::finish`] never reports a pack that is not durable.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,6 +28,8 @@ use crate::format::pack::{BlobKind, UnitEntry};
 use crate::format::record::ObjectUnits;
 use crate::store::{Durable, ObjectName, Store};
 
+/// How many packs are on their way to a remote store at a time.
+const UPLOADS: usize = 2;
 /// A pack may close from this length on, in bytes.
 const PACK_FROM: u64 = 12 << 20;
 /// A pack closes at this length whatever the padding, in bytes.
@@ -173,11 +177,20 @@ impl Packer {
 
     /// Stores what is left. Small rests come back to go into the record. The second value is the
     /// length of all packs that this packer stored, in bytes.
-    pub fn finish(mut self) -> Result<(Packed, u64)> {
+    pub fn finish(self) -> Result<(Packed, u64)> {
+        self.finish_within(INLINE_LIMIT)
+    }
+
+    /// Stores what is left in packs, however small.
+    pub fn finish_in_packs(self) -> Result<(Vec<Durable<ObjectUnits>>, u64)> {
+        self.finish_within(0).map(|(packed, bytes)| (packed.packs, bytes))
+    }
+
+    fn finish_within(mut self, inline_limit: u64) -> Result<(Packed, u64)> {
         let OpenPacks { data, rest } = std::mem::take(&mut *guard(&self.open));
         let together = data.stored_bytes.saturating_add(rest.stored_bytes);
         let mut inline = Vec::new();
-        if together <= INLINE_LIMIT {
+        if together <= inline_limit {
             inline.extend(data.units);
             inline.extend(rest.units);
         } else if together <= PACK_UNTIL {
@@ -247,7 +260,7 @@ impl Shared {
         finished.push(pack);
     }
 
-    fn store_pack(&self, units: Vec<PlainUnit>) -> Result<Durable<ObjectUnits>> {
+    fn seal_pack(&self, units: Vec<PlainUnit>) -> Result<SealedObject> {
         let internal =
             |error: &dyn std::fmt::Display| Error::failed(format!("cannot seal a pack: {error}"));
         let object = seal(
@@ -260,6 +273,10 @@ impl Shared {
         )
         .map_err(|error| internal(&error))?;
         verify(&self.keys, &object)?;
+        Ok(object)
+    }
+
+    fn store_pack(&self, object: SealedObject) -> Result<Durable<ObjectUnits>> {
         // Noted before it is stored: a run killed in between would not know of it. A note of a pack
         // that never arrived does no harm.
         if let Some(state) = &self.state {
@@ -273,21 +290,41 @@ impl Shared {
             ..ObjectUnits::default()
         }))
     }
-}
 
-fn store_packs(shared: &Shared, receiver: &Receiver<Vec<PlainUnit>>) {
-    for units in receiver {
-        if shared.poisoned.load(Ordering::Acquire) {
-            return;
-        }
-        match shared.store_pack(units) {
-            Ok(pack) => shared.add_finished(pack),
-            Err(error) => {
-                shared.fail(error);
+    /// Does what comes in until nothing more comes, or something fails anywhere.
+    fn work<T>(&self, receiver: &Receiver<T>, step: impl Fn(T) -> Result<()>) {
+        for item in receiver {
+            if self.poisoned.load(Ordering::Acquire) {
+                return;
+            }
+            if let Err(error) = step(item) {
+                self.fail(error);
                 return;
             }
         }
     }
+}
+
+fn store_packs(shared: &Shared, receiver: &Receiver<Vec<PlainUnit>>) {
+    let store = |object| shared.store_pack(object).map(|pack| shared.add_finished(pack));
+    if !shared.store.is_remote() {
+        shared.work(receiver, |units| store(shared.seal_pack(units)?));
+        return;
+    }
+    let (sender, sealed) = crossbeam_channel::bounded(0);
+    std::thread::scope(|scope| {
+        for _ in 0..UPLOADS {
+            let sealed = sealed.clone();
+            scope.spawn(move || shared.work(&sealed, store));
+        }
+        // Only the uploads hold the receiving end: when they have all failed, sending fails too.
+        drop(sealed);
+        shared.work(receiver, |units| {
+            let gone = || Error::failed("storing packs has failed before");
+            sender.send(shared.seal_pack(units)?).map_err(|_| gone())
+        });
+        drop(sender);
+    });
 }
 
 /// Opens a sealed object as a reader would, before it leaves: a flipped bit in memory must not

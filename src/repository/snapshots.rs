@@ -130,7 +130,8 @@ impl Repository {
         }
     }
 
-    fn cached_snapshots(&self) -> Result<Vec<SnapshotEntry>> {
+    /// Returns all snapshots in ascending order of time, forgotten ones too.
+    pub fn cached_snapshots(&self) -> Result<Vec<SnapshotEntry>> {
         let id_of = |bytes: &[u8]| self.keys().snapshot_id(bytes);
         self.with_sound_cache(|| self.cache().snapshots(id_of))
     }

@@ -189,6 +189,7 @@ pub fn records(set: &mut Set) {
         },
     );
     let objects = Ids(vec![ObjectHash([8; 32])]);
+    let tips = Ids(vec![Tip([1; 8])]);
     let condemn = Some(Condemn { objects: objects.clone(), ..Condemn::default() });
     add(
         "record-condemn",
@@ -214,8 +215,9 @@ pub fn records(set: &mut Set) {
         new_segments: Ids(vec![ObjectHash([9; 32])]),
         old_segments: Ids(vec![ObjectHash([10; 32])]),
         snapshots: Ids(vec![SnapshotId([6; 32])]),
-        condemnations: objects,
-        tips: Ids(vec![Tip([1; 8])]),
+        condemnations: objects.clone(),
+        tips,
+        gone: objects,
         ..Checkpoint::default()
     });
     add(

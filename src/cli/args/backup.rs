@@ -66,8 +66,14 @@ impl DatabaseCheck {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   stash init --repo /mnt/disk/backups
-  STASH_PASSPHRASE_FILE=~/.pass stash init --repo /mnt/disk/backups")]
-pub struct InitArguments {}
+  STASH_PASSPHRASE_FILE=~/.pass stash init --repo /mnt/disk/backups
+  stash init --repo s3://my-bucket/laptop
+  stash init --repo minio:nas.lan:9000/backups --create-bucket")]
+pub struct InitArguments {
+    /// Makes the bucket or container first, if it is missing
+    #[arg(long)]
+    pub create_bucket: bool,
+}
 
 /// Arguments of `backup`.
 #[derive(Debug, Args)]

@@ -42,7 +42,7 @@ pub use upkeep::{
 pub use values::{ReadSubset, SnapshotArgument, SnapshotName};
 
 use crate::error::{Error, Result};
-use crate::machine::{Environment, LocationOptions, PlaceOptions, SecretOptions};
+use crate::machine::{AccessOptions, Environment, LocationOptions, PlaceOptions, SecretOptions};
 
 /// Fast, encrypted, deduplicating backup.
 #[derive(Debug, Parser)]
@@ -71,7 +71,9 @@ pub struct Arguments {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct GlobalOptions {
-    /// Uses the repository at LOCATION: a folder, or `file:///folder` [env: STASH_REPOSITORY]
+    /// Uses the repository at LOCATION: a folder, `s3://BUCKET/PREFIX`, `s3:https://HOST/BUCKET`,
+    /// `r2:ACCOUNT/BUCKET`, `b2:BUCKET`, `minio:HOST:9000/BUCKET`, `gs://BUCKET`, `az://CONTAINER`
+    /// [env: STASH_REPOSITORY]
     #[arg(short, long, global = true, value_name = "LOCATION")]
     pub repo: Option<OsString>,
     /// Reads the repository's location from FILE [env: STASH_REPOSITORY_FILE]
@@ -123,6 +125,70 @@ pub struct GlobalOptions {
     /// Keeps that copy in DIR [env: STASH_CACHE_DIR]
     #[arg(long, global = true, value_name = "DIR")]
     pub cache_dir: Option<PathBuf>,
+    /// Says in which region the bucket is, where that can't be found out
+    #[arg(
+        long,
+        global = true,
+        value_name = "REGION",
+        env = "STASH_REGION",
+        hide_env_values = true,
+        hide_short_help = true
+    )]
+    pub region: Option<String>,
+    /// Reaches the store at URL instead of where its location says
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "STASH_ENDPOINT",
+        hide_env_values = true,
+        hide_short_help = true
+    )]
+    pub endpoint: Option<String>,
+    /// Trusts the certificates in FILE (PEM) beside this computer's own
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        visible_alias = "cacert",
+        env = "STASH_CA_FILE",
+        hide_env_values = true,
+        hide_short_help = true
+    )]
+    pub ca_file: Option<PathBuf>,
+    /// Takes the store's credentials from what COMMAND prints, run by the shell: a JSON object, or
+    /// lines such as `AWS_ACCESS_KEY_ID=…`
+    #[arg(
+        long,
+        global = true,
+        value_name = "COMMAND",
+        env = "STASH_CREDENTIALS_COMMAND",
+        hide_env_values = true,
+        hide_short_help = true
+    )]
+    pub credentials_command: Option<OsString>,
+    /// Sends to a remote store at most so many KiB a second
+    #[arg(
+        long,
+        global = true,
+        value_name = "KIB",
+        value_parser = clap::value_parser!(u64).range(1..),
+        env = "STASH_LIMIT_UPLOAD",
+        hide_env_values = true,
+        hide_short_help = true
+    )]
+    pub limit_upload: Option<u64>,
+    /// Takes from a remote store at most so many KiB a second
+    #[arg(
+        long,
+        global = true,
+        value_name = "KIB",
+        value_parser = clap::value_parser!(u64).range(1..),
+        env = "STASH_LIMIT_DOWNLOAD",
+        hide_env_values = true,
+        hide_short_help = true
+    )]
+    pub limit_download: Option<u64>,
     /// Looks for the configuration in DIR [env: STASH_CONFIG_DIR]
     #[arg(long, global = true, value_name = "DIR", hide_short_help = true)]
     pub config_dir: Option<PathBuf>,
@@ -145,6 +211,18 @@ impl GlobalOptions {
         SecretOptions {
             file: self.passphrase_file.clone(),
             command: self.passphrase_command.clone(),
+        }
+    }
+
+    /// Returns what was said about reaching a remote store.
+    pub fn access(&self) -> AccessOptions {
+        AccessOptions {
+            region: self.region.clone(),
+            endpoint: self.endpoint.clone(),
+            ca_file: self.ca_file.clone(),
+            credentials_command: self.credentials_command.clone(),
+            upload_kib: self.limit_upload,
+            download_kib: self.limit_download,
         }
     }
 

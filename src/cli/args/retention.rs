@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::inspect::FilterOptions;
 use super::values::{self, SnapshotArgument};
+use crate::engine::prune::Brake;
 use crate::engine::retention::{Count, GroupBy, Period, Policy, Within};
 use crate::error::{Error, Result};
 use crate::format::tree::Category;
@@ -113,9 +114,10 @@ pub struct ForgetArguments {
     /// files are carried on
     #[arg(long)]
     pub unsafe_allow_remove_all: bool,
-    /// Goes on although the repository lacks what this machine wrote last
-    #[arg(long)]
-    pub accept_rollback: bool,
+    /// Goes on in spite of a doubt, as in `rollback`: the repository lacks what this machine wrote
+    /// last
+    #[arg(long, value_name = "DOUBT", value_parser = values::doubt)]
+    pub accept: Vec<Brake>,
     /// Takes something out of snapshots without asking
     #[arg(short, long)]
     pub yes: bool,

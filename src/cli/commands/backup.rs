@@ -153,7 +153,8 @@ pub(super) fn patterns(words: &[OsString]) -> Result<Vec<String>> {
 
 /// The folders that no backup holds: what is in them is made from the repository, or is it.
 fn own_folders(run: &Run, repository: &Opened) -> Vec<PathBuf> {
-    vec![repository.folder.clone(), run.places.cache.clone(), run.places.state.clone()]
+    let own = [&run.places.cache, &run.places.state];
+    repository.folder().into_iter().chain(own.map(PathBuf::as_path)).map(Path::to_owned).collect()
 }
 
 /// Returns where private copies of databases go: beside the cache, which no backup includes.
@@ -188,8 +189,9 @@ fn show(
 ) -> Result<()> {
     let took = run.clock.boot_nanoseconds().saturating_sub(began.boot);
     let took = Duration::from_nanos(u64::try_from(took).unwrap_or(0));
-    let same_disk =
-        options.paths.iter().any(|path| machine::is_same_file_system(path, &repository.folder));
+    let same_disk = repository.folder().is_some_and(|folder| {
+        options.paths.iter().any(|path| machine::is_same_file_system(path, folder))
+    });
     let left_out = own_left_out(repository, report);
     if run.screen.is_json() {
         let summary = summary(run, options, report, began, took, same_disk);
@@ -212,10 +214,11 @@ fn show(
 }
 
 fn own_left_out<'a>(repository: &Opened, report: &'a BackupReport) -> Option<&'a PathBuf> {
-    report.own_left_out.iter().find(|path| {
-        **path == repository.folder
-            || path.canonicalize().ok() == repository.folder.canonicalize().ok()
-    })
+    let folder = repository.folder()?;
+    let is_it = |path: &&PathBuf| {
+        path.as_path() == folder || path.canonicalize().ok() == folder.canonicalize().ok()
+    };
+    report.own_left_out.iter().find(is_it)
 }
 
 fn line(report: &BackupReport, took: Duration) -> String {

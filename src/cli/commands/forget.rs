@@ -10,6 +10,7 @@ use crate::cli::json::ForgetGroup;
 use crate::cli::name;
 use crate::cli::table::{Align, Table};
 use crate::engine::mark::{mark, refuse_rollback, say};
+use crate::engine::prune::Brake;
 use crate::engine::retention::{Carriers, GroupName, GroupPlan, plan};
 use crate::error::{Error, Result};
 use crate::format::record::{MarkKind, SNAPSHOT_SAFETY};
@@ -23,7 +24,7 @@ pub(super) fn run(run: &Run, arguments: &ForgetArguments) -> Result<u8> {
     run.stop_on_signals()?;
     let repository = run.current_repository()?;
     let _lock = (!arguments.dry_run).then(|| run.lock(repository.id())).transpose()?;
-    if !arguments.accept_rollback && !arguments.dry_run {
+    if !arguments.accept.contains(&Brake::Rollback) && !arguments.dry_run {
         refuse_rollback(&repository)?;
     }
     if arguments.takes_out() {

@@ -16,6 +16,7 @@ mod ls;
 mod marks;
 pub mod open;
 mod pick;
+mod place;
 mod purge;
 mod repair;
 pub mod repository;
@@ -44,7 +45,7 @@ pub fn run(arguments: Arguments, screen: &Arc<Screen>, environment: Environment)
     machine::raise_open_files();
     screen.begin(command.name());
     match command {
-        Command::Init(_) => init::run(&run),
+        Command::Init(init) => init::run(&run, &init),
         Command::Backup(backup) => backup::run(&run, &backup),
         Command::Restore(restore) => restore::run(&run, &restore),
         Command::Repair(repair) => repair::run(&run, &repair),

@@ -34,7 +34,7 @@ pub struct Run {
     pub zone: TimeZone,
     /// What time it is.
     pub clock: SystemClock,
-    environment: Environment,
+    pub(super) environment: Environment,
 }
 
 impl Run {

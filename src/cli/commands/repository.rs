@@ -7,7 +7,7 @@
 //! this machine makes a repository at a time.
 
 use std::ops::Deref;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use zeroize::Zeroizing;
 
@@ -17,7 +17,7 @@ use crate::codec::crypto::{Key, SlotSecret, random_bytes, read_recovery_words, r
 use crate::error::{Error, Kind, Result};
 use crate::format::key::REPOSITORY_EXCLUSIVE;
 use crate::id::RepositoryId;
-use crate::machine::{self, Chosen, Secret, SecretText, SharedLock};
+use crate::machine::{self, Chosen, Location, Secret, SecretText, SharedLock};
 use crate::repository::{InitOptions, LocalFolders, LockedRepository, Repository};
 use crate::store::Store;
 use crate::time::Clock as _;
@@ -35,10 +35,17 @@ pub enum Make {
 
 /// An open repository.
 pub struct Opened {
-    /// Its folder.
-    pub folder: PathBuf,
+    /// Where it lies.
+    pub location: Location,
     repository: Repository,
     _shared: Option<SharedLock>,
+}
+
+impl Opened {
+    /// Returns its folder, if it is in one of this computer.
+    pub fn folder(&self) -> Option<&Path> {
+        self.location.folder()
+    }
 }
 
 impl Deref for Opened {
@@ -53,22 +60,23 @@ impl Run {
     /// Opens the repository that is meant.
     pub fn repository(&self, make: Make) -> Result<Opened> {
         let chosen = self.chosen()?;
-        let folder = folder_of(&chosen)?;
-        let may_make = make != Make::Never && matches!(chosen, Chosen::Default(_));
-        if may_make && is_unborn(&folder)? {
+        let location = chosen.location();
+        if let (Chosen::Default(_), Some(folder)) = (&chosen, location.folder())
+            && make != Make::Never
+            && is_unborn(folder)?
+        {
             return match make {
-                Make::InMemory => self.stand_in(folder),
-                _ => self.make_default(&folder),
+                Make::InMemory => self.stand_in(location),
+                _ => self.make_default(location, folder),
             };
         }
-        let store =
-            Store::folder(&folder, false).map_err(|error| match (&chosen, error.kind()) {
-                (Chosen::Default(_), Kind::NoRepository) => {
-                    error.hint("`stash backup PATH` makes it; `-r` names another place")
-                }
-                _ => error,
-            })?;
-        self.open(store, folder)
+        let store = self.store(location, false).map_err(|error| match (&chosen, error.kind()) {
+            (Chosen::Default(_), Kind::NoRepository) => {
+                error.hint("`stash backup PATH` makes it; `-r` names another place")
+            }
+            _ => error,
+        })?;
+        self.open(store, location)
     }
 
     /// Opens the repository, and reads what other writers did.
@@ -90,24 +98,24 @@ impl Run {
     }
 
     /// Makes a repository at the place that is meant; one that is there already is an error.
-    pub fn make_repository(&self) -> Result<Opened> {
-        let folder = folder_of(&self.chosen()?)?;
+    pub fn make_repository(&self, create_bucket: bool) -> Result<Opened> {
+        let chosen = self.chosen()?;
         let _one_at_a_time = self.lock(RepositoryId::default())?;
-        self.make(&folder)
+        self.make(chosen.location(), create_bucket)
     }
 
     /// Makes the default repository, unless another process just did.
-    fn make_default(&self, folder: &Path) -> Result<Opened> {
+    fn make_default(&self, location: &Location, folder: &Path) -> Result<Opened> {
         let _one_at_a_time = self.lock(RepositoryId::default())?;
         if is_unborn(folder)? {
-            self.make(folder)
+            self.make(location, false)
         } else {
-            self.open(Store::folder(folder, false)?, folder.to_owned())
+            self.open(Store::folder(folder, false)?, location)
         }
     }
 
     /// Returns an empty repository that leaves no trace.
-    fn stand_in(&self, folder: PathBuf) -> Result<Opened> {
+    fn stand_in(&self, location: &Location) -> Result<Opened> {
         self.screen.note("no repository yet; the first backup makes it");
         let internal = |error| Error::failed("cannot make a repository").source(error);
         let secret = SlotSecret::Device(Key::random().map_err(internal)?);
@@ -118,16 +126,18 @@ impl Run {
             self.clock.now(),
             &LocalFolders::default(),
         )?;
-        Ok(Opened { folder, repository, _shared: None })
+        Ok(Opened { location: location.clone(), repository, _shared: None })
     }
 
     /// Finds the repository that is meant, without opening it.
     pub fn find_locked(&self) -> Result<LockedRepository> {
-        self.locked(Store::folder(&folder_of(&self.chosen()?)?, false)?)
+        self.locked(self.store(self.chosen()?.location(), false)?)
     }
 
     fn locked(&self, store: Store) -> Result<LockedRepository> {
-        let locked = LockedRepository::find(store, self.global.repo_id.as_deref())?;
+        let wanted = self.global.repo_id.as_deref();
+        let folders = self.local_folders();
+        let locked = LockedRepository::find_remembered(store, wanted, folders.cache.as_deref())?;
         for (_, error) in locked.damaged_slots() {
             self.screen.warning(&error.to_string());
         }
@@ -136,8 +146,9 @@ impl Run {
 
     /// Opens a repository whose header is missing or damaged, by the copy in a key slot.
     pub fn repository_without_header(&self) -> Result<Opened> {
-        let folder = folder_of(&self.chosen()?)?;
-        let locked = LockedRepository::find_without_header(Store::folder(&folder, false)?)?;
+        let chosen = self.chosen()?;
+        let location = chosen.location();
+        let locked = LockedRepository::find_without_header(self.store(location, false)?)?;
         let folders = self.local_folders();
         if self.named_passphrase()?.is_none() {
             let keys = self.places.keys();
@@ -145,29 +156,42 @@ impl Run {
                 let Ok(Some(key)) = machine::read_device_key(&keys, id) else { continue };
                 match locked.unlock(&SlotSecret::Device(Key(*key)), &folders) {
                     Err(error) if error.kind() == Kind::WrongPassphrase => {}
-                    result => return opened(result?, folder),
+                    result => return opened(result?, location),
                 }
             }
         }
         let nobody = RepositoryId::default();
         let repository = self.unlock(nobody, |secret| try_secret(&locked, secret, &folders))?;
-        opened(repository, folder)
+        opened(repository, location)
     }
 
-    fn open(&self, store: Store, folder: PathBuf) -> Result<Opened> {
-        let locked = self.locked(store)?;
+    fn open(&self, store: Store, location: &Location) -> Result<Opened> {
+        let locked = self.locked(store).inspect_err(|error| self.doubt(location, error))?;
         let folders = self.local_folders();
-        let repository =
-            self.unlock(locked.id(), |secret| try_secret(&locked, secret, &folders))?;
-        opened(repository, folder)
+        let unlock = |locked: &LockedRepository| {
+            self.unlock(locked.id(), |secret| try_secret(locked, secret, &folders))
+        };
+        let repository = match unlock(&locked) {
+            // What was remembered of the key slots may be older than the slot that would fit.
+            Err(error) if error.kind() == Kind::WrongPassphrase => match locked.renewed()? {
+                Some(renewed) => unlock(&renewed)?,
+                None => return Err(error),
+            },
+            result => result?,
+        };
+        opened(repository, location)
     }
 
-    fn make(&self, folder: &Path) -> Result<Opened> {
+    fn make(&self, location: &Location, create_bucket: bool) -> Result<Opened> {
         let passphrase = self.named_passphrase()?;
         if let Some(passphrase) = &passphrase {
             passphrase.check_new()?;
         }
-        let store = Store::folder(folder, true)?;
+        let store = self.store(location, true)?;
+        if create_bucket {
+            store.create_bucket()?;
+        }
+        self.probe(&store, location)?;
         Repository::refuse_occupied(&store)?;
         let internal = |error| Error::failed("cannot make a repository").source(error);
         let id = RepositoryId(random_bytes().map_err(internal)?);
@@ -187,18 +211,18 @@ impl Run {
         }
         let options = InitOptions {
             id: Some(id),
-            flags: machine::repository_flags(folder),
+            flags: location.folder().map_or(0, machine::repository_flags),
             ..InitOptions::default()
         };
         let now = self.clock.now();
         let made = Repository::init(&store, &options, &secrets, now, &self.local_folders())?;
-        self.show_made(folder, &words)?;
-        opened(made, folder.to_owned())
+        self.show_made(location, &words)?;
+        opened(made, location)
     }
 
     /// Says that the repository is made; the recovery code goes to a terminal or nowhere.
-    fn show_made(&self, folder: &Path, words: &Zeroizing<String>) -> Result<()> {
-        self.screen.note(&format!("made the repository `{}`", folder.display()));
+    fn show_made(&self, location: &Location, words: &Zeroizing<String>) -> Result<()> {
+        self.screen.note(&format!("made the repository `{location}`"));
         if ask::show_secret(
             "Its recovery code, which opens it when this computer is lost. Keep it elsewhere:",
             words,
@@ -222,15 +246,13 @@ impl Run {
     }
 }
 
-fn opened(repository: Repository, folder: PathBuf) -> Result<Opened> {
+fn opened(repository: Repository, location: &Location) -> Result<Opened> {
     let is_exclusive = repository.header().flags & REPOSITORY_EXCLUSIVE != 0;
-    let shared = is_exclusive.then(|| SharedLock::take(&folder)).transpose()?;
-    Ok(Opened { folder, repository, _shared: shared })
-}
-
-fn folder_of(chosen: &Chosen) -> Result<PathBuf> {
-    let folder = chosen.location().folder();
-    folder.map(Path::to_owned).ok_or_else(|| Error::usage("this build reaches local folders only"))
+    let shared = match location.folder().filter(|_| is_exclusive) {
+        Some(folder) => Some(SharedLock::take(folder)?),
+        None => None,
+    };
+    Ok(Opened { location: location.clone(), repository, _shared: shared })
 }
 
 fn is_unborn(folder: &Path) -> Result<bool> {

@@ -101,7 +101,7 @@ pub(super) fn read_data(
     let next = AtomicUsize::new(0);
     let failed = AtomicBool::new(false);
     let budget = Budget { left: Mutex::new(BUDGET_BYTES), freed: Condvar::new() };
-    let workers = threads.clamp(1, objects.len().max(1));
+    let workers = repository.store().readers(threads).clamp(1, objects.len().max(1));
     let bases_bytes = BASES_BYTES.checked_div(workers).unwrap_or_default();
     let work = || -> Result<()> {
         let mut verifier = Verifier::new(repository, prints, bases_bytes)?;

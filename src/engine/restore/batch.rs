@@ -318,7 +318,8 @@ pub(super) fn execute(shared: &Shared<'_>, batch: Batch) -> Result<()> {
         }
         Ok(())
     };
-    let workers = shared.options.threads.clamp(1, queue.len().max(named.len()).max(1));
+    let threads = shared.repository.store().readers(shared.options.threads);
+    let workers = threads.clamp(1, queue.len().max(named.len()).max(1));
     std::thread::scope(|scope| {
         let spawned: Vec<_> = (1..workers).map(|_| scope.spawn(work)).collect();
         let mut result = work();

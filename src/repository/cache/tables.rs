@@ -1,6 +1,8 @@
 //! The tables, and how a record goes into them.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::fates::{self, insert_fates};
 
 use crate::format::cbor;
 use crate::format::pack::UnitEntry;
@@ -42,8 +44,8 @@ pub(super) fn insert_record(
     }
     if let (Some((id, snapshot)), Some(body)) = (snapshot, &record.snapshot) {
         connection.execute(
-            "INSERT OR IGNORE INTO snapshot VALUES (?1, ?2, ?3, ?4)",
-            params![id.as_bytes(), snapshot.time, snapshot.written, body.0],
+            "INSERT OR IGNORE INTO snapshot VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![id.as_bytes(), snapshot.time, snapshot.written, body.0, name.hash.as_bytes()],
         )?;
     }
     for mark in &record.marks {
@@ -72,14 +74,10 @@ pub(super) fn insert_record(
     for object in &record.entries {
         insert_units(connection, &ObjectName::Pack(object.object), &object.units)?;
     }
-    for object in record.condemn.iter().flat_map(|condemn| condemn.objects.iter()) {
-        connection
-            .execute("UPDATE object SET unreliable = 1 WHERE hash = ?1", [object.as_bytes()])?;
-    }
-    Ok(())
+    insert_fates(connection, name, record)
 }
 
-fn insert_units(
+pub(super) fn insert_units(
     connection: &Connection,
     object: &ObjectName,
     units: &[UnitEntry],
@@ -89,15 +87,20 @@ fn insert_units(
     }
     connection
         .prepare_cached(
-            "INSERT OR IGNORE INTO object (hash, name, unreliable) \
-             VALUES (?1, ?2, EXISTS (SELECT 1 FROM distrust WHERE hash = ?1))",
+            "INSERT OR IGNORE INTO object (hash, name, unreliable) SELECT ?1, ?2, \
+             EXISTS (SELECT 1 FROM distrust WHERE hash = ?1) \
+             OR EXISTS (SELECT 1 FROM condemned WHERE hash = ?1) \
+             WHERE NOT EXISTS (SELECT 1 FROM gone WHERE hash = ?1)",
         )?
         .execute(params![object.hash().as_bytes(), object.to_string()])?;
-    let number: i64 = connection
+    let number: Option<i64> = connection
         .prepare_cached("SELECT number FROM object WHERE hash = ?1")?
-        .query_row([object.hash().as_bytes()], |row| row.get(0))?;
+        .query_row([object.hash().as_bytes()], |row| row.get(0))
+        .optional()?;
+    // What is swept does not come back, whoever names it.
+    let Some(number) = number else { return Ok(()) };
     let mut insert_unit = connection
-        .prepare_cached("INSERT OR IGNORE INTO unit VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?;
+        .prepare_cached("INSERT OR IGNORE INTO unit VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?;
     let mut insert_blob =
         connection.prepare_cached("INSERT OR IGNORE INTO blob VALUES (?1, ?2, ?3, ?4, ?5)")?;
     let mut offset = crate::format::object::HEADER_LENGTH as u64;
@@ -112,7 +115,8 @@ fn insert_units(
             unit.raw_length(),
             unit.form,
             unit.kind,
-            joined(&unit.bases)
+            joined(&unit.bases),
+            unit.depth
         ])?;
         offset = offset.saturating_add(unit.stored_length);
         let mut start = 0_u64;
@@ -136,7 +140,7 @@ pub(super) fn prepare(connection: &Connection) -> rusqlite::Result<()> {
          CREATE TABLE IF NOT EXISTS record (hash BLOB PRIMARY KEY, lane BLOB, sequence INTEGER, \
            global INTEGER, written INTEGER, previous BLOB, view BLOB) WITHOUT ROWID; \
          CREATE TABLE IF NOT EXISTS snapshot (id BLOB PRIMARY KEY, time INTEGER, \
-           written INTEGER, body BLOB) WITHOUT ROWID; \
+           written INTEGER, body BLOB, record BLOB) WITHOUT ROWID; \
          CREATE TABLE IF NOT EXISTS mark (record BLOB, snapshot BLOB, body BLOB, \
            written INTEGER); \
          CREATE TABLE IF NOT EXISTS checkpoint (record BLOB PRIMARY KEY, records BLOB, \
@@ -145,9 +149,10 @@ pub(super) fn prepare(connection: &Connection) -> rusqlite::Result<()> {
            name TEXT, unreliable INTEGER DEFAULT 0); \
          CREATE TABLE IF NOT EXISTS distrust (hash BLOB PRIMARY KEY) WITHOUT ROWID; \
          CREATE TABLE IF NOT EXISTS unit (object INTEGER, number INTEGER, offset INTEGER, \
-           stored INTEGER, raw INTEGER, form INTEGER, kind INTEGER, bases BLOB, \
+           stored INTEGER, raw INTEGER, form INTEGER, kind INTEGER, bases BLOB, depth INTEGER, \
            PRIMARY KEY (object, number)) WITHOUT ROWID; \
          CREATE TABLE IF NOT EXISTS blob (id BLOB, object INTEGER, unit INTEGER, \
            start INTEGER, length INTEGER, PRIMARY KEY (id, object, unit)) WITHOUT ROWID",
-    )
+    )?;
+    connection.execute_batch(fates::TABLES)
 }

@@ -1,0 +1,70 @@
+//! What was found out about remote stores, kept in this machine's state. Losing it costs a request.
+#![expect(clippy::disallowed_methods, reason = "this machine's own memory")]
+
+use std::path::{Path, PathBuf};
+
+use super::places::make_private_folder;
+use crate::store::{Learned, RemotePlace};
+
+fn file(state: &Path, place: &RemotePlace) -> PathBuf {
+    let hash = blake3::hash(place.to_string().as_bytes()).to_hex();
+    state.join("stores").join(hash.get(..32).unwrap_or_default())
+}
+
+/// Returns what is remembered of the store at `place`.
+pub fn known_store(state: &Path, place: &RemotePlace) -> Learned {
+    let text = std::fs::read_to_string(file(state, place)).unwrap_or_default();
+    let value = |name: &str| {
+        text.lines().filter_map(|line| line.split_once('=')).find(|(own, _)| *own == name)
+    };
+    Learned {
+        region: value("region").map(|(_, region)| region.to_owned()),
+        creates: value("creates").map(|(_, works)| works == "yes"),
+    }
+}
+
+/// Remembers what was found out. What can't be written will be found out again.
+pub fn remember_store(state: &Path, place: &RemotePlace, learned: &Learned) {
+    if known_store(state, place) == *learned {
+        return;
+    }
+    let mut text = format!("place={place}\n");
+    if let Some(region) = &learned.region {
+        text.push_str(&format!("region={region}\n"));
+    }
+    if let Some(creates) = learned.creates {
+        text.push_str(if creates { "creates=yes\n" } else { "creates=no\n" });
+    }
+    let file = file(state, place);
+    let folder = file.parent().unwrap_or(state);
+    let _written = make_private_folder(folder).is_ok() && std::fs::write(&file, text).is_ok();
+}
+
+/// Forgets a store: its region or what it can do is not as remembered.
+pub fn forget_store(state: &Path, place: &RemotePlace) {
+    let _removed = std::fs::remove_file(file(state, place));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Provider, Service};
+
+    #[test]
+    fn what_was_learned_comes_back_per_store() {
+        let state = tempfile::tempdir().unwrap();
+        let place = |bucket: &str| RemotePlace {
+            service: Service::S3(Provider::Amazon),
+            endpoint: None,
+            bucket: bucket.into(),
+            prefix: String::new(),
+        };
+        assert_eq!(known_store(state.path(), &place("a")), Learned::default());
+        let learned = Learned { region: Some("eu-west-1".into()), creates: Some(false) };
+        remember_store(state.path(), &place("a"), &learned);
+        assert_eq!(known_store(state.path(), &place("a")), learned);
+        assert_eq!(known_store(state.path(), &place("b")), Learned::default());
+        forget_store(state.path(), &place("a"));
+        assert_eq!(known_store(state.path(), &place("a")), Learned::default());
+    }
+}

@@ -1,0 +1,57 @@
+//! Deleting, which needs a permit, and only the protocol that reasons about other writers and the
+//! ages of objects issues one.
+
+use futures_util::StreamExt as _;
+use object_store::ObjectStoreExt as _;
+
+use super::calls::traced;
+use super::{ObjectName, Store, path_of};
+use crate::error::Result;
+
+/// How many objects are being deleted at a time.
+const AT_ONCE: usize = 16;
+
+/// Leave to delete one object. `tests/layers.rs` holds that `repository/log` alone issues them.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use]
+pub struct DeletePermit(ObjectName);
+
+impl DeletePermit {
+    /// Issues a permit.
+    pub(crate) fn issue(name: ObjectName) -> DeletePermit {
+        DeletePermit(name)
+    }
+
+    /// Returns the object that may be deleted.
+    pub fn name(&self) -> &ObjectName {
+        &self.0
+    }
+}
+
+impl Store {
+    /// Deletes an object. One that is gone already is no error.
+    pub fn delete(&self, permit: DeletePermit) -> Result<()> {
+        self.block_on(self.remove(permit.0)).1
+    }
+
+    /// Deletes objects, several at a time. Says of each whether it is gone, in the order given.
+    pub fn delete_all(&self, permits: Vec<DeletePermit>) -> Vec<(ObjectName, Result<()>)> {
+        let removals = permits.into_iter().map(|permit| self.remove(permit.0));
+        self.block_on(futures_util::stream::iter(removals).buffered(AT_ONCE).collect())
+    }
+
+    /// Deletes a key slot: the one thing besides garbage that is ever deleted, and only when the
+    /// user asks for it. A slot that is gone already is no error.
+    pub fn delete_key_slot(&self, id: &crate::id::ObjectHash) -> Result<()> {
+        self.block_on(self.remove(ObjectName::KeySlot(*id))).1
+    }
+
+    async fn remove(&self, name: ObjectName) -> (ObjectName, Result<()>) {
+        let result = match traced(self.inner.delete(&path_of(&name))).await {
+            Ok(()) => Ok(()),
+            Err(failed) if failed.is_missing() => Ok(()),
+            Err(failed) => Err(self.error("cannot delete", &name.to_string(), failed)),
+        };
+        (name, result)
+    }
+}
