@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::tables::insert_units;
 use super::{Cache, wrap};
@@ -184,6 +184,16 @@ impl Cache {
             })
             .map_err(wrap)?;
         rows.map(|row| row.map_err(wrap)).collect()
+    }
+
+    /// Returns a snapshot's encoding.
+    pub fn snapshot_body(&self, id: &SnapshotId) -> Result<Option<Vec<u8>>> {
+        self.lock()
+            .prepare_cached("SELECT body FROM snapshot WHERE id = ?1")
+            .and_then(|mut statement| {
+                statement.query_row([id.as_bytes()], |row| row.get(0)).optional()
+            })
+            .map_err(wrap)
     }
 
     /// Returns the segments whose content is known.
