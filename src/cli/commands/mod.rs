@@ -7,14 +7,17 @@ mod diff;
 mod dump;
 mod find;
 mod first_run;
+mod forget;
 mod help;
 mod history;
 mod init;
 mod key;
 mod ls;
+mod marks;
 pub mod open;
 mod pick;
 mod place;
+mod purge;
 mod repair;
 pub mod repository;
 mod restore;
@@ -55,6 +58,11 @@ pub fn run(arguments: Arguments, screen: &Arc<Screen>, environment: Environment)
         Command::Dump(dump) => dump::run(&run, &dump),
         Command::Cat(cat) => cat::run(&run, &cat),
         Command::Stats(stats) => stats::run(&run, &stats),
+        Command::Tag(tag) => marks::tag(&run, &tag),
+        Command::Pin(pin) => marks::pin(&run, &pin, true),
+        Command::Unpin(pin) => marks::pin(&run, &pin, false),
+        Command::Forget(forget) => forget::run(&run, &forget),
+        Command::Unforget(unforget) => marks::unforget(&run, &unforget),
         Command::Key(key) => key::run(&run, &key),
         Command::Help(help) => help::run(&help, screen),
         Command::Version => help::version(screen),

@@ -404,7 +404,7 @@ impl Repository {
     /// read.
     pub fn find_pack(
         &self,
-        hash: &crate::id::ObjectHash,
+        hash: &ObjectHash,
     ) -> Result<Option<Durable<crate::format::record::ObjectUnits>>> {
         let Some((name, size)) = self.store().find(ObjectName::Pack(*hash))? else {
             return Ok(None);
