@@ -175,11 +175,17 @@ fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Optio
     causes(error).find_map(|error| error.downcast_ref::<T>())
 }
 
-/// TLS hides its errors inside those of I/O.
-fn find_tls(error: &HttpError) -> Option<String> {
+/// TLS hides its errors inside those of I/O, in more than one layer.
+pub(super) fn find_tls(error: &(dyn StdError + 'static)) -> Option<String> {
     causes(error).find_map(|error| {
-        let io = error.downcast_ref::<std::io::Error>()?;
-        io.get_ref()?.downcast_ref::<rustls::Error>().map(ToString::to_string)
+        let mut io = error.downcast_ref::<std::io::Error>()?;
+        loop {
+            let inner = io.get_ref()?;
+            if let Some(tls) = inner.downcast_ref::<rustls::Error>() {
+                return Some(tls.to_string());
+            }
+            io = inner.downcast_ref::<std::io::Error>()?;
+        }
     })
 }
 
