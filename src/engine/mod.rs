@@ -5,5 +5,7 @@ pub mod backup;
 pub mod browse;
 pub mod check;
 pub mod inspect;
+pub mod prune;
 pub mod repair;
 pub mod restore;
+pub mod retention;

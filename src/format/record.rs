@@ -180,6 +180,8 @@ cbor_map! {
         "k" => kind: u64,
         /// The new tags.
         "g" => tags: Vec<String>,
+        /// When it was first said (nanoseconds, UTC), where a checkpoint repeats it.
+        "w" => written: Option<i64>,
     }
 }
 
@@ -230,12 +232,14 @@ cbor_map! {
         "n" => new_segments: Ids<ObjectHash>,
         /// Older segments that still stand.
         "o" => old_segments: Ids<ObjectHash>,
-        /// The snapshots that are not forgotten; the segments hold them.
+        /// The live snapshots; the segments hold them.
         "s" => snapshots: Ids<SnapshotId>,
         /// Records whose condemnations are not swept yet.
         "c" => condemnations: Ids<ObjectHash>,
         /// The tips of the lanes.
         "t" => tips: Ids<Tip>,
+        /// Objects that are swept, and that some segment still names.
+        "g" => gone: Ids<ObjectHash>,
     }
 }
 
@@ -260,7 +264,7 @@ cbor_map! {
         "p" => previous: Option<ObjectHash>,
         /// When it was written (nanoseconds, UTC); never below its predecessor's.
         "w" => written: i64,
-        /// The tips of `log/g` that the writer had read and applied.
+        /// The tips that the writer had read and applied.
         "V" => view: Ids<Tip>,
         /// A lane's first word.
         "O" => open: Option<Open>,

@@ -8,9 +8,11 @@
 
 mod chains;
 mod contents;
+mod fates;
+mod said;
 mod tables;
 
-pub use contents::BlobRow;
+pub use contents::{BlobRow, PlaceRow};
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,14 +21,15 @@ pub use chains::Chain;
 use rusqlite::{Connection, OptionalExtension as _};
 use tables::{insert_record, prepare};
 
+use super::marks::Forgotten;
 use crate::error::{Error, Result};
 use crate::format::pack::{BlobKind, UnitForm};
-use crate::format::record::{MarkKind, Record, Snapshot};
+use crate::format::record::{Record, Snapshot};
 use crate::id::{BlobId, ObjectHash, RepositoryId, SnapshotId};
 use crate::store::{ObjectName, RecordName};
 
 /// Raised whenever the tables change; an older file is then rebuilt.
-const SCHEMA: i64 = 3;
+const SCHEMA: i64 = 4;
 /// Stands in the place of the number in a file that is to be made anew.
 const DOUBTED: i64 = -1;
 /// The file's name in the repository's folder.
@@ -55,6 +58,8 @@ pub struct Place {
     pub start: u64,
     /// The blob's length in bytes.
     pub length: u64,
+    /// Whether a new record may rely on the object.
+    pub is_reliable: bool,
 }
 
 /// A snapshot with what was said about it later.
@@ -62,10 +67,10 @@ pub struct Place {
 pub struct SnapshotEntry {
     /// Its id.
     pub id: SnapshotId,
-    /// What it says.
+    /// What it says, with the tags that it has now.
     pub snapshot: Snapshot,
-    /// Whether it was forgotten.
-    pub forgotten: bool,
+    /// Since when it is forgotten, if it is.
+    pub forgotten: Option<Forgotten>,
     /// Whether it is pinned.
     pub pinned: bool,
 }
@@ -177,11 +182,14 @@ impl Cache {
 
     /// Forgets everything but what was found damaged, as when a listing no longer shows what was applied.
     pub fn clear(&self) -> Result<()> {
-        self.lock()
+        let connection = self.lock();
+        connection
             .execute_batch(
                 "BEGIN; DELETE FROM record; DELETE FROM snapshot; DELETE FROM mark; \
-                 DELETE FROM object; DELETE FROM unit; DELETE FROM blob; COMMIT",
+                 DELETE FROM checkpoint; DELETE FROM object; DELETE FROM unit; DELETE FROM blob",
             )
+            .and_then(|()| connection.execute_batch(fates::CLEAR))
+            .and_then(|()| connection.execute_batch("COMMIT"))
             .map_err(wrap)
     }
 
@@ -191,10 +199,10 @@ impl Cache {
         let mut statement = connection
             .prepare_cached(
                 "SELECT object.name, blob.unit, unit.offset, unit.stored, unit.raw, unit.form, \
-                 unit.kind, unit.bases, blob.start, blob.length \
+                 unit.kind, unit.bases, blob.start, blob.length, object.unreliable \
                  FROM blob JOIN unit ON unit.object = blob.object AND unit.number = blob.unit \
                  JOIN object ON object.number = blob.object WHERE blob.id = ?1 \
-                 ORDER BY object.unreliable, object.number",
+                 ORDER BY object.unreliable, object.number, blob.unit",
             )
             .map_err(wrap)?;
         let rows = statement.query_map([id.as_bytes()], place).map_err(wrap)?;
@@ -290,53 +298,6 @@ impl Cache {
         transaction.commit().map_err(wrap)
     }
 
-    /// Returns all snapshots in ascending order of time, forgotten ones too. `id_of` tells the id
-    /// of a snapshot's bytes: what does not have it has changed on the disk.
-    pub fn snapshots(&self, id_of: impl Fn(&[u8]) -> SnapshotId) -> Result<Vec<SnapshotEntry>> {
-        let connection = self.lock();
-        let mut statement = connection
-            .prepare_cached("SELECT id, body FROM snapshot ORDER BY time, written, id")
-            .map_err(wrap)?;
-        let rows = statement
-            .query_map([], |row| Ok((row.get::<_, [u8; 32]>(0)?, row.get::<_, Vec<u8>>(1)?)))
-            .map_err(wrap)?;
-        let mut entries = Vec::new();
-        for row in rows {
-            let (id, body) = row.map_err(wrap)?;
-            let decoded: std::result::Result<_, Box<dyn std::error::Error + Send + Sync>> =
-                if id_of(&body) == SnapshotId(id) {
-                    Snapshot::decode(&body).map_err(Into::into)
-                } else {
-                    Err("a snapshot is not the one of its id".into())
-                };
-            let snapshot = decoded.map_err(|error| {
-                let kind = rusqlite::types::Type::Blob;
-                wrap(rusqlite::Error::FromSqlConversionFailure(1, kind, error))
-            })?;
-            entries.push(SnapshotEntry {
-                id: SnapshotId(id),
-                snapshot,
-                forgotten: false,
-                pinned: false,
-            });
-        }
-        let mut statement = connection
-            .prepare_cached("SELECT snapshot, kind, tags FROM mark ORDER BY written, rowid")
-            .map_err(wrap)?;
-        let marks = statement
-            .query_map([], |row| {
-                Ok((row.get::<_, [u8; 32]>(0)?, row.get::<_, u64>(1)?, row.get::<_, String>(2)?))
-            })
-            .map_err(wrap)?;
-        for mark in marks {
-            let (id, kind, tags) = mark.map_err(wrap)?;
-            if let Some(entry) = entries.iter_mut().find(|entry| entry.id.0 == id) {
-                apply_mark(entry, kind, &tags);
-            }
-        }
-        Ok(entries)
-    }
-
     /// Returns sums over the index: objects, units, blobs, stored bytes, raw bytes.
     pub fn totals(&self) -> Result<Totals> {
         let connection = self.lock();
@@ -366,19 +327,6 @@ pub struct Totals {
     pub raw_bytes: u64,
 }
 
-fn apply_mark(entry: &mut SnapshotEntry, kind: u64, tags: &str) {
-    match kind {
-        kind if kind == MarkKind::Forget as u64 => entry.forgotten = true,
-        kind if kind == MarkKind::Unforget as u64 => entry.forgotten = false,
-        kind if kind == MarkKind::Pin as u64 => entry.pinned = true,
-        kind if kind == MarkKind::Unpin as u64 => entry.pinned = false,
-        _ => {
-            entry.snapshot.tags =
-                tags.split('\n').filter(|tag| !tag.is_empty()).map(str::to_owned).collect();
-        }
-    }
-}
-
 fn place(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<Place>> {
     let name: String = row.get(0)?;
     let bases = bases(row, 7)?;
@@ -400,6 +348,7 @@ fn place(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<Place>> {
         bases,
         start: row.get(8)?,
         length: row.get(9)?,
+        is_reliable: row.get::<_, u64>(10)? == 0,
     }))
 }
 

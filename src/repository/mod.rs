@@ -7,7 +7,9 @@
 pub mod cache;
 pub mod container;
 pub mod index;
+pub mod lifetimes;
 pub mod log;
+pub mod marks;
 pub mod packer;
 pub mod page_memory;
 pub mod reader;
@@ -137,9 +139,8 @@ impl LockedRepository {
                 .object(store.description())
                 .hint(format!("choose one with `--repo-id`: {}", ids.join(", "))));
         }
-        let (header, header_bytes) = match found.pop() {
-            Some(found) => found,
-            None => return Err(Self::without_header(&store, slots.is_empty())),
+        let Some((header, header_bytes)) = found.pop() else {
+            return Err(Self::without_header(&store, slots.is_empty()));
         };
         let mut locked = LockedRepository {
             store,
@@ -406,6 +407,11 @@ impl Repository {
     /// Returns the header.
     pub fn header(&self) -> &RepositoryHeader {
         &self.header
+    }
+
+    /// Returns how long things last here.
+    pub fn lifetimes(&self) -> lifetimes::Lifetimes {
+        lifetimes::Lifetimes::new(self.header.window, self.header.grace)
     }
 
     /// Returns whether a key slot is one of this repository, as what it says about itself proves.

@@ -177,11 +177,20 @@ impl Packer {
 
     /// Stores what is left. Small rests come back to go into the record. The second value is the
     /// length of all packs that this packer stored, in bytes.
-    pub fn finish(mut self) -> Result<(Packed, u64)> {
+    pub fn finish(self) -> Result<(Packed, u64)> {
+        self.finish_within(INLINE_LIMIT)
+    }
+
+    /// Stores what is left in packs, however small.
+    pub fn finish_in_packs(self) -> Result<(Vec<Durable<ObjectUnits>>, u64)> {
+        self.finish_within(0).map(|(packed, bytes)| (packed.packs, bytes))
+    }
+
+    fn finish_within(mut self, inline_limit: u64) -> Result<(Packed, u64)> {
         let OpenPacks { data, rest } = std::mem::take(&mut *guard(&self.open));
         let together = data.stored_bytes.saturating_add(rest.stored_bytes);
         let mut inline = Vec::new();
-        if together <= INLINE_LIMIT {
+        if together <= inline_limit {
             inline.extend(data.units);
             inline.extend(rest.units);
         } else if together <= PACK_UNTIL {

@@ -143,6 +143,19 @@ impl<'r> BlobReader<'r> {
         Ok(unit)
     }
 
+    /// Returns a unit's payload, opened but not decompressed.
+    pub fn load_payload(&mut self, place: &Place) -> Result<Vec<u8>> {
+        let end = place.offset.saturating_add(place.stored_length);
+        let mut sealed = self.fetch(place.kind, &place.object, place.offset, end)?;
+        let sealer = self.sealer_for(place.kind, &place.object)?;
+        let length = sealer
+            .open(Role::Unit(place.kind), place.unit, &mut sealed)
+            .map_err(|error| damaged(&place.object, &error.into()))?
+            .len();
+        sealed.truncate(length);
+        Ok(sealed)
+    }
+
     /// Returns the plaintexts of a unit's bases, one after the other; `None` if it has no bases.
     pub fn load_bases(&mut self, kind: BlobKind, bases: &[BlobId]) -> Result<Option<Vec<u8>>> {
         self.units_left = LIMITS.delta_units;

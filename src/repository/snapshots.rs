@@ -3,7 +3,7 @@
 use super::Repository;
 use super::cache::SnapshotEntry;
 use crate::error::{Error, Result};
-use crate::format::record::SNAPSHOT_SAFETY;
+use crate::format::record::{SNAPSHOT_SAFETY, Snapshot};
 use crate::id::{Match, match_prefix};
 use crate::time::{SECOND, Timestamp};
 
@@ -38,6 +38,11 @@ impl SnapshotFilter {
                 })
             })
     }
+}
+
+/// Returns whether a snapshot is dated so far past the clock that it is set aside.
+pub fn is_future(snapshot: &Snapshot, now: Timestamp) -> bool {
+    snapshot.time > now.0.saturating_add(FUTURE)
 }
 
 /// Returns whether `path` is `folder` or lies below it.
@@ -86,7 +91,7 @@ impl Repository {
     /// Returns the snapshots that are not forgotten and that match, in ascending order of time.
     pub fn snapshots(&self, filter: &SnapshotFilter) -> Result<Vec<SnapshotEntry>> {
         let mut entries = self.cached_snapshots()?;
-        entries.retain(|entry| !entry.forgotten && filter.matches(entry));
+        entries.retain(|entry| entry.forgotten.is_none() && filter.matches(entry));
         Ok(entries)
     }
 
@@ -103,8 +108,7 @@ impl Repository {
         }
         let mut entries = self.snapshots(filter)?;
         entries.retain(|entry| {
-            entry.snapshot.time <= now.0.saturating_add(FUTURE)
-                && entry.snapshot.flags & SNAPSHOT_SAFETY == 0
+            !is_future(&entry.snapshot, now) && entry.snapshot.flags & SNAPSHOT_SAFETY == 0
         });
         let found = match wish {
             SnapshotWish::At(moment, back) => entries
@@ -119,7 +123,8 @@ impl Repository {
         }
     }
 
-    fn cached_snapshots(&self) -> Result<Vec<SnapshotEntry>> {
+    /// Returns all snapshots in ascending order of time, forgotten ones too.
+    pub fn cached_snapshots(&self) -> Result<Vec<SnapshotEntry>> {
         let id_of = |bytes: &[u8]| self.keys().snapshot_id(bytes);
         self.with_sound_cache(|| self.cache().snapshots(id_of))
     }

@@ -18,7 +18,6 @@ pub struct DeletePermit(ObjectName);
 
 impl DeletePermit {
     /// Issues a permit.
-    #[cfg_attr(not(test), expect(dead_code, reason = "pruning, which comes next, issues them"))]
     pub(crate) fn issue(name: ObjectName) -> DeletePermit {
         DeletePermit(name)
     }

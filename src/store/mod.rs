@@ -7,6 +7,7 @@
 //! exists") is settled by reading the object back.
 
 mod calls;
+mod clock;
 mod copies;
 mod deletion;
 mod failure;

@@ -10,6 +10,7 @@
 )]
 
 pub mod stores;
+pub mod timed;
 pub mod trees;
 
 use std::path::{Path, PathBuf};

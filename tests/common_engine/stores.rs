@@ -267,7 +267,7 @@ impl ObjectStore for TestStore {
 }
 
 /// Collects a stream that is ready at once, as the memory's is, wherever it is asked.
-fn collect_ready<T>(mut stream: BoxStream<'static, T>) -> Vec<T> {
+pub fn collect_ready<T>(mut stream: BoxStream<'static, T>) -> Vec<T> {
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     let mut rows = Vec::new();
     while let std::task::Poll::Ready(Some(row)) = stream.as_mut().poll_next(&mut context) {

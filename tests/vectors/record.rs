@@ -179,7 +179,17 @@ pub fn records(set: &mut Set) {
     );
     let marks = [1, 2, 3, 4].map(|kind| mark(kind, &[])).into_iter().chain([mark(5, &["x"])]);
     add("record-marks", "ok", "a mark of each kind", Record { marks: marks.collect(), ..bare() });
+    add(
+        "record-marks-repeated",
+        "ok",
+        "a mark that says when it was first said",
+        Record {
+            marks: vec![Mark { written: Some(1_699_999_999_000_000_000), ..mark(1, &[]) }],
+            ..bare()
+        },
+    );
     let objects = Ids(vec![ObjectHash([8; 32])]);
+    let tips = Ids(vec![Tip([1; 8])]);
     let condemn = Some(Condemn { objects: objects.clone(), ..Condemn::default() });
     add(
         "record-condemn",
@@ -205,8 +215,9 @@ pub fn records(set: &mut Set) {
         new_segments: Ids(vec![ObjectHash([9; 32])]),
         old_segments: Ids(vec![ObjectHash([10; 32])]),
         snapshots: Ids(vec![SnapshotId([6; 32])]),
-        condemnations: objects,
-        tips: Ids(vec![Tip([1; 8])]),
+        condemnations: objects.clone(),
+        tips,
+        gone: objects,
         ..Checkpoint::default()
     });
     add(
@@ -280,6 +291,12 @@ fn broken_records(set: &mut Set) {
         "the own units are checked as well",
         Record { inline: vec![UnitEntry::default()], ..bare() },
     );
+    let half = Record { marks: vec![mark(1, &[])], ..bare() };
+    let mut bytes = cbor::encode(&half);
+    let end = bytes.iter().rposition(|byte| *byte == 1).unwrap();
+    bytes[end - 2 - 37] = 0xa3;
+    bytes.extend(*b"\x61w\x61x");
+    set.add("record-mark-moment-as-text", "malformed", "a moment is a number", bytes);
     set.add("record-half-tip", "malformed", "tips have 8 bytes", *b"\xa2\x61q\x01\x61V\x44abcd");
     set.add("record-empty", "inconsistent", "no sequence", *b"\xa0");
 }

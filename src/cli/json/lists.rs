@@ -145,7 +145,7 @@ mod tests {
             ..Snapshot::default()
         };
         let entry =
-            SnapshotEntry { id: SnapshotId::default(), snapshot, forgotten: false, pinned: false };
+            SnapshotEntry { id: SnapshotId::default(), snapshot, forgotten: None, pinned: false };
         let mut row = SnapshotRow::from(&entry);
         assert_eq!(row.time, "1970-01-01T01:00:00+01:00");
         assert_eq!(row.paths.remove("paths_b64").unwrap()[0], "L2H/");

@@ -62,6 +62,8 @@ use crate::time::{Clock, SECOND, Timestamp};
 
 /// What a writer that died has left half-stored is removed when it is this old.
 const STAGING_AGE: std::time::Duration = std::time::Duration::from_hours(24);
+/// How long a full listing of a remote store's packs is good for, in nanoseconds.
+const LISTING_AGE: i64 = 7 * 24 * 3600 * SECOND;
 
 /// Runs a backup of paths. See the module's head.
 pub fn backup(
@@ -144,7 +146,7 @@ impl<'a> Backup<'a> {
             has_gaps: false,
         };
         backup.find_parent();
-        backup.distrust_missing_packs()?;
+        backup.look_for_packs()?;
         // A check may have found more than a listing shows.
         backup.has_gaps = repository.cache().has_unreliable()?;
         backup.adopt_journal()?;
@@ -164,6 +166,23 @@ impl<'a> Backup<'a> {
         };
         self.parent =
             self.repository.find_snapshot(&SnapshotWish::Latest(0), &filter, self.began).ok();
+    }
+
+    /// Looks whether all packs are there: those of a near store each time, those of a remote one
+    /// once a week, since its listings cost a request for each thousand.
+    fn look_for_packs(&self) -> Result<()> {
+        let state = self.repository.state().filter(|_| self.repository.store().is_remote());
+        let looked = state.and_then(|state| state.read("packs-listed"));
+        let looked = looked.and_then(|text| String::from_utf8(text).ok()?.trim().parse().ok());
+        let age = looked.map(|then: i64| self.began.0.saturating_sub(then));
+        if age.is_some_and(|age| (0..LISTING_AGE).contains(&age)) {
+            return Ok(());
+        }
+        self.distrust_missing_packs()?;
+        match state {
+            Some(state) => state.replace("packs-listed", self.began.0.to_string().as_bytes()),
+            None => Ok(()),
+        }
     }
 
     /// Compares the index with a listing, so that what has vanished is stored again. Returns whether

@@ -62,7 +62,7 @@ pub(super) fn take(
     // What refers is read before what it refers to: a backup that goes on meanwhile adds objects
     // that no record seen here names, and never the reverse.
     let arrival = Arrival::new(repository, now);
-    let report = repository.sync_with(|name, record| log.enter(name, record, &mut inventory))?;
+    let report = repository.sync_with(|entry| log.enter(entry, &mut inventory))?;
     let (objects, strangers) = repository.store().list_all()?;
     note_many(findings, &strangers, "no object of a repository");
     headers(repository, &objects, findings)?;

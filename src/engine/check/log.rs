@@ -8,10 +8,10 @@ use super::arrival::Arrival;
 use super::data::print_of;
 use super::finding::{FindingKind, Findings};
 use super::inventory::{Inventory, note_many};
-use crate::format::record::Record;
+use crate::format::record::{ObjectUnits, Record};
 use crate::id::{LaneId, ObjectHash, Tip};
 use crate::repository::Repository;
-use crate::repository::log::SyncReport;
+use crate::repository::log::{LogEntry, SyncReport};
 use crate::repository::state::StateFolder;
 use crate::store::{Listed, ObjectName, RecordName};
 
@@ -111,8 +111,18 @@ impl LogCheck {
         }
     }
 
-    /// Takes in a record.
-    pub(super) fn enter(&mut self, name: &RecordName, record: &Record, inventory: &mut Inventory) {
+    /// Takes in what a sync comes upon.
+    pub(super) fn enter(&mut self, entry: LogEntry<'_>, inventory: &mut Inventory) {
+        match entry {
+            LogEntry::Record(name, record) => self.enter_record(name, record, inventory),
+            LogEntry::Segment(_, segment) => {
+                // What a checkpoint stands for was named long ago.
+                self.enter_entries(&segment.entries, i64::MIN, inventory);
+            }
+        }
+    }
+
+    fn enter_record(&mut self, name: &RecordName, record: &Record, inventory: &mut Inventory) {
         if let Some(previous) = record.previous {
             self.links.push(Link { name: name.clone(), written: record.written, previous });
         }
@@ -129,13 +139,17 @@ impl LogCheck {
         if !record.inline.is_empty() {
             inventory.prints.insert(name.hash, print_of(&record.inline));
         }
-        for object in &record.entries {
+        self.enter_entries(&record.entries, record.written, inventory);
+    }
+
+    fn enter_entries(&mut self, entries: &[ObjectUnits], named: i64, inventory: &mut Inventory) {
+        for object in entries {
             let print = print_of(&object.units);
             let first = inventory.prints.insert(object.object, print);
             if first.is_some_and(|first| first != print) {
                 self.contradictions.insert(object.object);
             }
-            enter_time(&mut self.packs, object.object, record.written);
+            enter_time(&mut self.packs, object.object, named);
         }
     }
 

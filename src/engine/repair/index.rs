@@ -10,10 +10,10 @@ use std::collections::{HashMap, HashSet};
 use crate::engine::check::Arrival;
 use crate::error::Result;
 use crate::event::Counters;
-use crate::format::record::{Heal, ObjectUnits, Partial, Record};
+use crate::format::record::{Heal, ObjectUnits, Partial};
 use crate::id::ObjectHash;
 use crate::repository::Repository;
-use crate::repository::log::{DamagedRecord, RecordParts, SyncReport};
+use crate::repository::log::{DamagedRecord, LogEntry, RecordParts, SyncReport};
 use crate::store::{Durable, ObjectName, Prefix};
 use crate::time::Timestamp;
 
@@ -54,7 +54,9 @@ struct Log {
 }
 
 impl Log {
-    fn enter(&mut self, record: &Record) {
+    fn enter(&mut self, entry: LogEntry<'_>) {
+        let LogEntry::Record(_, record) = entry else { return };
+
         self.condemned.extend(record.condemn.iter().flat_map(|condemn| condemn.objects.iter()));
         if let Some(previous) = record.previous {
             let named = self.named.entry(previous).or_insert(record.written);
@@ -103,7 +105,7 @@ pub fn repair_index(
     // The cache may remember records that can't be read any more.
     repository.cache().clear()?;
     let mut log = Log::default();
-    let synced = repository.sync_with(|_, record| log.enter(record))?;
+    let synced = repository.sync_with(|entry| log.enter(entry))?;
     let with_units: HashSet<ObjectHash> =
         repository.cache().objects()?.iter().map(|(name, _)| name.hash()).collect();
     let settled: HashSet<ObjectHash> = log.condemned.union(&with_units).copied().collect();

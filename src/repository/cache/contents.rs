@@ -55,6 +55,27 @@ impl Cache {
         Ok(())
     }
 
+    /// Calls `visit` for every place of every blob, as [`Cache::for_each_blob`], with what tells one
+    /// place from another. It must not use the cache.
+    pub fn for_each_place(&self, mut visit: impl FnMut(&PlaceRow)) -> Result<()> {
+        let connection = self.lock();
+        let mut statement = connection
+            .prepare_cached(
+                "SELECT blob.id, blob.object, blob.unit, blob.length, unit.stored, unit.raw, \
+                 unit.bases IS NOT NULL, object.unreliable FROM blob \
+                 JOIN unit ON unit.object = blob.object AND unit.number = blob.unit \
+                 JOIN object ON object.number = blob.object \
+                 ORDER BY blob.id, blob.object, blob.unit",
+            )
+            .map_err(wrap)?;
+        let mut rows = statement.query([]).map_err(wrap)?;
+        while let Some(row) = rows.next().map_err(wrap)? {
+            let row = place_row(row).map_err(wrap)?;
+            visit(&row);
+        }
+        Ok(())
+    }
+
     /// Returns the units that are differences from other blobs: object number, unit, bases.
     pub fn units_with_bases(&self) -> Result<Vec<(u32, u32, Vec<BlobId>)>> {
         let connection = self.lock();
@@ -67,13 +88,12 @@ impl Cache {
         rows.map(|row| row.map_err(wrap)).collect()
     }
 
-    /// Returns an object's table as the log has it, but for the depths of deltas. Slow: it looks at
-    /// every blob.
+    /// Returns an object's table as the log has it. Slow: it looks at every blob.
     pub fn units_of(&self, object: &ObjectHash) -> Result<Vec<UnitEntry>> {
         let connection = self.lock();
         let mut statement = connection
             .prepare_cached(
-                "SELECT unit.kind, unit.form, unit.stored, unit.bases FROM unit \
+                "SELECT unit.kind, unit.form, unit.stored, unit.bases, unit.depth FROM unit \
                  JOIN object ON object.number = unit.object WHERE object.hash = ?1 \
                  ORDER BY unit.number",
             )
@@ -152,13 +172,38 @@ fn blob_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<BlobRow> {
     })
 }
 
+/// One place of one blob, as far as choosing among them goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlaceRow {
+    /// The blob, and where it is.
+    pub blob: BlobRow,
+    /// The unit's length as stored, in bytes.
+    pub stored_length: u64,
+    /// The unit's length when decompressed, in bytes.
+    pub unit_length: u64,
+    /// Whether the unit is a difference from other blobs.
+    pub has_bases: bool,
+    /// Whether a new record may rely on the object.
+    pub is_reliable: bool,
+}
+
+fn place_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<PlaceRow> {
+    Ok(PlaceRow {
+        blob: blob_row(row)?,
+        stored_length: row.get(4)?,
+        unit_length: row.get(5)?,
+        has_bases: row.get(6)?,
+        is_reliable: row.get::<_, u64>(7)? == 0,
+    })
+}
+
 fn unit_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<UnitEntry> {
     let bases = Ids(bases(row, 3)?);
     Ok(UnitEntry {
         kind: row.get(0)?,
         form: row.get(1)?,
         stored_length: row.get(2)?,
-        depth: u64::from(!bases.is_empty()),
+        depth: row.get(4)?,
         bases,
         ..UnitEntry::default()
     })

@@ -1,15 +1,23 @@
 //! The tables, and how a record goes into them.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::fates::{self, insert_fates};
+
+use crate::format::cbor;
 use crate::format::pack::UnitEntry;
 use crate::format::record::{Record, Snapshot};
-use crate::id::{BlobId, SnapshotId};
+use crate::id::{BlobId, ObjectHash, SnapshotId};
 use crate::store::{ObjectName, RecordName};
 
 /// Bases as they stand in a column: one id after the other, or nothing.
 pub(super) fn joined(bases: &[BlobId]) -> Option<Vec<u8>> {
-    (!bases.is_empty()).then(|| bases.iter().flat_map(|id| id.0).collect())
+    (!bases.is_empty()).then(|| concatenated(bases.iter().map(|id| id.0)))
+}
+
+/// Ids as they stand in a column: one after the other.
+fn concatenated<const N: usize>(ids: impl Iterator<Item = [u8; N]>) -> Vec<u8> {
+    ids.flatten().collect()
 }
 
 /// Enters what a record says, unless that was done before.
@@ -20,13 +28,15 @@ pub(super) fn insert_record(
     snapshot: Option<(SnapshotId, &Snapshot)>,
 ) -> rusqlite::Result<()> {
     let inserted = connection.execute(
-        "INSERT OR IGNORE INTO record VALUES (?1, ?2, ?3, ?4, ?5)",
+        "INSERT OR IGNORE INTO record VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         params![
             name.hash.as_bytes(),
             name.lane.as_bytes(),
             name.sequence,
             name.global,
-            record.written
+            record.written,
+            record.previous.as_ref().map(ObjectHash::as_bytes),
+            concatenated(record.view.iter().map(|tip| tip.0)),
         ],
     )?;
     if inserted == 0 {
@@ -34,14 +44,29 @@ pub(super) fn insert_record(
     }
     if let (Some((id, snapshot)), Some(body)) = (snapshot, &record.snapshot) {
         connection.execute(
-            "INSERT OR IGNORE INTO snapshot VALUES (?1, ?2, ?3, ?4)",
-            params![id.as_bytes(), snapshot.time, snapshot.written, body.0],
+            "INSERT OR IGNORE INTO snapshot VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![id.as_bytes(), snapshot.time, snapshot.written, body.0, name.hash.as_bytes()],
         )?;
     }
     for mark in &record.marks {
         connection.execute(
             "INSERT INTO mark VALUES (?1, ?2, ?3, ?4)",
-            params![mark.snapshot.as_bytes(), mark.kind, mark.tags.join("\n"), record.written],
+            params![
+                name.hash.as_bytes(),
+                mark.snapshot.as_bytes(),
+                cbor::encode(mark),
+                record.written
+            ],
+        )?;
+    }
+    if let Some(checkpoint) = &record.checkpoint {
+        connection.execute(
+            "INSERT INTO checkpoint VALUES (?1, ?2, ?3)",
+            params![
+                name.hash.as_bytes(),
+                concatenated(checkpoint.records.iter().map(|hash| hash.0)),
+                concatenated(checkpoint.snapshots.iter().map(|id| id.0)),
+            ],
         )?;
     }
     let own = ObjectName::Record(name.clone());
@@ -49,14 +74,10 @@ pub(super) fn insert_record(
     for object in &record.entries {
         insert_units(connection, &ObjectName::Pack(object.object), &object.units)?;
     }
-    for object in record.condemn.iter().flat_map(|condemn| condemn.objects.iter()) {
-        connection
-            .execute("UPDATE object SET unreliable = 1 WHERE hash = ?1", [object.as_bytes()])?;
-    }
-    Ok(())
+    insert_fates(connection, name, record)
 }
 
-fn insert_units(
+pub(super) fn insert_units(
     connection: &Connection,
     object: &ObjectName,
     units: &[UnitEntry],
@@ -66,15 +87,20 @@ fn insert_units(
     }
     connection
         .prepare_cached(
-            "INSERT OR IGNORE INTO object (hash, name, unreliable) \
-             VALUES (?1, ?2, EXISTS (SELECT 1 FROM distrust WHERE hash = ?1))",
+            "INSERT OR IGNORE INTO object (hash, name, unreliable) SELECT ?1, ?2, \
+             EXISTS (SELECT 1 FROM distrust WHERE hash = ?1) \
+             OR EXISTS (SELECT 1 FROM condemned WHERE hash = ?1) \
+             WHERE NOT EXISTS (SELECT 1 FROM gone WHERE hash = ?1)",
         )?
         .execute(params![object.hash().as_bytes(), object.to_string()])?;
-    let number: i64 = connection
+    let number: Option<i64> = connection
         .prepare_cached("SELECT number FROM object WHERE hash = ?1")?
-        .query_row([object.hash().as_bytes()], |row| row.get(0))?;
+        .query_row([object.hash().as_bytes()], |row| row.get(0))
+        .optional()?;
+    // What is swept does not come back, whoever names it.
+    let Some(number) = number else { return Ok(()) };
     let mut insert_unit = connection
-        .prepare_cached("INSERT OR IGNORE INTO unit VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?;
+        .prepare_cached("INSERT OR IGNORE INTO unit VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?;
     let mut insert_blob =
         connection.prepare_cached("INSERT OR IGNORE INTO blob VALUES (?1, ?2, ?3, ?4, ?5)")?;
     let mut offset = crate::format::object::HEADER_LENGTH as u64;
@@ -89,7 +115,8 @@ fn insert_units(
             unit.raw_length(),
             unit.form,
             unit.kind,
-            joined(&unit.bases)
+            joined(&unit.bases),
+            unit.depth
         ])?;
         offset = offset.saturating_add(unit.stored_length);
         let mut start = 0_u64;
@@ -111,18 +138,21 @@ pub(super) fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(
         "PRAGMA cache_size = -8192; PRAGMA temp_store = MEMORY; \
          CREATE TABLE IF NOT EXISTS record (hash BLOB PRIMARY KEY, lane BLOB, sequence INTEGER, \
-           global INTEGER, written INTEGER) WITHOUT ROWID; \
+           global INTEGER, written INTEGER, previous BLOB, view BLOB) WITHOUT ROWID; \
          CREATE TABLE IF NOT EXISTS snapshot (id BLOB PRIMARY KEY, time INTEGER, \
-           written INTEGER, body BLOB) WITHOUT ROWID; \
-         CREATE TABLE IF NOT EXISTS mark (snapshot BLOB, kind INTEGER, tags TEXT, \
+           written INTEGER, body BLOB, record BLOB) WITHOUT ROWID; \
+         CREATE TABLE IF NOT EXISTS mark (record BLOB, snapshot BLOB, body BLOB, \
            written INTEGER); \
+         CREATE TABLE IF NOT EXISTS checkpoint (record BLOB PRIMARY KEY, records BLOB, \
+           snapshots BLOB) WITHOUT ROWID; \
          CREATE TABLE IF NOT EXISTS object (number INTEGER PRIMARY KEY, hash BLOB UNIQUE, \
            name TEXT, unreliable INTEGER DEFAULT 0); \
          CREATE TABLE IF NOT EXISTS distrust (hash BLOB PRIMARY KEY) WITHOUT ROWID; \
          CREATE TABLE IF NOT EXISTS unit (object INTEGER, number INTEGER, offset INTEGER, \
-           stored INTEGER, raw INTEGER, form INTEGER, kind INTEGER, bases BLOB, \
+           stored INTEGER, raw INTEGER, form INTEGER, kind INTEGER, bases BLOB, depth INTEGER, \
            PRIMARY KEY (object, number)) WITHOUT ROWID; \
          CREATE TABLE IF NOT EXISTS blob (id BLOB, object INTEGER, unit INTEGER, \
            start INTEGER, length INTEGER, PRIMARY KEY (id, object, unit)) WITHOUT ROWID",
-    )
+    )?;
+    connection.execute_batch(fates::TABLES)
 }

@@ -1,0 +1,291 @@
+//! What is known before anything is decided: the whole log read anew, and a full listing.
+//!
+//! The local cache is no input to deletion: a cache of this run's own is filled from the log alone.
+//! The listing is older than the reading, so that a pack which no record seen here names was there
+//! before the reading began.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::error::{Error, Result};
+use crate::format::key::REPOSITORY_REPLICATED;
+use crate::format::record::Record;
+use crate::id::{ObjectHash, Tip};
+use crate::repository::Repository;
+use crate::repository::log::{LogEntry, Order, SyncReport, tip_of};
+use crate::store::{Listed, ObjectName, RecordName};
+use crate::time::{SECOND, Timestamp};
+
+/// The verdict on a record of which something can't be had any more.
+pub(super) const NOT_WHOLE: u64 = 3;
+
+/// A lane that has said nothing for so long is nobody's any more, in nanoseconds.
+const LANE_LIVES: i64 = 180 * 24 * 3600 * SECOND;
+
+/// A record of a run that was under way.
+#[derive(Debug, Clone)]
+struct PartialRow {
+    record: ObjectHash,
+    written: i64,
+    objects: Vec<ObjectHash>,
+}
+
+/// What the log says, beside what the cache holds.
+#[derive(Default)]
+struct Gathered {
+    partials: Vec<PartialRow>,
+    /// Records that hold a snapshot.
+    commits: HashSet<ObjectHash>,
+    /// Objects that some record names, and when the first did.
+    named: HashMap<ObjectHash, i64>,
+    /// Segments that a checkpoint names.
+    segments: HashSet<ObjectHash>,
+    /// When each record was written.
+    written: HashMap<ObjectHash, i64>,
+    newest: i64,
+}
+
+impl Gathered {
+    fn enter(&mut self, entry: LogEntry<'_>) {
+        match entry {
+            LogEntry::Record(name, record) => self.enter_record(name, record),
+            LogEntry::Segment(_, segment) => {
+                for entry in &segment.entries {
+                    self.named.insert(entry.object, i64::MIN);
+                }
+            }
+        }
+    }
+
+    fn enter_record(&mut self, name: &RecordName, record: &Record) {
+        self.newest = self.newest.max(record.written);
+        self.written.insert(name.hash, record.written);
+        if record.snapshot.is_some() {
+            self.commits.insert(name.hash);
+        }
+        if record.partial.is_some() {
+            let packs = record.entries.iter().map(|entry| entry.object);
+            self.partials.push(PartialRow {
+                record: name.hash,
+                written: record.written,
+                objects: packs.chain([name.hash]).collect(),
+            });
+        }
+        for entry in &record.entries {
+            let first = self.named.entry(entry.object).or_insert(record.written);
+            *first = record.written.min(*first);
+        }
+        if let Some(checkpoint) = &record.checkpoint {
+            self.segments.extend(checkpoint.new_segments.iter());
+            self.segments.extend(checkpoint.old_segments.iter());
+        }
+    }
+}
+
+/// Everything that is known. See the module's head.
+pub(super) struct Facts {
+    /// A handle whose cache was filled just now.
+    pub(super) repository: Repository,
+    /// Every object that was listed.
+    pub(super) listed: HashMap<ObjectHash, Listed>,
+    /// Who had read what.
+    pub(super) order: Order,
+    /// What this run has read.
+    pub(super) view: Vec<Tip>,
+    /// Condemned objects, each with the record that condemned it.
+    pub(super) condemned: HashMap<ObjectHash, ObjectHash>,
+    /// Objects that are swept; what is still listed of them was not deleted yet.
+    pub(super) gone: HashSet<ObjectHash>,
+    /// Records that a checkpoint covers.
+    pub(super) covered: HashSet<ObjectHash>,
+    /// Segments that a checkpoint names.
+    pub(super) segments: HashSet<ObjectHash>,
+    /// Objects that partials keep.
+    pub(super) kept_by_partials: HashSet<ObjectHash>,
+    /// Packs that the log names and the listing lacks, and when they were first named.
+    pub(super) vanished: Vec<(ObjectHash, i64)>,
+    /// Records that came late, without a verdict.
+    pub(super) late: Vec<ObjectHash>,
+    /// Records that something is lost of.
+    pub(super) broken: HashSet<ObjectHash>,
+    /// The newest moment that the log speaks of (nanoseconds, UTC).
+    pub(super) newest: i64,
+    /// When each record was written.
+    written: HashMap<ObjectHash, i64>,
+    /// The newest records of lanes that may go on.
+    newest_of_lanes: HashSet<ObjectHash>,
+}
+
+impl Facts {
+    /// Reads everything. `now` is the machine's own time.
+    pub(super) fn gather(original: &Repository, now: Timestamp) -> Result<Facts> {
+        let lifetimes = original.lifetimes();
+        let (objects, _) = original.store().list_all()?;
+        refuse_strangers(original, &objects)?;
+        let repository = original.with_private_cache()?;
+        let mut gathered = Gathered::default();
+        let report = repository.sync_with(|entry| gathered.enter(entry))?;
+        let listed: HashMap<ObjectHash, Listed> =
+            objects.into_iter().map(|row| (row.name.hash(), row)).collect();
+        let cache = repository.cache();
+        let verdicts = cache.verdicts()?;
+        refuse_unreadable(&report, &verdicts)?;
+        let (order, view) = (repository.order()?, repository.full_view()?);
+        let (condemned, gone, covered) = (cache.condemned()?, cache.gone()?, cache.covered()?);
+        let missing = |hash: &ObjectHash| {
+            !listed.contains_key(hash) && !gone.contains(hash) && !condemned.contains_key(hash)
+        };
+        // A pack that was named while the listing was made need not be in it.
+        let latest = repository.store().list(crate::store::Prefix::Packs)?;
+        let latest: HashSet<ObjectHash> = latest.iter().map(|row| row.name.hash()).collect();
+        let mut vanished: Vec<(ObjectHash, i64)> = gathered
+            .named
+            .iter()
+            .filter(|(hash, _)| missing(hash) && !latest.contains(*hash))
+            .map(|(hash, named)| (*hash, *named))
+            .collect();
+        vanished.sort_unstable();
+        let late = late(&repository, &order, &covered)?
+            .into_iter()
+            .filter(|record| !verdicts.contains_key(record))
+            .collect();
+        let is_broken =
+            |(record, verdict): (&ObjectHash, &u64)| (*verdict == NOT_WHOLE).then_some(*record);
+        let lives = |hash: &ObjectHash| {
+            let written = gathered.written.get(hash).copied().unwrap_or(i64::MAX);
+            now.0.saturating_sub(written) < LANE_LIVES
+        };
+        let newest_of_lanes = order.newest().into_iter().filter(lives).collect();
+        Ok(Facts {
+            newest_of_lanes,
+            kept_by_partials: kept_by_partials(&gathered, &order, lifetimes.partial, now),
+            broken: verdicts.iter().filter_map(is_broken).collect(),
+            segments: gathered.segments,
+            newest: gathered.newest,
+            written: gathered.written,
+            repository,
+            listed,
+            order,
+            view,
+            condemned,
+            gone,
+            covered,
+            vanished,
+            late,
+        })
+    }
+
+    /// Returns the name of an object that was listed.
+    pub(super) fn name(&self, hash: &ObjectHash) -> Option<&ObjectName> {
+        self.listed.get(hash).map(|row| &row.name)
+    }
+
+    /// Returns what objects take, in bytes.
+    pub(super) fn bytes<'h>(&self, hashes: impl Iterator<Item = &'h ObjectHash>) -> u64 {
+        hashes.filter_map(|hash| self.listed.get(hash)).map(|row| row.size).sum()
+    }
+}
+
+/// Objects of another repository in the same place would look as if nobody needed them.
+fn refuse_strangers(repository: &Repository, objects: &[Listed]) -> Result<()> {
+    let headers = objects.iter().filter(|row| matches!(row.name, ObjectName::Repository(_)));
+    if headers.count() <= 1 {
+        return Ok(());
+    }
+    Err(Error::failed("two repositories lie in")
+        .object(repository.store().description())
+        .hint("what one needs the other can't tell: nothing is deleted where they share a place"))
+}
+
+/// What a record that can't be read says about snapshots nobody knows.
+fn refuse_unreadable(report: &SyncReport, verdicts: &HashMap<ObjectHash, u64>) -> Result<()> {
+    if let Some(name) = report.foreign.first() {
+        return Err(Error::failed("a record of another repository lies in this one's place:")
+            .object(name.to_string())
+            .hint("nothing was deleted; find out who put it there"));
+    }
+    let unknown = report.damaged.iter().find(|it| !verdicts.contains_key(&it.name.hash()));
+    match unknown {
+        None => Ok(()),
+        Some(damaged) => {
+            let name = damaged.name.to_string();
+            Err(Error::damaged("nobody can tell what a record needs that can't be read:", name)
+                .hint("nothing was deleted; `stash check` says more, and `stash repair index` takes note of the loss"))
+        }
+    }
+}
+
+/// Returns the objects that runs keep which have not come to their end.
+fn kept_by_partials(
+    gathered: &Gathered,
+    order: &Order,
+    lives: i64,
+    now: Timestamp,
+) -> HashSet<ObjectHash> {
+    let mut ended = HashSet::new();
+    for newest in order.newest() {
+        let mut has_ended = false;
+        for hash in order.chain(newest) {
+            if has_ended {
+                ended.insert(hash);
+            }
+            has_ended |= gathered.commits.contains(&hash);
+        }
+    }
+    gathered
+        .partials
+        .iter()
+        .filter(|row| !ended.contains(&row.record))
+        .filter(|row| now.0.saturating_sub(row.written) < lives)
+        .flat_map(|row| row.objects.iter().copied())
+        .collect()
+}
+
+/// Returns the records that came late (rule 32): their writers had not read a condemnation of which
+/// there is a sweep, whose writer had not read them.
+fn late(
+    repository: &Repository,
+    order: &Order,
+    covered: &HashSet<ObjectHash>,
+) -> Result<Vec<ObjectHash>> {
+    let mut late = Vec::new();
+    for (condemnation, sweeps) in repository.cache().sweeps()? {
+        for sweep in sweeps {
+            let is_late = |record: &ObjectHash| {
+                *record != condemnation
+                    && *record != sweep
+                    && !covered.contains(record)
+                    && !order.knew(record, &condemnation)
+                    && !order.knew(&sweep, record)
+            };
+            late.extend(order.links().map(|link| link.hash).filter(is_late));
+        }
+    }
+    late.sort_unstable();
+    late.dedup();
+    Ok(late)
+}
+
+impl Facts {
+    /// Returns when a record was written (nanoseconds, UTC).
+    pub(super) fn written(&self, record: &ObjectHash) -> Option<i64> {
+        self.written.get(record).copied()
+    }
+
+    /// Returns whether a record is one of the newest of a lane that may go on.
+    pub(super) fn keeps_lane(&self, record: &ObjectHash) -> bool {
+        self.newest_of_lanes.contains(record)
+    }
+
+    /// Returns whether everyone who still writes into a replicated repository has read a record
+    /// (rule 28); elsewhere the grace suffices.
+    pub(super) fn is_known_to_all(&self, record: &ObjectHash) -> bool {
+        if self.repository.header().flags & REPOSITORY_REPLICATED == 0 {
+            return true;
+        }
+        self.newest_of_lanes.iter().all(|newest| {
+            newest == record
+                || self.order.knew(newest, record)
+                || self.order.covers(&[tip_of(newest)], record)
+        })
+    }
+}

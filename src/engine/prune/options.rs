@@ -1,0 +1,200 @@
+//! What a prune is asked to do, and what it did.
+
+use std::collections::BTreeSet;
+
+use crate::error::{Error, Kind, Result};
+
+/// How much may stay unused, or may be copied.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Limit {
+    /// Any amount.
+    Unlimited,
+    /// This share of what is used, in percent.
+    Percent(f64),
+    /// So many bytes.
+    Bytes(u64),
+}
+
+impl Limit {
+    /// Returns the limit in bytes, where `used` bytes are used.
+    pub fn of(self, used: u64) -> u64 {
+        match self {
+            Limit::Unlimited => u64::MAX,
+            Limit::Bytes(bytes) => bytes,
+            #[expect(
+                clippy::cast_precision_loss,
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a share of bytes need not be exact, and casting saturates"
+            )]
+            Limit::Percent(percent) => (used as f64 * percent.max(0.0) / 100.0) as u64,
+        }
+    }
+}
+
+impl std::str::FromStr for Limit {
+    type Err = Error;
+
+    /// Reads `unlimited`, `5%`, or a number of bytes, with `K`, `M`, `G` or `T` behind it.
+    fn from_str(text: &str) -> Result<Limit> {
+        if text == "unlimited" {
+            return Ok(Limit::Unlimited);
+        }
+        let bad = || {
+            Error::usage("bad limit").object(text).hint("say `5%`, `500M`, `10G` or `unlimited`")
+        };
+        if let Some(percent) = text.strip_suffix('%') {
+            let percent: f64 = percent.parse().map_err(|_| bad())?;
+            return if (0.0..=10_000.0).contains(&percent) {
+                Ok(Limit::Percent(percent))
+            } else {
+                Err(bad())
+            };
+        }
+        let (digits, shift) = match text.as_bytes().last() {
+            Some(b'k' | b'K') => (text.get(..text.len() - 1), 10),
+            Some(b'm' | b'M') => (text.get(..text.len() - 1), 20),
+            Some(b'g' | b'G') => (text.get(..text.len() - 1), 30),
+            Some(b't' | b'T') => (text.get(..text.len() - 1), 40),
+            _ => (Some(text), 0),
+        };
+        let number: u64 = digits.and_then(|digits| digits.parse().ok()).ok_or_else(bad)?;
+        number.checked_mul(1 << shift).map(Limit::Bytes).ok_or_else(bad)
+    }
+}
+
+/// A doubt that stops a deletion unless the user says, case by case, that it is no matter (rule 30).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Brake {
+    /// A pack is gone that no sweep named.
+    Vanished,
+    /// More than half of the bytes would go.
+    Half,
+    /// A blob that a snapshot needs can't be had any more.
+    Lost,
+    /// The clocks of machine, store and log don't agree.
+    Clock,
+    /// The repository was set back: what this machine wrote is not there.
+    Rollback,
+}
+
+impl Brake {
+    /// All of them.
+    pub const ALL: [Brake; 5] =
+        [Brake::Vanished, Brake::Half, Brake::Lost, Brake::Clock, Brake::Rollback];
+
+    /// Returns the word that accepts it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Brake::Vanished => "vanished",
+            Brake::Half => "half",
+            Brake::Lost => "lost",
+            Brake::Clock => "clock",
+            Brake::Rollback => "rollback",
+        }
+    }
+}
+
+/// The doubts that the user has dealt with.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Accepted(pub BTreeSet<Brake>);
+
+impl Accepted {
+    /// Stops with this problem unless the doubt was accepted.
+    pub fn stop(&self, brake: Brake, problem: String, kind: Kind) -> Result<()> {
+        if self.0.contains(&brake) {
+            return Ok(());
+        }
+        let word = brake.word();
+        Err(Error::new(kind, problem).hint(format!(
+            "nothing was deleted; if this is as it should be, add `--accept {word}`"
+        )))
+    }
+}
+
+/// What a prune is asked to do.
+#[derive(Debug, Clone)]
+pub struct PruneOptions {
+    /// How much may stay unused within objects that hold something needed.
+    pub max_unused: Limit,
+    /// How many bytes may be copied by one run.
+    pub max_repack: Limit,
+    /// A longer grace than the repository's, in seconds.
+    pub grace: Option<u64>,
+    /// Whether nobody else reads or writes meanwhile: then no grace need pass.
+    pub alone: bool,
+    /// Only plan.
+    pub dry_run: bool,
+    /// Doubts that don't stop it.
+    pub accepted: Accepted,
+}
+
+impl Default for PruneOptions {
+    fn default() -> Self {
+        PruneOptions {
+            max_unused: Limit::Percent(5.0),
+            max_repack: Limit::Unlimited,
+            grace: None,
+            alone: false,
+            dry_run: false,
+            accepted: Accepted::default(),
+        }
+    }
+}
+
+/// What a prune did, or would do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PruneReport {
+    /// Snapshots whose content is kept.
+    pub snapshots: u64,
+    /// Objects that were listed.
+    pub objects: u64,
+    /// What they take, in bytes.
+    pub bytes: u64,
+    /// Of that, what the kept snapshots use, in bytes.
+    pub used_bytes: u64,
+    /// Objects condemned by this run.
+    pub condemned_objects: u64,
+    /// What they take, in bytes.
+    pub condemned_bytes: u64,
+    /// Of these, objects whose needed blobs were copied.
+    pub repacked_objects: u64,
+    /// What the copies take, in bytes.
+    pub copied_bytes: u64,
+    /// Blobs that were needed again and stored anew.
+    pub rescued_blobs: u64,
+    /// Objects deleted.
+    pub deleted_objects: u64,
+    /// What they took, in bytes.
+    pub deleted_bytes: u64,
+    /// Condemned objects whose grace is not over.
+    pub waiting_objects: u64,
+    /// What they take, in bytes.
+    pub waiting_bytes: u64,
+    /// What stays unused within objects that are kept, in bytes.
+    pub unused_bytes: u64,
+    /// Records that came late and were looked into.
+    pub late_records: u64,
+    /// Of these, those of which something is lost.
+    pub broken_records: u64,
+    /// Objects that could not be deleted; the next run tries again.
+    pub undeleted_objects: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_shares_bytes_or_none() {
+        let of = |text: &str| text.parse::<Limit>().map(|limit| limit.of(1000)).ok();
+        assert_eq!(of("5%"), Some(50));
+        assert_eq!(of("0"), Some(0));
+        assert_eq!(of("2k"), Some(2048));
+        assert_eq!(of("1G"), Some(1 << 30));
+        assert_eq!(of("unlimited"), Some(u64::MAX));
+        for bad in ["", "%", "-1%", "5x", "1.5G", "99999999999999T", "nan%"] {
+            assert_eq!(of(bad), None, "{bad}");
+        }
+    }
+}

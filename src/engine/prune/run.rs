@@ -1,0 +1,255 @@
+//! Carries a prune out, step by step: nothing is condemned before its copies are durable and read
+//! back, and nothing is deleted before the record that says so is durable.
+
+use super::copies::Copier;
+use super::facts::{Facts, NOT_WHOLE};
+use super::needs::{Needs, NeedsWalk};
+use super::options::{Brake, PruneOptions, PruneReport};
+use super::plan::{Clocks, Planner, PrunePlan};
+use super::usage::Usage;
+use crate::error::{Error, Kind, Result};
+use crate::event::{Counters, Event, Reporter};
+use crate::format::cbor::Ids;
+use crate::format::record::{Condemn, Heal, ObjectUnits, Partial, Sweep};
+use crate::id::ObjectHash;
+use crate::repository::Repository;
+use crate::repository::log::RecordParts;
+use crate::store::{DeletePermit, Durable, ObjectName};
+use crate::time::Clock;
+
+/// A record names no more blobs than this.
+const RECORD_BLOBS: usize = 100_000;
+/// The verdict on a late record of which nothing is lost.
+const WHOLE: u64 = 1;
+
+/// Condemns what no snapshot needs, and deletes what was condemned long enough ago. See the
+/// module's head. The repository must be locked: together with others, or alone if
+/// [`PruneOptions::alone`].
+pub fn prune(
+    repository: &Repository,
+    options: &PruneOptions,
+    clock: &dyn Clock,
+    counters: &Counters,
+    reporter: &dyn Reporter,
+) -> Result<PruneReport> {
+    repository.sync()?;
+    if let Some(lane) = repository.lost_tip() {
+        let problem = format!(
+            "the repository was set back: record {} of lane {}, which this machine wrote, is not there",
+            lane.sequence,
+            lane.lane.short()
+        );
+        options.accepted.stop(Brake::Rollback, problem, Kind::Damaged)?;
+    }
+    let own = clock.now();
+    // A plan writes nothing, not even to ask the time.
+    let store = if options.dry_run { own } else { repository.store().now()? };
+    let clocks = Clocks { own, store };
+    let facts = Facts::gather(repository, own)?;
+    clocks.verify(facts.newest, &repository.lifetimes(), options)?;
+    if !facts.vanished.is_empty() {
+        let hashes: Vec<ObjectHash> = facts.vanished.iter().map(|(hash, _)| *hash).collect();
+        facts.repository.cache().distrust(&hashes)?;
+    }
+    let prune = Prune { repository, facts: &facts, options, clocks, counters, reporter };
+    prune.run(clock)
+}
+
+struct Prune<'p> {
+    repository: &'p Repository,
+    facts: &'p Facts,
+    options: &'p PruneOptions,
+    clocks: Clocks,
+    counters: &'p Counters,
+    reporter: &'p dyn Reporter,
+}
+
+impl Prune<'_> {
+    fn run(&self, clock: &dyn Clock) -> Result<PruneReport> {
+        let (mut needs, snapshots, verdicts) = self.needs()?;
+        let usage = Usage::choose(self.facts.repository.cache(), &mut needs)?;
+        let planner = Planner {
+            facts: self.facts,
+            options: self.options,
+            lifetimes: self.repository.lifetimes(),
+            clocks: self.clocks,
+        };
+        let mut plan = planner.plan(&usage)?;
+        plan.report.snapshots = snapshots;
+        plan.report.late_records = verdicts.len() as u64;
+        let broken = verdicts.iter().filter(|heal| heal.verdict == NOT_WHOLE);
+        plan.report.broken_records = broken.count() as u64;
+        if self.options.dry_run {
+            return Ok(plan.report);
+        }
+        for heal in verdicts {
+            let parts = RecordParts { heal: Some(heal), ..self.parts() };
+            self.repository.append(parts, clock.now())?;
+        }
+        self.act(plan, &needs, clock)
+    }
+
+    /// Walks all snapshots that live; looks into those that came late.
+    fn needs(&self) -> Result<(Needs, u64, Vec<Heal>)> {
+        let facts = self.facts;
+        let lifetimes = self.repository.lifetimes();
+        let now = self.clocks.own.0.min(self.clocks.store.0);
+        let records: std::collections::HashMap<_, _> =
+            facts.repository.cache().snapshot_records()?.into_iter().collect();
+        let mut walk = NeedsWalk::new(&facts.repository, self.counters)?;
+        let mut verdicts = Vec::new();
+        let mut count = 0_u64;
+        for entry in facts.repository.cached_snapshots()? {
+            let is_dead = entry.forgotten.is_some_and(|forgotten| {
+                self.options.alone || now.saturating_sub(forgotten.since) >= lifetimes.forgotten
+            });
+            if is_dead {
+                continue;
+            }
+            count = count.saturating_add(1);
+            let record = records.get(&entry.id).copied().flatten();
+            if record.is_some_and(|record| facts.late.contains(&record)) {
+                let lost = walk.remains(&entry.snapshot)?;
+                if lost > 0 {
+                    self.warn(&format!("snapshot {} came too late: a prune had deleted {lost} blobs that it needs; run `stash backup` on `{}`", entry.id.short(), entry.snapshot.host));
+                }
+                let verdict = if lost == 0 { WHOLE } else { NOT_WHOLE };
+                let record = record.unwrap_or_default();
+                verdicts.push(Heal { record, verdict, ..Heal::default() });
+            } else if record.is_some_and(|record| facts.broken.contains(&record))
+                || self.options.accepted.0.contains(&Brake::Lost)
+            {
+                walk.remains(&entry.snapshot)?;
+            } else {
+                walk.snapshot(&entry.snapshot).map_err(|error| self.lost(error))?;
+            }
+        }
+        // A late record without a snapshot needs nothing that could be lost.
+        let with_snapshot: std::collections::HashSet<_> =
+            verdicts.iter().map(|heal| heal.record).collect();
+        verdicts.extend(
+            facts
+                .late
+                .iter()
+                .filter(|record| !with_snapshot.contains(*record))
+                .map(|record| Heal { record: *record, verdict: WHOLE, ..Heal::default() }),
+        );
+        Ok((walk.finish(), count, verdicts))
+    }
+
+    fn lost(&self, error: Error) -> Error {
+        if error.kind() != Kind::Damaged {
+            return error;
+        }
+        let word = Brake::Lost.word();
+        error.hint(format!(
+            "nothing was deleted; `stash check` says what is lost; `--accept {word}` goes on without it"
+        ))
+    }
+
+    fn warn(&self, message: &str) {
+        self.reporter.event(&Event::Warning { message });
+    }
+
+    fn parts(&self) -> RecordParts {
+        RecordParts { view: Some(self.facts.view.clone()), ..RecordParts::default() }
+    }
+
+    fn act(&self, mut plan: PrunePlan, needs: &Needs, clock: &dyn Clock) -> Result<PruneReport> {
+        let (packs, bytes) = self.copy(&mut plan, needs)?;
+        plan.report.copied_bytes = bytes;
+        let hashes = |names: &[ObjectName]| Ids(names.iter().map(ObjectName::hash).collect());
+        let mut permits = self.repository.permit_leftovers(&plan.leftovers)?;
+        if !plan.condemn.is_empty() || !plan.sweep.is_empty() || !packs.is_empty() {
+            let packs = self.publish_copies(packs, clock)?;
+            let mut condemn_ids = hashes(&plan.condemn);
+            condemn_ids.0.sort_unstable();
+            let condemn = (!plan.condemn.is_empty())
+                .then(|| Condemn { objects: condemn_ids, ..Condemn::default() });
+            let mut sweep_ids = hashes(&plan.sweep);
+            sweep_ids.0.sort_unstable();
+            let sweep = (!plan.sweep.is_empty()).then(|| Sweep {
+                condemnations: Ids(plan.condemnations.clone()),
+                objects: sweep_ids,
+                ..Sweep::default()
+            });
+            let parts = RecordParts { packs, condemn, sweep, ..self.parts() };
+            let (_, swept) = self.repository.append_sweep(parts, &plan.sweep, clock.now())?;
+            permits.extend(swept);
+        }
+        self.delete(permits, &mut plan.report);
+        Ok(plan.report)
+    }
+
+    fn copy(
+        &self,
+        plan: &mut PrunePlan,
+        needs: &Needs,
+    ) -> Result<(Vec<Durable<ObjectUnits>>, u64)> {
+        if plan.repack.is_empty() && plan.rescue.is_empty() {
+            return Ok((Vec::new(), 0));
+        }
+        let mut copier = Copier::new(self.facts, needs, self.clocks.own.0, self.counters)?;
+        for object in &plan.repack {
+            copier.object(object).map_err(|error| self.lost(error))?;
+        }
+        let mut lost = Vec::new();
+        for id in &plan.rescue {
+            if !copier.rescue(*id)? {
+                lost.push(*id);
+            }
+        }
+        if let Some(first) = lost.first() {
+            let problem = format!(
+                "{} blobs that snapshots need can't be had any more, this one first: {}",
+                lost.len(),
+                first.short()
+            );
+            self.options.accepted.stop(Brake::Lost, problem, Kind::Damaged)?;
+        }
+        plan.report.rescued_blobs = plan.report.rescued_blobs.saturating_sub(lost.len() as u64);
+        copier.finish()
+    }
+
+    /// Publishes all but the last packs by themselves, if they hold too many blobs for one record.
+    fn publish_copies(
+        &self,
+        packs: Vec<Durable<ObjectUnits>>,
+        clock: &dyn Clock,
+    ) -> Result<Vec<Durable<ObjectUnits>>> {
+        let (mut waiting, mut blobs) = (Vec::new(), 0_usize);
+        for pack in packs {
+            let more = pack.get().units.iter().map(|unit| unit.blobs.len()).sum::<usize>();
+            if blobs.saturating_add(more) > RECORD_BLOBS {
+                let started = self.clocks.own.0;
+                let partial = Partial { started, job: "prune".to_owned(), ..Partial::default() };
+                let packs = std::mem::take(&mut waiting);
+                let parts = RecordParts { partial: Some(partial), packs, ..self.parts() };
+                self.repository.append(parts, clock.now())?;
+                blobs = 0;
+            }
+            blobs = blobs.saturating_add(more);
+            waiting.push(pack);
+        }
+        Ok(waiting)
+    }
+
+    /// Deletes; what can't be deleted is named by the sweep, and the next run tries again.
+    fn delete(&self, permits: Vec<DeletePermit>, report: &mut PruneReport) {
+        let (mut deleted, mut failed) = (Vec::new(), 0_u64);
+        for (name, result) in self.repository.store().delete_all(permits) {
+            match result {
+                Ok(()) => deleted.push(name.hash()),
+                Err(error) => {
+                    if failed == 0 {
+                        self.warn(&format!("{error}; the next prune tries again"));
+                    }
+                    failed = failed.saturating_add(1);
+                }
+            }
+        }
+        report.deleted_objects = deleted.len() as u64;
+        report.deleted_bytes = self.facts.bytes(deleted.iter());
+        report.undeleted_objects = failed;
+    }
+}

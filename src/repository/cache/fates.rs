@@ -1,0 +1,249 @@
+//! What becomes of objects: condemned, swept, covered by a checkpoint, or held by a segment.
+//!
+//! Nothing here comes back: an object is present, then condemned, then swept
+//! (`format-spec/8-order.md`).
+
+use std::collections::{HashMap, HashSet};
+
+use rusqlite::{Connection, params};
+
+use super::tables::insert_units;
+use super::{Cache, wrap};
+use crate::error::Result;
+use crate::format::record::{Record, Segment, Snapshot};
+use crate::id::{ObjectHash, SnapshotId};
+use crate::store::{ObjectName, RecordName};
+
+pub(super) const TABLES: &str = "\
+    CREATE TABLE IF NOT EXISTS condemned (hash BLOB PRIMARY KEY, record BLOB) WITHOUT ROWID; \
+    CREATE TABLE IF NOT EXISTS condemnation (record BLOB PRIMARY KEY) WITHOUT ROWID; \
+    CREATE TABLE IF NOT EXISTS swept (condemnation BLOB, record BLOB, \
+      PRIMARY KEY (condemnation, record)) WITHOUT ROWID; \
+    CREATE TABLE IF NOT EXISTS gone (hash BLOB PRIMARY KEY) WITHOUT ROWID; \
+    CREATE TABLE IF NOT EXISTS covered (hash BLOB PRIMARY KEY) WITHOUT ROWID; \
+    CREATE TABLE IF NOT EXISTS segment (hash BLOB PRIMARY KEY) WITHOUT ROWID; \
+    CREATE TABLE IF NOT EXISTS verdict (record BLOB, verdict INTEGER, \
+      PRIMARY KEY (record, verdict)) WITHOUT ROWID";
+
+/// Empties the tables.
+pub(super) const CLEAR: &str = "DELETE FROM condemned; DELETE FROM condemnation; \
+    DELETE FROM swept; DELETE FROM gone; DELETE FROM covered; DELETE FROM segment; \
+    DELETE FROM verdict";
+
+/// Enters what a record says about other objects.
+pub(super) fn insert_fates(
+    connection: &Connection,
+    name: &RecordName,
+    record: &Record,
+) -> rusqlite::Result<()> {
+    if let Some(condemn) = &record.condemn {
+        connection
+            .execute("INSERT OR IGNORE INTO condemnation VALUES (?1)", [name.hash.as_bytes()])?;
+        let mut enter =
+            connection.prepare_cached("INSERT OR IGNORE INTO condemned VALUES (?1, ?2)")?;
+        let mut mark = connection.prepare_cached(
+            "UPDATE object SET unreliable = 1 WHERE hash = ?1 AND unreliable = 0",
+        )?;
+        for object in condemn.objects.iter() {
+            enter.execute([object.as_bytes(), name.hash.as_bytes()])?;
+            mark.execute([object.as_bytes()])?;
+        }
+    }
+    if let Some(sweep) = &record.sweep {
+        for condemnation in sweep.condemnations.iter() {
+            connection.execute(
+                "INSERT OR IGNORE INTO swept VALUES (?1, ?2)",
+                [condemnation.as_bytes(), name.hash.as_bytes()],
+            )?;
+        }
+        lose(connection, sweep.objects.iter())?;
+    }
+    if let Some(heal) = &record.heal {
+        connection.execute(
+            "INSERT OR IGNORE INTO verdict VALUES (?1, ?2)",
+            params![heal.record.as_bytes(), heal.verdict],
+        )?;
+    }
+    if let Some(checkpoint) = &record.checkpoint {
+        let mut cover = connection.prepare_cached("INSERT OR IGNORE INTO covered VALUES (?1)")?;
+        for hash in checkpoint.records.iter() {
+            cover.execute([hash.as_bytes()])?;
+        }
+        lose(connection, checkpoint.gone.iter())?;
+    }
+    Ok(())
+}
+
+/// Takes objects that are swept out of the index, for good.
+fn lose<'o>(
+    connection: &Connection,
+    objects: impl Iterator<Item = &'o ObjectHash>,
+) -> rusqlite::Result<()> {
+    let mut enter = connection.prepare_cached("INSERT OR IGNORE INTO gone VALUES (?1)")?;
+    let mut was_known = 0;
+    let mut find = connection.prepare_cached("SELECT COUNT(*) FROM object WHERE hash = ?1")?;
+    for object in objects {
+        enter.execute([object.as_bytes()])?;
+        was_known += find.query_row([object.as_bytes()], |row| row.get::<_, u64>(0))?;
+    }
+    if was_known == 0 {
+        return Ok(());
+    }
+    // One pass over the blobs for all of them.
+    connection.execute_batch(
+        "CREATE TEMP TABLE lost AS SELECT number FROM object WHERE hash IN (SELECT hash FROM gone); \
+         DELETE FROM blob WHERE object IN (SELECT number FROM lost); \
+         DELETE FROM unit WHERE object IN (SELECT number FROM lost); \
+         DELETE FROM object WHERE number IN (SELECT number FROM lost); DROP TABLE lost",
+    )
+}
+
+impl Cache {
+    /// Returns the records that condemn something.
+    pub fn condemnations(&self) -> Result<HashSet<ObjectHash>> {
+        self.hashes("SELECT record FROM condemnation")
+    }
+
+    /// Returns which sweeps there were of each condemnation.
+    pub fn sweeps(&self) -> Result<HashMap<ObjectHash, Vec<ObjectHash>>> {
+        let connection = self.lock();
+        let mut statement =
+            connection.prepare_cached("SELECT condemnation, record FROM swept").map_err(wrap)?;
+        let rows = statement
+            .query_map([], |row| Ok((ObjectHash(row.get(0)?), ObjectHash(row.get(1)?))))
+            .map_err(wrap)?;
+        let mut sweeps: HashMap<ObjectHash, Vec<ObjectHash>> = HashMap::new();
+        for row in rows {
+            let (condemnation, sweep) = row.map_err(wrap)?;
+            sweeps.entry(condemnation).or_default().push(sweep);
+        }
+        Ok(sweeps)
+    }
+
+    /// Returns each condemned object with the record that condemned it.
+    pub fn condemned(&self) -> Result<HashMap<ObjectHash, ObjectHash>> {
+        let connection = self.lock();
+        let mut statement =
+            connection.prepare_cached("SELECT hash, record FROM condemned").map_err(wrap)?;
+        let rows = statement
+            .query_map([], |row| Ok((ObjectHash(row.get(0)?), ObjectHash(row.get(1)?))))
+            .map_err(wrap)?;
+        rows.map(|row| row.map_err(wrap)).collect()
+    }
+
+    /// Returns what was said of records that came late or can't be had: 1 whole, 2 made whole, 3 not.
+    pub fn verdicts(&self) -> Result<HashMap<ObjectHash, u64>> {
+        let connection = self.lock();
+        let mut statement = connection
+            .prepare_cached("SELECT record, MIN(verdict) FROM verdict GROUP BY record")
+            .map_err(wrap)?;
+        let rows = statement
+            .query_map([], |row| Ok((ObjectHash(row.get(0)?), row.get::<_, u64>(1)?)))
+            .map_err(wrap)?;
+        rows.map(|row| row.map_err(wrap)).collect()
+    }
+
+    fn hashes(&self, sql: &str) -> Result<HashSet<ObjectHash>> {
+        let connection = self.lock();
+        let mut statement = connection.prepare_cached(sql).map_err(wrap)?;
+        let rows = statement.query_map([], |row| row.get(0).map(ObjectHash)).map_err(wrap)?;
+        rows.map(|row| row.map_err(wrap)).collect()
+    }
+
+    /// Returns the objects that are swept.
+    pub fn gone(&self) -> Result<HashSet<ObjectHash>> {
+        self.hashes("SELECT hash FROM gone")
+    }
+
+    /// Returns the records that a checkpoint covers.
+    pub fn covered(&self) -> Result<HashSet<ObjectHash>> {
+        self.hashes("SELECT hash FROM covered")
+    }
+
+    /// Returns whether a checkpoint covers a record.
+    pub fn covers(&self, record: &ObjectHash) -> Result<bool> {
+        let connection = self.lock();
+        connection
+            .query_row(
+                "SELECT EXISTS (SELECT 1 FROM covered WHERE hash = ?1)",
+                [record.as_bytes()],
+                |row| row.get(0),
+            )
+            .map_err(wrap)
+    }
+
+    /// Returns each snapshot with the record that held it, unless it came in a segment.
+    pub fn snapshot_records(&self) -> Result<Vec<(SnapshotId, Option<ObjectHash>)>> {
+        let connection = self.lock();
+        let mut statement =
+            connection.prepare_cached("SELECT id, record FROM snapshot").map_err(wrap)?;
+        let rows = statement
+            .query_map([], |row| {
+                let record: Option<[u8; 32]> = row.get(1)?;
+                Ok((SnapshotId(row.get(0)?), record.map(ObjectHash)))
+            })
+            .map_err(wrap)?;
+        rows.map(|row| row.map_err(wrap)).collect()
+    }
+
+    /// Returns the segments whose content is known.
+    pub fn segments(&self) -> Result<HashSet<ObjectHash>> {
+        self.hashes("SELECT hash FROM segment")
+    }
+
+    /// Returns whether something was found missing or damaged here, beside what is condemned.
+    pub fn has_distrusted(&self) -> Result<bool> {
+        let sql = "SELECT hash FROM distrust WHERE hash IN (SELECT hash FROM object) LIMIT 1";
+        self.hashes(sql).map(|found| !found.is_empty())
+    }
+
+    /// Notes that what a segment holds is known already.
+    pub fn know_segments(&self, segments: &[ObjectHash]) -> Result<()> {
+        let connection = self.lock();
+        for hash in segments {
+            connection
+                .execute("INSERT OR IGNORE INTO segment VALUES (?1)", [hash.as_bytes()])
+                .map_err(wrap)?;
+        }
+        Ok(())
+    }
+
+    /// Enters a segment, in one transaction: where blobs are, and those snapshots that live.
+    pub fn apply_segment(
+        &self,
+        hash: &ObjectHash,
+        segment: &Segment,
+        snapshots: &[(SnapshotId, Snapshot, &[u8])],
+    ) -> Result<()> {
+        let mut connection = self.lock();
+        let transaction = connection.transaction().map_err(wrap)?;
+        for entry in &segment.entries {
+            let pack = ObjectName::Pack(entry.object);
+            insert_units(&transaction, &pack, &entry.units).map_err(wrap)?;
+        }
+        for (id, snapshot, body) in snapshots {
+            transaction
+                .execute(
+                    "INSERT OR IGNORE INTO snapshot (id, time, written, body) \
+                     VALUES (?1, ?2, ?3, ?4)",
+                    params![id.as_bytes(), snapshot.time, snapshot.written, body],
+                )
+                .map_err(wrap)?;
+        }
+        transaction
+            .execute("INSERT OR IGNORE INTO segment VALUES (?1)", [hash.as_bytes()])
+            .map_err(wrap)?;
+        transaction.commit().map_err(wrap)
+    }
+
+    /// Drops snapshots that a checkpoint covers and does not hold to be alive.
+    pub fn drop_snapshots(&self, ids: &[SnapshotId]) -> Result<()> {
+        let connection = self.lock();
+        for id in ids {
+            connection
+                .execute("DELETE FROM snapshot WHERE id = ?1", [id.as_bytes()])
+                .map_err(wrap)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,127 @@
+//! Snapshots, and what was said about them.
+
+use std::collections::HashMap;
+
+use super::{Cache, SnapshotEntry, wrap};
+use crate::error::Result;
+use crate::format::cbor;
+use crate::format::record::{Mark, Snapshot};
+use crate::id::{LaneId, ObjectHash, SnapshotId, Tip};
+use crate::repository::marks::{MarkLog, MarkState, RecordLink, Replaced, SaidMark};
+
+type Foreign = Box<dyn std::error::Error + Send + Sync>;
+
+impl Cache {
+    /// Returns all snapshots in ascending order of time, forgotten ones too. `id_of` tells the id
+    /// of a snapshot's bytes: what does not have it has changed on the disk.
+    pub fn snapshots(&self, id_of: impl Fn(&[u8]) -> SnapshotId) -> Result<Vec<SnapshotEntry>> {
+        let mut states = self.mark_states()?;
+        let connection = self.lock();
+        let mut statement = connection
+            .prepare_cached("SELECT id, body FROM snapshot ORDER BY time, written, id")
+            .map_err(wrap)?;
+        let rows = statement
+            .query_map([], |row| Ok((row.get::<_, [u8; 32]>(0)?, row.get::<_, Vec<u8>>(1)?)))
+            .map_err(wrap)?;
+        let mut entries = Vec::new();
+        for row in rows {
+            let (id, body) = row.map_err(wrap)?;
+            let id = SnapshotId(id);
+            let decoded: std::result::Result<_, Foreign> = if id_of(&body) == id {
+                Snapshot::decode(&body).map_err(Into::into)
+            } else {
+                Err("a snapshot is not the one of its id".into())
+            };
+            let mut snapshot = decoded.map_err(|error| wrap(unreadable(1, error)))?;
+            let state = states.remove(&id).unwrap_or_default();
+            if let Some((tags, _)) = state.tags {
+                snapshot.tags = tags;
+            }
+            entries.push(SnapshotEntry {
+                id,
+                snapshot,
+                forgotten: state.forgotten,
+                pinned: state.pinned.is_some(),
+            });
+        }
+        Ok(entries)
+    }
+
+    /// Returns what holds about each snapshot that something was said about.
+    pub fn mark_states(&self) -> Result<HashMap<SnapshotId, MarkState>> {
+        let mut log =
+            MarkLog { marks: self.marks()?, checkpoints: self.replaced()?, ..MarkLog::default() };
+        // Who knew what takes reading all records, and it seldom matters.
+        if log.is_contested() {
+            log.records = self.links()?;
+        }
+        Ok(log.states())
+    }
+
+    fn marks(&self) -> Result<Vec<SaidMark>> {
+        let connection = self.lock();
+        let mut statement =
+            connection.prepare_cached("SELECT record, body, written FROM mark").map_err(wrap)?;
+        let rows = statement
+            .query_map([], |row| {
+                let body: Vec<u8> = row.get(1)?;
+                let mark: Mark =
+                    cbor::decode(&body).map_err(|error| unreadable(1, error.into()))?;
+                Ok(SaidMark { record: ObjectHash(row.get(0)?), written: row.get(2)?, mark })
+            })
+            .map_err(wrap)?;
+        rows.map(|row| row.map_err(wrap)).collect()
+    }
+
+    fn replaced(&self) -> Result<Vec<Replaced>> {
+        let connection = self.lock();
+        let mut statement = connection
+            .prepare_cached("SELECT record, records, snapshots FROM checkpoint")
+            .map_err(wrap)?;
+        let rows = statement
+            .query_map([], |row| {
+                Ok(Replaced {
+                    checkpoint: ObjectHash(row.get(0)?),
+                    records: split(row, 1)?.into_iter().map(ObjectHash).collect(),
+                    snapshots: split(row, 2)?.into_iter().map(SnapshotId).collect(),
+                })
+            })
+            .map_err(wrap)?;
+        rows.map(|row| row.map_err(wrap)).collect()
+    }
+
+    /// Returns what the writer of each record knew.
+    pub fn links(&self) -> Result<Vec<RecordLink>> {
+        let connection = self.lock();
+        let mut statement = connection
+            .prepare_cached("SELECT hash, previous, view, global, lane FROM record")
+            .map_err(wrap)?;
+        let rows = statement
+            .query_map([], |row| {
+                Ok(RecordLink {
+                    hash: ObjectHash(row.get(0)?),
+                    previous: row.get::<_, Option<[u8; 32]>>(1)?.map(ObjectHash),
+                    view: split(row, 2)?.into_iter().map(Tip).collect(),
+                    is_global: row.get(3)?,
+                    lane: LaneId(row.get(4)?),
+                })
+            })
+            .map_err(wrap)?;
+        rows.map(|row| row.map_err(wrap)).collect()
+    }
+}
+
+/// Returns the ids that stand one after the other in a column.
+fn split<const N: usize>(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Vec<[u8; N]>> {
+    let bytes: Vec<u8> = row.get(column)?;
+    let (ids, rest) = bytes.as_chunks::<N>();
+    if rest.is_empty() {
+        Ok(ids.to_vec())
+    } else {
+        Err(unreadable(column, "a list of ids is cut".into()))
+    }
+}
+
+fn unreadable(column: usize, error: Foreign) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Blob, error)
+}

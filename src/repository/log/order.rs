@@ -1,0 +1,180 @@
+//! Who had read what: coverage of records by views (`format-spec/8-order.md`).
+//!
+//! Pure: links in, answers out. Coverage is reckoned by names, along `previous`, and never by
+//! sequence: lanes fork. What can't be shown is answered with no, which makes others check more.
+//!
+//! Memory: about 200 bytes for each record that no checkpoint has replaced yet.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::id::{LaneId, ObjectHash, Tip};
+use crate::repository::marks::RecordLink;
+
+/// Returns a record's hash cut to a tip.
+pub fn tip_of(hash: &ObjectHash) -> Tip {
+    Tip(hash.0.first_chunk::<8>().copied().unwrap_or_default())
+}
+
+/// The records as a graph. See the module's head.
+pub struct Order {
+    links: HashMap<ObjectHash, RecordLink>,
+    /// The record of a tip; `None` if several could be meant.
+    tips: HashMap<Tip, Option<ObjectHash>>,
+}
+
+impl Order {
+    /// Returns the graph of these records.
+    pub fn new(links: Vec<RecordLink>) -> Order {
+        let mut tips = HashMap::new();
+        for link in &links {
+            tips.entry(tip_of(&link.hash))
+                .and_modify(|known: &mut Option<ObjectHash>| {
+                    *known = known.filter(|hash| *hash == link.hash);
+                })
+                .or_insert(Some(link.hash));
+        }
+        Order { links: links.into_iter().map(|link| (link.hash, link)).collect(), tips }
+    }
+
+    /// Returns a record.
+    pub fn link(&self, hash: &ObjectHash) -> Option<&RecordLink> {
+        self.links.get(hash)
+    }
+
+    /// Returns all records.
+    pub fn links(&self) -> impl Iterator<Item = &RecordLink> {
+        self.links.values()
+    }
+
+    /// Returns whether one who had read these tips had read a record.
+    pub fn covers(&self, tips: &[Tip], record: &ObjectHash) -> bool {
+        let lane = self.links.get(record).map(|link| link.lane);
+        let starts = tips.iter().filter_map(|tip| self.tips.get(tip).copied().flatten());
+        starts
+            .filter(|hash| self.links.get(hash).map(|link| link.lane) == lane)
+            .any(|start| self.chain(start).any(|hash| hash == *record))
+    }
+
+    /// Returns whether a record's writer had read another: its own predecessors too.
+    pub fn knew(&self, writer: &ObjectHash, record: &ObjectHash) -> bool {
+        let Some(link) = self.links.get(writer) else { return false };
+        self.covers(&link.view, record)
+            || (self.links.get(record).is_some_and(|other| other.lane == link.lane)
+                && writer != record
+                && self.chain(*writer).any(|hash| hash == *record))
+    }
+
+    /// Returns a record and those before it in its lane, as far as they are known.
+    pub fn chain(&self, start: ObjectHash) -> impl Iterator<Item = ObjectHash> + '_ {
+        let mut seen = HashSet::new();
+        let mut next = Some(start);
+        std::iter::from_fn(move || {
+            let hash = next.filter(|hash| seen.insert(*hash))?;
+            next = self.links.get(&hash).and_then(|link| link.previous);
+            Some(hash)
+        })
+    }
+
+    /// Returns the records that no other of their lane follows.
+    pub fn newest(&self) -> Vec<ObjectHash> {
+        let followed: HashSet<ObjectHash> =
+            self.links.values().filter_map(|link| link.previous).collect();
+        let mut newest: Vec<ObjectHash> =
+            self.links.keys().filter(|hash| !followed.contains(*hash)).copied().collect();
+        newest.sort_unstable();
+        newest
+    }
+
+    /// Returns the records of `log/g` that no other one there follows in its lane: a full view.
+    pub fn global_tips(&self) -> Vec<Tip> {
+        let mut followed = HashSet::new();
+        for newest in self.newest() {
+            // All but the first that lies in `log/g` are followed by that.
+            let global = self.chain(newest).filter(|hash| self.is_global(hash));
+            followed.extend(global.skip(1));
+        }
+        let mut tips: Vec<ObjectHash> = self
+            .links
+            .keys()
+            .filter(|hash| self.is_global(hash) && !followed.contains(*hash))
+            .copied()
+            .collect();
+        tips.sort_unstable();
+        tips.iter().map(tip_of).collect()
+    }
+
+    fn is_global(&self, hash: &ObjectHash) -> bool {
+        self.links.get(hash).is_some_and(|link| link.is_global)
+    }
+
+    /// Returns the newest record of each lane; of a forked one all.
+    pub fn newest_of_lanes(&self) -> HashMap<LaneId, Vec<ObjectHash>> {
+        let mut lanes: HashMap<LaneId, Vec<ObjectHash>> = HashMap::new();
+        for hash in self.newest() {
+            if let Some(link) = self.links.get(&hash) {
+                lanes.entry(link.lane).or_default().push(hash);
+            }
+        }
+        lanes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hash(number: u8) -> ObjectHash {
+        ObjectHash([number; 32])
+    }
+
+    fn link(number: u8, lane: u8, previous: u8, is_global: bool, view: &[u8]) -> RecordLink {
+        RecordLink {
+            hash: hash(number),
+            lane: LaneId([lane; 16]),
+            previous: (previous > 0).then(|| hash(previous)),
+            view: view.iter().map(|number| Tip([*number; 8])).collect(),
+            is_global,
+        }
+    }
+
+    #[test]
+    fn a_view_covers_what_its_tips_follow_and_not_the_other_branch_of_a_fork() {
+        let order = Order::new(vec![
+            link(1, 1, 0, true, &[]),
+            link(2, 1, 1, false, &[]),
+            link(3, 1, 2, true, &[]),
+            // A clone of the machine went on from 2 as well.
+            link(4, 1, 2, true, &[]),
+            link(5, 2, 0, true, &[3]),
+        ]);
+        let covered = |tips: &[u8], record| {
+            let tips: Vec<Tip> = tips.iter().map(|number| Tip([*number; 8])).collect();
+            order.covers(&tips, &hash(record))
+        };
+        assert!(covered(&[3], 1) && covered(&[3], 2) && covered(&[3], 3));
+        assert!(!covered(&[3], 4), "same lane and sequence, another branch");
+        assert!(!covered(&[5], 1), "a tip speaks for its own lane");
+        assert!(order.knew(&hash(5), &hash(1)) && !order.knew(&hash(5), &hash(4)));
+        assert!(order.knew(&hash(4), &hash(1)) && !order.knew(&hash(1), &hash(1)));
+        assert_eq!(order.newest(), [hash(3), hash(4), hash(5)]);
+        assert_eq!(order.global_tips(), [Tip([3; 8]), Tip([4; 8]), Tip([5; 8])]);
+    }
+
+    #[test]
+    fn a_lane_whose_newest_record_lies_elsewhere_has_its_last_global_one_as_tip() {
+        let order = Order::new(vec![
+            link(1, 1, 0, true, &[]),
+            link(2, 1, 1, true, &[]),
+            link(3, 1, 2, false, &[]),
+        ]);
+        assert_eq!(order.global_tips(), [Tip([2; 8])]);
+        assert_eq!(order.newest(), [hash(3)]);
+    }
+
+    #[test]
+    fn a_circle_of_records_ends() {
+        let order = Order::new(vec![link(1, 1, 2, true, &[]), link(2, 1, 1, true, &[])]);
+        assert_eq!(order.chain(hash(1)).count(), 2);
+        assert!(order.newest().is_empty());
+    }
+}
