@@ -90,9 +90,9 @@ impl SharedLock {
     /// others to end, then gives [`Kind::Busy`], and the lock is shared as before.
     pub fn take_alone(&self, wait: Duration, clock: &dyn Clock, counters: &Counters) -> Result<()> {
         let Some(file) = &self.file else {
-            return Err(Error::failed("cannot lock").object(self.path.display().to_string()).hint(
-                "deleting needs a repository folder that this user may write to",
-            ));
+            return Err(Error::failed("cannot lock")
+                .object(self.path.display().to_string())
+                .hint("deleting needs a repository folder that this user may write to"));
         };
         let start = clock.boot_nanoseconds();
         loop {

@@ -229,11 +229,10 @@ impl Found {
     fn take_places(&mut self, environment: &Environment) -> Result<()> {
         let names: &[&str] = match self.service {
             Service::S3(Provider::B2) => &["B2_REGION", "AWS_REGION", "AWS_DEFAULT_REGION"],
-            Service::S3(Provider::R2) => &[],
-            Service::S3(_) => {
+            Service::S3(Provider::Amazon | Provider::Minio) => {
                 &["AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]
             }
-            Service::Google => &[],
+            Service::S3(Provider::R2) | Service::Google => &[],
             Service::Azure => &["AZURE_STORAGE_ENDPOINT"],
         };
         for name in names {
@@ -372,10 +371,7 @@ impl Found {
 }
 
 /// Returns the settings of the sections of an INI text that are wanted.
-fn section_of<'a>(
-    text: &'a str,
-    wanted: impl Fn(&str) -> bool,
-) -> impl Iterator<Item = (&'a str, &'a str)> {
+fn section_of(text: &str, wanted: impl Fn(&str) -> bool) -> impl Iterator<Item = (&str, &str)> {
     let mut is_wanted = false;
     text.lines().map(str::trim).filter_map(move |line| {
         if let Some(name) = line.strip_prefix('[').and_then(|line| line.split(']').next()) {

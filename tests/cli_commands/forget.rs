@@ -115,8 +115,8 @@ fn forgetting_stops_where_the_repository_lacks_what_this_machine_wrote() {
     std::fs::remove_file(newest.unwrap()).unwrap();
     let words = ["forget", "--keep-last", "1"];
     let refused = home.run(&words).code(13);
-    assert!(refused.err.contains("--accept-rollback"), "{}", refused.err);
+    assert!(refused.err.contains("--accept rollback"), "{}", refused.err);
     assert_eq!(listed(&home), ids[..2]);
-    home.run(&[&words[..], &["--accept-rollback"]].concat()).code(0);
+    home.run(&[&words[..], &["--accept", "rollback"]].concat()).code(0);
     assert_eq!(listed(&home), ids[1..2]);
 }

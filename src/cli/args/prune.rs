@@ -12,6 +12,7 @@ use crate::engine::prune::{Brake, Limit};
   stash prune --max-unused 0              as small as it gets
   stash forget --keep-last 7 --prune")]
 pub struct PruneArguments {
+    /// How far it goes.
     #[command(flatten)]
     pub options: PruneLimits,
     /// Shows what would be done; writes nothing

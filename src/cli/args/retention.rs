@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use clap::Args;
 
 use super::inspect::FilterOptions;
+use super::prune::{Doubt, PruneLimits};
 use super::values::{self, SnapshotArgument};
 use crate::engine::retention::{Count, GroupBy, Period, Policy, Within};
 use crate::error::{Error, Result};
@@ -109,13 +110,13 @@ pub struct ForgetArguments {
     /// Frees the space as well, as `stash prune` does
     #[arg(long)]
     pub prune: bool,
+    /// How far the prune goes.
+    #[command(flatten, next_help_heading = "How space is freed")]
+    pub limits: PruneLimits,
     /// Lets a policy forget every snapshot of a group, and an id one from which an agent's deleted
     /// files are carried on
     #[arg(long)]
     pub unsafe_allow_remove_all: bool,
-    /// Goes on although the repository lacks what this machine wrote last
-    #[arg(long)]
-    pub accept_rollback: bool,
     /// Takes something out of snapshots without asking
     #[arg(short, long)]
     pub yes: bool,
@@ -179,6 +180,11 @@ impl ForgetArguments {
     pub fn filter(&self) -> FilterOptions {
         let paths = if self.takes_out() { Vec::new() } else { self.paths.clone() };
         FilterOptions { hosts: self.hosts.clone(), tags: self.tags.clone(), paths }
+    }
+
+    /// Returns whether the loss of what this machine wrote last is accepted.
+    pub fn accepts_rollback(&self) -> bool {
+        self.limits.accept.contains(&Doubt::Rollback)
     }
 
     pub(super) fn check(&self) -> Result<()> {

@@ -38,7 +38,7 @@ pub(super) fn free(
         accepted: Accepted(limits.accept.iter().map(|doubt| (*doubt).into()).collect()),
     };
     let progress = run.screen.progress(&run.counters);
-    let report = prune(repository, &options, &run.clock, &run.counters, &run.screen);
+    let report = prune(repository, &options, &run.clock, &run.counters, &*run.screen);
     drop(progress);
     report
 }

@@ -67,6 +67,8 @@ const CLEANED_UP: &str = "another machine cleaned up the repository during this 
 const ROUNDS: usize = 3;
 /// What a writer that died has left half-stored is removed when it is this old.
 const STAGING_AGE: std::time::Duration = std::time::Duration::from_hours(24);
+/// How long a full listing of a remote store's packs is good for, in nanoseconds.
+const LISTING_AGE: i64 = 7 * 24 * 3600 * SECOND;
 
 /// Runs a backup of paths. See the module's head.
 pub fn backup(
@@ -162,10 +164,11 @@ impl<'a> Backup<'a> {
             condemnations: repository.cache().condemnations()?,
         };
         backup.find_parent();
-        backup.distrust_missing_packs()?;
+        backup.look_for_packs()?;
         // A check may have found more than a listing shows.
+        let is_sound = !repository.cache().has_distrusted()?;
         backup.has_gaps =
-            repository.cache().has_distrusted()? || !backup.condemned_with_parent_in_sight(&backup.condemnations)?;
+            !is_sound || !backup.condemned_with_parent_in_sight(&backup.condemnations)?;
         backup.adopt_journal()?;
         if let Some(parent) = &backup.parent {
             let statistics = &parent.snapshot.statistics;
@@ -199,6 +202,20 @@ impl<'a> Backup<'a> {
         Ok(condemnations.iter().all(|condemnation| order.knew(condemnation, &record)))
     }
 
+    /// Looks whether all packs are there: those of a near store each time, those of a remote one
+    /// once a week, since its listings cost a request for each thousand.
+    fn look_for_packs(&self) -> Result<()> {
+        // Remembered beside what it found: a cache that is made anew has to look again.
+        let cache = self.repository.cache();
+        let looked = cache.packs_listed()?.filter(|_| self.repository.store().is_remote());
+        let age = looked.map(|then| self.began.0.saturating_sub(then));
+        if age.is_some_and(|age| (0..LISTING_AGE).contains(&age)) {
+            return Ok(());
+        }
+        self.distrust_missing_packs()?;
+        if self.repository.store().is_remote() { cache.note_listing(self.began.0) } else { Ok(()) }
+    }
+
     /// Compares the index with a listing, so that what has vanished is stored again. Returns whether
     /// something has vanished since the cache last looked.
     fn distrust_missing_packs(&self) -> Result<bool> {
@@ -210,8 +227,7 @@ impl<'a> Backup<'a> {
             .map(|row| (row.name, row.size))
             .collect();
         let objects = self.repository.cache().objects()?;
-        let known: HashSet<_> =
-            self.repository.cache().unreliable()?.into_iter().collect();
+        let known: HashSet<_> = self.repository.cache().unreliable()?.into_iter().collect();
         let missing: Vec<_> = objects
             .iter()
             .filter(|(name, _)| matches!(name, ObjectName::Pack(_)))
@@ -235,8 +251,7 @@ impl<'a> Backup<'a> {
     fn adopt_journal(&mut self) -> Result<()> {
         let Some(state) = self.repository.state() else { return Ok(()) };
         let cache = self.repository.cache();
-        let mut known: HashSet<_> =
-            cache.objects()?.iter().map(|(name, _)| name.hash()).collect();
+        let mut known: HashSet<_> = cache.objects()?.iter().map(|(name, _)| name.hash()).collect();
         known.extend(cache.condemned()?.into_keys());
         known.extend(cache.gone()?);
         let age = self.repository.lifetimes().journal;

@@ -203,10 +203,8 @@ impl CheckpointWriter<'_> {
         let mut entries = content.entries.into_iter().peekable();
         let mut snapshots = Some(content.snapshots);
         while entries.peek().is_some() || snapshots.as_ref().is_some_and(|it| !it.is_empty()) {
-            let mut segment = Segment {
-                snapshots: snapshots.take().unwrap_or_default(),
-                ..Segment::default()
-            };
+            let mut segment =
+                Segment { snapshots: snapshots.take().unwrap_or_default(), ..Segment::default() };
             let (mut units, mut blobs) = (0_usize, segment.snapshots.len().saturating_mul(16));
             while let Some(entry) = entries.peek() {
                 units = units.saturating_add(entry.units.len()).saturating_add(1);

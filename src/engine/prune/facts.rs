@@ -323,9 +323,7 @@ impl Facts {
 
     /// Returns whether a record condemns something that is still there.
     pub(super) fn is_open(&self, record: &ObjectHash) -> bool {
-        self.condemned
-            .iter()
-            .any(|(object, by)| by == record && self.listed.contains_key(object))
+        self.condemned.iter().any(|(object, by)| by == record && self.listed.contains_key(object))
     }
 
     /// Returns whether a record condemned or swept something so lately that a record which comes
@@ -339,7 +337,8 @@ impl Facts {
         let sweeps = self.decisions.iter().filter(|(_, swept)| !swept.is_empty());
         let newest = sweeps.max_by_key(|(hash, _)| (self.written(hash), **hash));
         newest.is_some_and(|(hash, swept_last)| {
-            hash == record || (swept.is_empty() && swept_last.contains(record))
+            hash == record
+                || (swept.is_empty() && swept_last.contains(record))
                 || swept_last.contains(record)
         })
     }

@@ -17,7 +17,7 @@ use crate::repository::Repository;
 use crate::repository::cache::SnapshotEntry;
 use crate::repository::log::RecordParts;
 use crate::store::{DeletePermit, Durable, ObjectName};
-use crate::time::Clock;
+use crate::time::{Clock, Timestamp};
 
 /// A record names no more blobs than this.
 const RECORD_BLOBS: usize = 100_000;
@@ -117,12 +117,7 @@ impl Prune<'_> {
     }
 
     /// Writes a checkpoint if one is due.
-    fn checkpoint(
-        &self,
-        needs: &Needs,
-        live: &[SnapshotEntry],
-        clock: &dyn Clock,
-    ) -> Result<bool> {
+    fn checkpoint(&self, needs: &Needs, live: &[SnapshotEntry], clock: &dyn Clock) -> Result<bool> {
         let (facts, now, counters) = (self.facts, self.clocks.own, self.counters);
         let writer = CheckpointWriter { facts, needs, live, now, counters };
         let Some(prepared) = writer.prepare()? else { return Ok(false) };
@@ -153,7 +148,7 @@ impl Prune<'_> {
         let mut live = Vec::new();
         for entry in facts.repository.cached_snapshots()? {
             let is_dead = entry.forgotten.is_some_and(|forgotten| {
-                self.options.alone || now.saturating_sub(forgotten.since) >= lifetimes.forgotten
+                self.options.alone || forgotten.is_dead(&lifetimes, Timestamp(now))
             });
             if is_dead {
                 continue;

@@ -82,7 +82,7 @@ pub(super) fn run(
     let (sender, receiver) = WorkSender::new(repository.store().is_remote());
     let finished = std::thread::scope(|scope| {
         let shared = &shared;
-        let workers: Vec<_> = (0..options.threads.max(1))
+        let workers: Vec<_> = (0..repository.store().readers(options.threads).max(1))
             .map(|_| {
                 let receiver = receiver.clone();
                 scope.spawn(move || work(shared, &receiver))
