@@ -24,9 +24,7 @@ use crate::repository::log::{RecordParts, tip_of};
 use crate::store::ObjectName;
 use crate::time::Timestamp;
 
-/// A checkpoint is due when it would cover so many records …
-const DUE_RECORDS: usize = 256;
-/// … or so many bytes of them.
+/// A checkpoint is due when it would cover so many bytes of records, however few.
 const DUE_BYTES: u64 = 8 << 20;
 /// A segment names no more units than this: each is a map of its body.
 const SEGMENT_UNITS: usize = 100_000;
@@ -48,6 +46,8 @@ pub(super) struct CheckpointWriter<'c> {
     /// Every snapshot that lives.
     pub(super) live: &'c [SnapshotEntry],
     pub(super) now: Timestamp,
+    /// How many records make a checkpoint due.
+    pub(super) due_records: usize,
     pub(super) counters: &'c Counters,
 }
 
@@ -56,7 +56,7 @@ impl CheckpointWriter<'_> {
     pub(super) fn prepare(&self) -> Result<Option<Prepared>> {
         let covers = self.facts.coverable(self.now);
         let bytes = self.facts.bytes(covers.iter());
-        if covers.len() < DUE_RECORDS && bytes < DUE_BYTES {
+        if covers.len() < self.due_records.max(1) && bytes < DUE_BYTES {
             return Ok(None);
         }
         self.prepare_covering(&covers).map(Some)

@@ -45,23 +45,35 @@ pub fn prune(
         );
         options.accepted.stop(Brake::Rollback, problem, Kind::Damaged)?;
     }
+    let mut wrote_checkpoint = false;
     for _ in 0..ROUNDS {
-        if let Some(report) = once(repository, options, clock, counters, reporter)? {
-            return Ok(report);
+        match once(repository, options, wrote_checkpoint, clock, counters, reporter)? {
+            Round::Done(report) => return Ok(report),
+            Round::Checkpoint => wrote_checkpoint = true,
+            Round::TookTooLong => {}
         }
     }
     Err(Error::new(Kind::Busy, "other machines kept changing the repository during this run")
         .hint("run the same command again; copies that were made are used"))
 }
 
-/// Does it once; `None` if it must be decided anew.
+/// What came of one look at the repository.
+enum Round {
+    Done(PruneReport),
+    /// A checkpoint was written: what it replaces can be told from what is needed by looking again.
+    Checkpoint,
+    /// What was read can't be relied upon any more.
+    TookTooLong,
+}
+
 fn once(
     repository: &Repository,
     options: &PruneOptions,
+    wrote_checkpoint: bool,
     clock: &dyn Clock,
     counters: &Counters,
     reporter: &dyn Reporter,
-) -> Result<Option<PruneReport>> {
+) -> Result<Round> {
     let (own, boot) = (clock.now(), clock.boot_nanoseconds());
     // A plan writes nothing, not even to ask the time.
     let store = if options.dry_run { own } else { repository.store().now()? };
@@ -73,7 +85,7 @@ fn once(
         facts.repository.cache().distrust(&hashes)?;
     }
     let prune = Prune { repository, facts: &facts, options, clocks, boot, counters, reporter };
-    prune.run(clock)
+    prune.run(wrote_checkpoint, clock)
 }
 
 struct Prune<'p> {
@@ -88,7 +100,7 @@ struct Prune<'p> {
 }
 
 impl Prune<'_> {
-    fn run(&self, clock: &dyn Clock) -> Result<Option<PruneReport>> {
+    fn run(&self, wrote_checkpoint: bool, clock: &dyn Clock) -> Result<Round> {
         let (mut needs, live, verdicts) = self.needs()?;
         let usage = Usage::choose(self.facts.repository.cache(), &mut needs)?;
         let planner = Planner {
@@ -103,30 +115,35 @@ impl Prune<'_> {
         let broken = verdicts.iter().filter(|heal| heal.verdict == NOT_WHOLE);
         plan.report.broken_records = broken.count() as u64;
         if self.options.dry_run {
-            return Ok(Some(plan.report));
+            return Ok(Round::Done(plan.report));
         }
         for heal in verdicts {
             let parts = RecordParts { heal: Some(heal), ..self.parts() };
             self.repository.append(parts, clock.now())?;
         }
-        if self.checkpoint(&needs, &live, clock)? {
-            // What it replaces can be told from what is needed only by looking again.
-            return Ok(None);
+        if !wrote_checkpoint && let Some(round) = self.checkpoint(&needs, &live, clock)? {
+            return Ok(round);
         }
         self.act(plan, &needs, clock)
     }
 
-    /// Writes a checkpoint if one is due.
-    fn checkpoint(&self, needs: &Needs, live: &[SnapshotEntry], clock: &dyn Clock) -> Result<bool> {
+    /// Writes a checkpoint if one is due; `None` if not.
+    fn checkpoint(
+        &self,
+        needs: &Needs,
+        live: &[SnapshotEntry],
+        clock: &dyn Clock,
+    ) -> Result<Option<Round>> {
         let (facts, now, counters) = (self.facts, self.clocks.own, self.counters);
-        let writer = CheckpointWriter { facts, needs, live, now, counters };
-        let Some(prepared) = writer.prepare()? else { return Ok(false) };
+        let due_records = self.options.checkpoint_records;
+        let writer = CheckpointWriter { facts, needs, live, now, due_records, counters };
+        let Some(prepared) = writer.prepare()? else { return Ok(None) };
         if !self.is_within_window(clock) {
-            return Ok(true);
+            return Ok(Some(Round::TookTooLong));
         }
         self.repository.append(prepared.parts, clock.now())?;
         Counters::add(&self.counters.done_items, prepared.covered_records);
-        Ok(true)
+        Ok(Some(Round::Checkpoint))
     }
 
     /// Returns whether what was read can still be relied upon (rule 10).
@@ -202,12 +219,7 @@ impl Prune<'_> {
         RecordParts { view: Some(self.facts.view.clone()), ..RecordParts::default() }
     }
 
-    fn act(
-        &self,
-        mut plan: PrunePlan,
-        needs: &Needs,
-        clock: &dyn Clock,
-    ) -> Result<Option<PruneReport>> {
+    fn act(&self, mut plan: PrunePlan, needs: &Needs, clock: &dyn Clock) -> Result<Round> {
         let (packs, bytes) = self.copy(&mut plan, needs)?;
         plan.report.copied_bytes = bytes;
         if !self.is_within_window(clock) {
@@ -217,7 +229,7 @@ impl Prune<'_> {
                 let parts = RecordParts { partial: Some(self.partial()), packs, ..self.parts() };
                 self.repository.append(parts, clock.now())?;
             }
-            return Ok(None);
+            return Ok(Round::TookTooLong);
         }
         let hashes = |names: &[ObjectName]| Ids(names.iter().map(ObjectName::hash).collect());
         let mut permits = self.repository.permit_leftovers(&plan.leftovers)?;
@@ -239,7 +251,7 @@ impl Prune<'_> {
             permits.extend(swept);
         }
         self.delete(permits, &mut plan.report);
-        Ok(Some(plan.report))
+        Ok(Round::Done(plan.report))
     }
 
     fn copy(
