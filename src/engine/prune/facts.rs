@@ -133,6 +133,8 @@ pub(super) struct Facts {
     pub(super) kept_by_partials: HashSet<ObjectHash>,
     /// Packs that the log names and the listing lacks, and when they were first named.
     pub(super) vanished: Vec<(ObjectHash, i64)>,
+    /// Records that must exist and that this run has not read: a listing lacks them.
+    pub(super) unseen: Vec<ObjectHash>,
     /// Records that came late, without a verdict.
     pub(super) late: Vec<ObjectHash>,
     /// Records that something is lost of.
@@ -146,8 +148,13 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    /// Reads everything. `now` is the machine's own time.
-    pub(super) fn gather(original: &Repository, now: Timestamp) -> Result<Facts> {
+    /// Reads everything. `now` is the machine's own time; `known` are records that this machine had
+    /// read before.
+    pub(super) fn gather(
+        original: &Repository,
+        known: &HashSet<ObjectHash>,
+        now: Timestamp,
+    ) -> Result<Facts> {
         let lifetimes = original.lifetimes();
         let (objects, _) = original.store().list_all()?;
         refuse_strangers(original, &objects)?;
@@ -174,6 +181,15 @@ impl Facts {
             .map(|(hash, named)| (*hash, *named))
             .collect();
         vanished.sort_unstable();
+        let damaged = report.damaged.iter().map(|damaged| damaged.name.hash());
+        let read: HashSet<ObjectHash> = order
+            .links()
+            .map(|link| link.hash)
+            .chain(covered.iter().copied())
+            .chain(verdicts.keys().copied())
+            .chain(damaged)
+            .collect();
+        let unseen = unseen(&order, &read, &listed, known);
         let late = late(&repository, &order, &covered)?
             .into_iter()
             .filter(|record| !verdicts.contains_key(record))
@@ -210,6 +226,7 @@ impl Facts {
             gone,
             covered,
             vanished,
+            unseen,
             late,
         })
     }
@@ -223,6 +240,37 @@ impl Facts {
     pub(super) fn bytes<'h>(&self, hashes: impl Iterator<Item = &'h ObjectHash>) -> u64 {
         hashes.filter_map(|hash| self.listed.get(hash)).map(|row| row.size).sum()
     }
+}
+
+/// Returns the records that must exist and were not read: those of the other listing, those that
+/// this machine had read, and those that others name. A store whose listings leave something out
+/// must not make it look as if nobody needed anything.
+fn unseen(
+    order: &Order,
+    read: &HashSet<ObjectHash>,
+    listed: &HashMap<ObjectHash, Listed>,
+    known: &HashSet<ObjectHash>,
+) -> Vec<ObjectHash> {
+    let is_record = |row: &&Listed| matches!(row.name, ObjectName::Record(_));
+    let of_listing = listed.values().filter(is_record).map(|row| row.name.hash());
+    let before = order.links().filter_map(|link| link.previous);
+    let mut unseen: Vec<ObjectHash> = of_listing
+        .chain(known.iter().copied())
+        .chain(before)
+        .filter(|hash| !read.contains(hash))
+        .collect();
+    let tips: HashSet<Tip> = read.iter().map(tip_of).collect();
+    let lost = order.links().flat_map(|link| link.view.iter()).filter(|tip| !tips.contains(*tip));
+    unseen.extend(lost.map(|tip| {
+        let mut hash = ObjectHash::default();
+        for (to, from) in hash.0.iter_mut().zip(tip.0) {
+            *to = from;
+        }
+        hash
+    }));
+    unseen.sort_unstable();
+    unseen.dedup();
+    unseen
 }
 
 /// Objects of another repository in the same place would look as if nobody needed them.

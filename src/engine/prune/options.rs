@@ -69,7 +69,7 @@ impl std::str::FromStr for Limit {
 /// A doubt that stops a deletion unless the user says, case by case, that it is no matter (rule 30).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Brake {
-    /// A pack is gone that no sweep named.
+    /// A pack or a record is gone that no sweep named.
     Vanished,
     /// More than half of the bytes would go.
     Half,

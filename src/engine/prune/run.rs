@@ -1,6 +1,8 @@
 //! Carries a prune out, step by step: nothing is condemned before its copies are durable and read
 //! back, and nothing is deleted before the record that says so is durable.
 
+use std::collections::HashSet;
+
 use super::checkpoint::CheckpointWriter;
 use super::copies::Copier;
 use super::facts::{Facts, NOT_WHOLE};
@@ -36,6 +38,8 @@ pub fn prune(
     counters: &Counters,
     reporter: &dyn Reporter,
 ) -> Result<PruneReport> {
+    // A sync forgets what a listing lacks; here that matters.
+    let known = repository.cache().records()?;
     repository.sync()?;
     if let Some(lane) = repository.lost_tip() {
         let problem = format!(
@@ -47,7 +51,7 @@ pub fn prune(
     }
     let mut wrote_checkpoint = false;
     for _ in 0..ROUNDS {
-        match once(repository, options, wrote_checkpoint, clock, counters, reporter)? {
+        match once(repository, &known, options, wrote_checkpoint, clock, counters, reporter)? {
             Round::Done(report) => return Ok(report),
             Round::Checkpoint => wrote_checkpoint = true,
             Round::TookTooLong => {}
@@ -68,6 +72,7 @@ enum Round {
 
 fn once(
     repository: &Repository,
+    known: &HashSet<ObjectHash>,
     options: &PruneOptions,
     wrote_checkpoint: bool,
     clock: &dyn Clock,
@@ -78,7 +83,15 @@ fn once(
     // A plan writes nothing, not even to ask the time.
     let store = if options.dry_run { own } else { repository.store().now()? };
     let clocks = Clocks { own, store };
-    let facts = Facts::gather(repository, own)?;
+    let facts = Facts::gather(repository, known, own)?;
+    if let Some(first) = facts.unseen.first() {
+        let problem = format!(
+            "{} records are missing from the store's listing, this one first: {}",
+            facts.unseen.len(),
+            first.short()
+        );
+        options.accepted.stop(Brake::Vanished, problem, Kind::Damaged)?;
+    }
     clocks.verify(facts.newest, &repository.lifetimes(), options)?;
     if !facts.vanished.is_empty() {
         let hashes: Vec<ObjectHash> = facts.vanished.iter().map(|(hash, _)| *hash).collect();
@@ -189,7 +202,7 @@ impl Prune<'_> {
             live.push(entry);
         }
         // A late record without a snapshot needs nothing that could be lost.
-        let with_snapshot: std::collections::HashSet<_> =
+        let with_snapshot: HashSet<_> =
             verdicts.iter().map(|heal| heal.record).collect();
         verdicts.extend(
             facts
