@@ -69,7 +69,7 @@ plugin dir = $lib/ceph
 [client.rgw]
 ms mon client mode = crc secure
 rgw data = $run/rgw
-rgw frontends = beast endpoint=127.0.0.1:$port
+rgw frontends = beast endpoint=127.0.0.1:$port tcp_nodelay=1
 CONF
 }
 
