@@ -8,6 +8,8 @@
 
 #[path = "cli_commands/backup.rs"]
 mod backup;
+#[path = "cli_commands/forget.rs"]
+mod forget;
 #[path = "cli_commands/golden.rs"]
 mod golden;
 #[path = "cli_commands/home.rs"]

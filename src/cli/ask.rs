@@ -40,6 +40,20 @@ pub fn consent(question: &str) -> Result<Option<bool>> {
     Ok(Some(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")))
 }
 
+/// Asks for a word to be typed, so that nobody agrees by the way; `None` if nobody is there.
+pub fn typed(question: &str, word: &str) -> Result<Option<bool>> {
+    if !has_terminal() {
+        return Ok(None);
+    }
+    let failed = |error| Error::failed("cannot read from the terminal").source(error);
+    let mut terminal =
+        OpenOptions::new().read(true).write(true).open("/dev/tty").map_err(failed)?;
+    write!(terminal, "{question} Type `{word}` to go on: ").map_err(failed)?;
+    let mut answer = String::new();
+    BufReader::new(terminal).read_line(&mut answer).map_err(failed)?;
+    Ok(Some(answer.trim() == word))
+}
+
 /// Shows a secret on the terminal itself, below a line that says what it is; false if nobody is
 /// there, and then nothing was shown.
 pub fn show_secret(title: &str, text: &str) -> Result<bool> {

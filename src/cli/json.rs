@@ -6,6 +6,8 @@
 mod items;
 mod lists;
 mod nodes;
+mod prune;
+mod retention;
 mod summaries;
 mod verify;
 
@@ -18,6 +20,10 @@ pub use items::{
 };
 pub use lists::{LISTS, SnapshotRow, SnapshotSummary, time as snapshot_time};
 pub use nodes::{NodeRow, file_time, node, node_with_content, permissions};
+pub use prune::PruneSummary;
+pub use retention::{
+    ChangedLine, ChangedSummary, ForgetGroup, ForgottenRow, PurgeSummary, PurgedLine,
+};
 pub use summaries::{BackupContributor, BackupSummary, Initialized, RestoreSummary};
 pub use verify::{
     CheckSummary, FindingLine, NoteLine, RepairIndexSummary, RepairSnapshotsSummary, RepairedLine,
@@ -191,13 +197,18 @@ of the same name with `_b64` appended (`item`, `item_b64`).
 "
     .to_owned();
     // Writing to a String can't fail.
-    let types =
-        [MESSAGE_TYPES, summaries::MESSAGE_TYPES, verify::MESSAGE_TYPES, items::MESSAGE_TYPES];
+    let types = [
+        MESSAGE_TYPES,
+        summaries::MESSAGE_TYPES,
+        verify::MESSAGE_TYPES,
+        retention::MESSAGE_TYPES,
+        items::MESSAGE_TYPES,
+    ];
     for message in types.into_iter().flatten() {
         push(&mut text, message);
     }
     text.push_str("\nLists print an array of such objects:\n");
-    for list in LISTS.iter().chain(items::LISTS) {
+    for list in LISTS.iter().chain(retention::LISTS).chain(items::LISTS) {
         push(&mut text, list);
     }
     text

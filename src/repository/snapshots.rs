@@ -95,6 +95,13 @@ impl Repository {
         Ok(entries)
     }
 
+    /// Returns the snapshots that are forgotten, in ascending order of time.
+    pub fn forgotten_snapshots(&self) -> Result<Vec<SnapshotEntry>> {
+        let mut entries = self.cached_snapshots()?;
+        entries.retain(|entry| entry.forgotten.is_some());
+        Ok(entries)
+    }
+
     /// Finds the snapshot that is meant; the error names what there is instead. `now` is used to
     /// set aside snapshots from the future and safety snapshots, which only their id names.
     pub fn find_snapshot(

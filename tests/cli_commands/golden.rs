@@ -191,6 +191,43 @@ fn json_looks_as_reviewed() {
     assert_golden("json.txt", &shown);
 }
 
+#[test]
+fn forgetting_and_marking_look_as_reviewed() {
+    let home = saved();
+    let runs: &[&[&str]] = &[
+        &["pin", "latest"],
+        &["pin", "ffff"],
+        &["tag", "latest", "--add", "x"],
+        &["tag", "latest"],
+        &["snapshots"],
+        &["forget", "--keep-daily", "1", "--keep-within", "2d", "--dry-run"],
+        &["forget"],
+        &["forget", "latest"],
+        &["unpin", "latest"],
+        &["unpin", "latest"],
+        &["forget", "--keep-last", "1"],
+        &["unforget"],
+        &["unforget", "ffff"],
+        &["forget", "--keep-tag", "none"],
+        &["forget", "--keep-within", "1h30m"],
+        &["forget", "--path", "work/sub", "--dry-run"],
+        &["forget", "--path", "work/sub"],
+        &["forget", "--path", "work/sub", "--yes"],
+        &["forget", "--agent", "claude", "--only", "none"],
+        &["forget", "latest", "--prune"],
+    ];
+    assert_golden("forget.txt", &transcript(&home, runs));
+    let home = saved();
+    let runs: &[&[&str]] = &[
+        &["forget", "--keep-last", "1", "--json"],
+        &["unforget", "--json"],
+        &["tag", "latest", "--set", "y", "--json"],
+        &["forget", "--keep-tag", "none", "--json", "-n"],
+        &["forget", "--path", "work/sub", "--yes", "--json"],
+    ];
+    assert_golden("json_forget.txt", &transcript(&home, runs));
+}
+
 /// A home whose second snapshot has a pack of its own.
 fn packed() -> Home {
     let home = Home::new();

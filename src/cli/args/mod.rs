@@ -14,7 +14,9 @@
 
 mod backup;
 mod inspect;
+mod prune;
 mod restore;
+mod retention;
 mod upkeep;
 mod values;
 
@@ -30,7 +32,11 @@ pub use inspect::{
     CatArguments, CatKind, DiffArguments, FilterOptions, FindArguments, HistoryArguments,
     LsArguments, SnapshotsArguments, StatsArguments,
 };
+pub use prune::{PruneArguments, PruneLimits};
 pub use restore::{Destination, DumpArguments, Overwrite, RestoreArguments};
+pub use retention::{
+    ForgetArguments, KeepOptions, PinArguments, TagArguments, TagList, UnforgetArguments,
+};
 pub use upkeep::{
     CheckArguments, KeyAddArguments, KeyCommand, KeyRecoveryArguments, KeyRemoveArguments,
     NewPassphraseOptions, RepairCommand, RepairIndexArguments, RepairSnapshotsArguments,
@@ -280,6 +286,32 @@ pub enum Command {
     Cat(CatArguments),
     /// Shows how much is saved, and how much room it takes
     Stats(StatsArguments),
+    /// Replaces, adds or removes tags of snapshots
+    Tag(TagArguments),
+    /// Keeps snapshots, whatever a policy says
+    Pin(PinArguments),
+    /// Lets policies decide again about pinned snapshots
+    Unpin(PinArguments),
+    /// Forgets snapshots by a policy or by name, or takes something out of them
+    ///
+    /// A policy keeps the newest snapshot of each period and says why; pinned and safety snapshots,
+    /// and of each machine the newest with an agent's files, are kept in any case. What is
+    /// forgotten can be brought back for 60 hours by `stash unforget`; its space is freed by a
+    /// prune after 72 hours, and at once on this computer's own disk.
+    ///
+    /// `--path` without a policy, or `--agent`, takes something out of snapshots: each one that
+    /// holds it is written anew without it, and the old one is forgotten. Copies in other
+    /// repositories, and buckets that lock objects, keep it.
+    Forget(Box<ForgetArguments>),
+    /// Brings forgotten snapshots back, for 60 hours
+    Unforget(UnforgetArguments),
+    /// Frees what no snapshot needs
+    ///
+    /// On this computer's own disk space is freed at once. Where other machines may write too, what
+    /// nobody needs is condemned first, and deleted by a prune after the grace (usually 72 hours):
+    /// a backup that goes on meanwhile loses nothing. Anything that looks as if something was wrong
+    /// stops it before anything is deleted, and --accept goes on in spite of it.
+    Prune(PruneArguments),
     /// Verifies the repository, and says what a damage means
     ///
     /// Without options the structure is verified: that everything that is referred to is there.
@@ -314,6 +346,12 @@ impl Command {
             Command::Dump(_) => "dump",
             Command::Cat(_) => "cat",
             Command::Stats(_) => "stats",
+            Command::Tag(_) => "tag",
+            Command::Pin(_) => "pin",
+            Command::Unpin(_) => "unpin",
+            Command::Forget(_) => "forget",
+            Command::Unforget(_) => "unforget",
+            Command::Prune(_) => "prune",
             Command::Check(_) => "check",
             Command::Repair(_) => "repair",
             Command::Key(_) => "key",
@@ -396,6 +434,7 @@ impl Arguments {
             Some(Command::Dump(dump)) => dump.check(),
             Some(Command::Ls(ls)) => ls.check(),
             Some(Command::Cat(cat)) => cat.check(),
+            Some(Command::Forget(forget)) => forget.check(),
             _ => Ok(()),
         }
     }

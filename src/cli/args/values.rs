@@ -6,6 +6,10 @@ use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
+use super::retention::TagList;
+use crate::engine::retention::{Count, GroupBy};
+use crate::format::tree::Category;
+
 /// Which snapshot is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SnapshotName {
@@ -166,6 +170,47 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         .map_err(|_| "write a length of time as `90s`, `10m` or `1h 30m`".to_owned())
 }
 
+/// Reads how many periods a policy keeps: `7`, or `unlimited` (restic's `-1`, too).
+pub(super) fn keep_count(text: &str) -> Result<Count, String> {
+    match text {
+        "unlimited" | "-1" => Ok(Count::Unlimited),
+        number => number
+            .parse()
+            .map(Count::Number)
+            .map_err(|_| "write a number, or `unlimited`".to_owned()),
+    }
+}
+
+/// Reads tags with commas between; no tag at all would match every snapshot.
+pub(super) fn tag_list(text: &str) -> Result<TagList, String> {
+    let tags: Vec<String> =
+        text.split(',').filter(|tag| !tag.is_empty()).map(str::to_owned).collect();
+    if tags.is_empty() { Err("no tag is named".to_owned()) } else { Ok(TagList(tags)) }
+}
+
+/// Reads by what snapshots are grouped: `host,job`; an empty text is no grouping.
+pub(super) fn group_by(text: &str) -> Result<GroupBy, String> {
+    let mut by = GroupBy { host: false, job: false, paths: false, tags: false };
+    for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
+        match word {
+            "host" | "hosts" => by.host = true,
+            "job" | "jobs" => by.job = true,
+            "path" | "paths" => by.paths = true,
+            "tag" | "tags" => by.tags = true,
+            _ => return Err("the words are `host`, `job`, `paths` and `tags`".to_owned()),
+        }
+    }
+    Ok(by)
+}
+
+/// Reads a category of an agent's files.
+pub(super) fn category(text: &str) -> Result<Category, String> {
+    Category::from_name(text).ok_or_else(|| {
+        let names = Category::ALL.map(|category| format!("`{}`", category.name()));
+        format!("the categories are {}", names.join(", "))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -236,5 +281,24 @@ mod tests {
         for text in ["", "-5s", "5s ago", "5 parsecs", "10"] {
             assert!(duration(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn what_a_policy_keeps_and_groups_by_is_restics() {
+        assert_eq!(keep_count("7"), Ok(Count::Number(7)));
+        assert_eq!(keep_count("unlimited"), Ok(Count::Unlimited));
+        assert_eq!(keep_count("-1"), Ok(Count::Unlimited));
+        for text in ["", "-2", "1.5", "all", "99999999999"] {
+            assert!(keep_count(text).is_err(), "{text}");
+        }
+        assert_eq!(group_by("host,job"), Ok(GroupBy::default()));
+        let none = GroupBy { host: false, job: false, paths: false, tags: false };
+        assert_eq!(group_by(""), Ok(none));
+        assert_eq!(group_by("tags, path"), Ok(GroupBy { paths: true, tags: true, ..none }));
+        assert!(group_by("host,user").is_err());
+        assert_eq!(tag_list("a,,b"), Ok(TagList(vec!["a".into(), "b".into()])));
+        assert!(tag_list(",").is_err());
+        assert_eq!(category("secrets"), Ok(Category::Secrets));
+        assert!(category("x").unwrap_err().contains("`config`"));
     }
 }

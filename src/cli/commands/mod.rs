@@ -7,14 +7,18 @@ mod diff;
 mod dump;
 mod find;
 mod first_run;
+mod forget;
 mod help;
 mod history;
 mod init;
 mod key;
 mod ls;
+mod marks;
 pub mod open;
 mod pick;
 mod place;
+mod prune;
+mod purge;
 mod repair;
 pub mod repository;
 mod restore;
@@ -46,6 +50,7 @@ pub fn run(arguments: Arguments, screen: &Arc<Screen>, environment: Environment)
         Command::Backup(backup) => backup::run(&run, &backup),
         Command::Restore(restore) => restore::run(&run, &restore),
         Command::Repair(repair) => repair::run(&run, &repair),
+        Command::Prune(prune) => prune::run(&run, &prune),
         Command::Check(check) => check::run(&run, &check),
         Command::Snapshots(snapshots) => snapshots::run(&run, &snapshots),
         Command::Ls(ls) => ls::run(&run, &ls),
@@ -55,6 +60,11 @@ pub fn run(arguments: Arguments, screen: &Arc<Screen>, environment: Environment)
         Command::Dump(dump) => dump::run(&run, &dump),
         Command::Cat(cat) => cat::run(&run, &cat),
         Command::Stats(stats) => stats::run(&run, &stats),
+        Command::Tag(tag) => marks::tag(&run, &tag),
+        Command::Pin(pin) => marks::pin(&run, &pin, true),
+        Command::Unpin(pin) => marks::pin(&run, &pin, false),
+        Command::Forget(forget) => forget::run(&run, &forget),
+        Command::Unforget(unforget) => marks::unforget(&run, &unforget),
         Command::Key(key) => key::run(&run, &key),
         Command::Help(help) => help::run(&help, screen),
         Command::Version => help::version(screen),

@@ -46,6 +46,16 @@ fn keep_newest(entries: &mut Vec<SnapshotEntry>, latest: u32) {
     entries.retain(|_| keep.pop().unwrap_or(false));
 }
 
+/// Returns a snapshot's tags, and that it is pinned.
+pub(super) fn tags_shown(entry: &SnapshotEntry) -> String {
+    let tags = name::shown(entry.snapshot.tags.join(",").as_bytes());
+    match (entry.pinned, tags.is_empty()) {
+        (false, _) => tags,
+        (true, true) => "(pinned)".to_owned(),
+        (true, false) => format!("{tags} (pinned)"),
+    }
+}
+
 fn table(run: &Run, entries: &[SnapshotEntry]) -> Table {
     let mut table = Table::new([
         ("id", Align::Left),
@@ -63,7 +73,7 @@ fn table(run: &Run, entries: &[SnapshotEntry]) -> Table {
             entry.id.short(),
             machine::show_moment(Timestamp(snapshot.time), &run.zone),
             name::shown(snapshot.host.as_bytes()),
-            name::shown(snapshot.tags.join(",").as_bytes()),
+            tags_shown(entry),
             count(snapshot.statistics.files),
             size(snapshot.statistics.bytes),
             paths.collect::<Vec<_>>().join(" "),

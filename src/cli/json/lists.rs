@@ -66,7 +66,7 @@ impl From<&SnapshotEntry> for SnapshotRow {
         SnapshotRow {
             time: time(snapshot),
             parent: snapshot.parent,
-            paths: paths(snapshot),
+            paths: paths(|| snapshot.roots.iter().map(|root| root.place.0.as_slice())),
             hostname: snapshot.host.clone(),
             username: snapshot.user.clone(),
             job: snapshot.job.clone(),
@@ -98,8 +98,10 @@ pub fn time(snapshot: &Snapshot) -> String {
     )
 }
 
-fn paths(snapshot: &Snapshot) -> Map<String, Value> {
-    let places = || snapshot.roots.iter().map(|root| root.place.0.as_slice());
+/// Returns `paths`, and `paths_b64` if one of them is no text.
+pub(super) fn paths<'a, I: Iterator<Item = &'a [u8]>>(
+    places: impl Fn() -> I,
+) -> Map<String, Value> {
     let mut map = Map::new();
     let text = places().map(|place| String::from_utf8_lossy(place).into()).collect();
     map.insert("paths".to_owned(), Value::Array(text));

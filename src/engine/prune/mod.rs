@@ -14,6 +14,7 @@
 //!
 //! Memory: nine bytes for each blob, 24 for each unit, 300 for each object, 8 MiB of units.
 
+mod checkpoint;
 mod copies;
 mod facts;
 mod needs;

@@ -1,21 +1,19 @@
 //! Snapshots without what is lost.
 //!
-//! A snapshot that lacks something is walked once; each directory on the way is built anew from
-//! the nodes that can still be restored whole. What is unchanged comes out with the id that it
-//! had, so only directories above a hole are stored. Memory: a check's, and 40 bytes for each
-//! directory in which nothing is lost.
+//! A snapshot that lacks something is written anew from the nodes that can still be restored
+//! whole (see `rewrite`). Memory: a check's, and 40 bytes for each directory in which nothing is
+//! lost.
 
 use std::collections::HashSet;
 
-use crate::engine::backup::assemble::inline_depth;
-use crate::engine::backup::metadata::{DirectoryBuilder, MetadataWriter};
-use crate::engine::browse::{Found as Item, TreeStep, TreeWalk};
+use crate::engine::backup::metadata::MetadataWriter;
+use crate::engine::browse::Found as Item;
 use crate::engine::check::{CheckOptions, Found, ReadData, look};
+use crate::engine::rewrite::{Entering, Rewriter, Selection};
 use crate::error::{Error, Kind, Result};
 use crate::event::Counters;
 use crate::format::record::{Mark, MarkKind, Root, SNAPSHOT_INCOMPLETE, Snapshot, Statistics};
-use crate::format::tree::{Node, NodeKind, Subtree};
-use crate::id::{BlobId, SnapshotId};
+use crate::id::SnapshotId;
 use crate::repository::Repository;
 use crate::repository::cache::SnapshotEntry;
 use crate::repository::index::Index;
@@ -104,23 +102,16 @@ pub fn repair_snapshots(
         repository.state().cloned(),
         now.0,
     );
-    let mut rebuild = Rebuild {
-        reader: BlobReader::new(repository)?,
-        writer: MetadataWriter::new(repository.keys(), &index, &packer)?,
-        found: &found,
-        clean: HashSet::new(),
+    let mut rewriter = Rewriter::new(
+        BlobReader::new(repository)?,
+        MetadataWriter::new(repository.keys(), &index, &packer)?,
         counters,
-        dry_run: options.dry_run,
-        holes: Vec::new(),
-        lost_files: 0,
-        lost_bytes: 0,
-        lost_directories: 0,
-    };
+        options.dry_run,
+    );
     let mut repaired = Repaired::default();
     let mut pending = Vec::new();
     for entry in entries {
-        let snapshot = rebuild.snapshot(&entry)?;
-        let holes = std::mem::take(&mut rebuild.holes);
+        let (snapshot, holes) = rebuild(&entry, &mut rewriter, &found)?;
         if holes.is_empty() {
             repaired.whole = repaired.whole.saturating_add(1);
             continue;
@@ -136,8 +127,7 @@ pub fn repair_snapshots(
             pending.push((place, snapshot, options.forget && !entry.pinned));
         }
     }
-    rebuild.writer.finish()?;
-    drop(rebuild);
+    rewriter.finish()?;
     let (packed, _) = packer.finish()?;
     if options.dry_run {
         return Ok(repaired);
@@ -173,166 +163,75 @@ fn chosen(repository: &Repository, options: &RepairSnapshotsOptions) -> Result<V
     Ok(entries)
 }
 
-/// A directory that is being built anew.
-struct Level {
-    item: Item,
-    builder: DirectoryBuilder,
-    kept: u64,
-    is_changed: bool,
-    has_failed: bool,
-}
-
-struct Rebuild<'a> {
-    reader: BlobReader<'a>,
-    writer: MetadataWriter<'a>,
+/// What is lost goes.
+struct Lost<'a> {
     found: &'a Found,
-    /// Trees below which nothing is lost.
-    clean: HashSet<BlobId>,
-    counters: &'a Counters,
-    dry_run: bool,
     holes: Vec<Hole>,
-    lost_files: u64,
-    lost_bytes: u64,
-    lost_directories: u64,
 }
 
-impl Rebuild<'_> {
-    /// Returns the snapshot without what is lost; no holes mean that it is as it was.
-    fn snapshot(&mut self, entry: &SnapshotEntry) -> Result<Snapshot> {
-        (self.lost_files, self.lost_bytes, self.lost_directories) = (0, 0, 0);
-        let mut snapshot = entry.snapshot.clone();
-        snapshot.roots.clear();
-        for root in &entry.snapshot.roots {
-            let item = Item { path: root.place.to_vec(), node: root.node.clone() };
-            if let Some(node) = self.item(item)? {
-                snapshot.roots.push(Root { node, ..root.clone() });
-            }
-        }
-        snapshot.attachments.retain(|attachment| {
-            let is_lost = attachment.blob.as_ref().is_some_and(|id| self.found.is_harmed(id));
-            if is_lost {
-                let path = format!("(attachment {})", attachment.kind).into_bytes();
-                self.holes.push(Hole { path, is_directory: false });
-            }
-            !is_lost
-        });
-        if !snapshot.tags.iter().any(|tag| tag == TAG) {
-            snapshot.tags.push(TAG.to_owned());
-        }
-        snapshot.parent = Some(entry.id);
-        snapshot.flags |= SNAPSHOT_INCOMPLETE;
-        env!("CARGO_PKG_VERSION").clone_into(&mut snapshot.program);
-        let before = &entry.snapshot.statistics;
-        snapshot.statistics = Statistics {
-            files: before.files.saturating_sub(self.lost_files),
-            directories: before.directories.saturating_sub(self.lost_directories),
-            bytes: before.bytes.saturating_sub(self.lost_bytes),
-            errors: before.errors.saturating_add(self.holes.len() as u64),
-            ..Statistics::default()
-        };
-        Ok(snapshot)
+impl Selection for Lost<'_> {
+    const BY_CONTENT: bool = true;
+
+    fn enter(&self, _: &Item) -> Entering {
+        Entering::Look
     }
 
-    /// Builds an item anew; `None` if nothing of it is left.
-    fn item(&mut self, item: Item) -> Result<Option<Node>> {
-        let mut walk = TreeWalk::new(item, true);
-        let mut levels: Vec<Level> = Vec::new();
-        let mut result = None;
-        while let Some(step) = walk.next(&mut self.reader) {
-            self.counters.go_on()?;
-            match step {
-                TreeStep::Node(item) if item.node.kind == NodeKind::Directory => {
-                    if tree_of(&item.node).is_some_and(|id| self.clean.contains(&id)) {
-                        walk.skip();
-                    }
-                    levels.push(Level {
-                        item: *item,
-                        builder: DirectoryBuilder::default(),
-                        kept: 0,
-                        is_changed: false,
-                        has_failed: false,
-                    });
-                }
-                TreeStep::Node(item) => {
-                    let is_lost = self.is_lost(&item)?;
-                    match levels.last_mut() {
-                        Some(level) if is_lost => level.is_changed = true,
-                        Some(level) => self.keep(level, item.node)?,
-                        None if is_lost => {}
-                        None => result = Some(item.node),
-                    }
-                }
-                TreeStep::Failed { path, error } => {
-                    if error.kind() != Kind::Damaged {
-                        return Err(error);
-                    }
-                    self.holes.push(Hole { path, is_directory: true });
-                    if let Some(level) = levels.last_mut() {
-                        (level.is_changed, level.has_failed) = (true, true);
-                    }
-                }
-                TreeStep::Leave => {
-                    let Some(level) = levels.pop() else { break };
-                    let (is_changed, node) = self.leave(level)?;
-                    match (levels.last_mut(), node) {
-                        (Some(parent), Some(node)) => {
-                            parent.is_changed |= is_changed;
-                            self.keep(parent, node)?;
-                        }
-                        (Some(parent), None) => parent.is_changed = true,
-                        (None, node) => result = node,
-                    }
-                }
-            }
-        }
-        Ok(result)
-    }
-
-    fn is_lost(&mut self, item: &Item) -> Result<bool> {
-        let is_lost = match self.found.lost_blob(&mut self.reader, &item.node) {
+    fn drops(&mut self, item: &Item, reader: &mut BlobReader<'_>) -> Result<bool> {
+        let is_lost = match self.found.lost_blob(reader, &item.node) {
             Ok(lost) => lost.is_some(),
             Err(error) if error.kind() == Kind::Damaged => true,
             Err(error) => return Err(error),
         };
         if is_lost {
             self.holes.push(Hole { path: item.path.clone(), is_directory: false });
-            self.lost_files = self.lost_files.saturating_add(1);
-            self.lost_bytes = self.lost_bytes.saturating_add(item.node.size);
         }
         Ok(is_lost)
     }
 
-    fn keep(&mut self, level: &mut Level, node: Node) -> Result<()> {
-        level.kept = level.kept.saturating_add(1);
-        if self.dry_run {
-            return Ok(());
+    fn failed(&mut self, path: Vec<u8>, error: Error) -> Result<()> {
+        if error.kind() != Kind::Damaged {
+            return Err(error);
         }
-        let depth = inline_depth(&node);
-        level.builder.push(node, depth, &mut self.writer)
+        self.holes.push(Hole { path, is_directory: true });
+        Ok(())
     }
 
-    /// Ends a directory: whether it has changed, and its node if something of it is left.
-    fn leave(&mut self, level: Level) -> Result<(bool, Option<Node>)> {
-        let Level { item, builder, kept, is_changed, has_failed } = level;
-        let mut node = item.node;
-        if !is_changed {
-            self.clean.extend(tree_of(&node));
-            return Ok((false, Some(node)));
-        }
-        if has_failed && kept == 0 {
-            self.lost_directories = self.lost_directories.saturating_add(1);
-            return Ok((true, None));
-        }
-        if !self.dry_run {
-            (node.subtree, _) = builder.finish(&mut self.writer)?;
-        }
-        Ok((true, Some(node)))
+    fn drops_empty(&self, has_failed: bool) -> bool {
+        has_failed
     }
 }
 
-fn tree_of(node: &Node) -> Option<BlobId> {
-    match &node.subtree {
-        Subtree::Blob(id) => Some(*id),
-        Subtree::Inline(_) => None,
+/// Returns the snapshot without what is lost, and the holes; none mean that it is as it was.
+fn rebuild(
+    entry: &SnapshotEntry,
+    rewriter: &mut Rewriter<'_>,
+    found: &Found,
+) -> Result<(Snapshot, Vec<Hole>)> {
+    let mut lost = Lost { found, holes: Vec::new() };
+    let mut snapshot = entry.snapshot.clone();
+    snapshot.roots.clear();
+    for root in &entry.snapshot.roots {
+        let item = Item { path: root.place.to_vec(), node: root.node.clone() };
+        if let Some(node) = rewriter.item(item, &mut lost)? {
+            snapshot.roots.push(Root { node, ..root.clone() });
+        }
     }
+    snapshot.attachments.retain(|attachment| {
+        let is_lost = attachment.blob.as_ref().is_some_and(|id| found.is_harmed(id));
+        if is_lost {
+            let path = format!("(attachment {})", attachment.kind).into_bytes();
+            lost.holes.push(Hole { path, is_directory: false });
+        }
+        !is_lost
+    });
+    if !snapshot.tags.iter().any(|tag| tag == TAG) {
+        snapshot.tags.push(TAG.to_owned());
+    }
+    snapshot.parent = Some(entry.id);
+    snapshot.flags |= SNAPSHOT_INCOMPLETE;
+    env!("CARGO_PKG_VERSION").clone_into(&mut snapshot.program);
+    let statistics = rewriter.take_removed().left_of(&entry.snapshot.statistics);
+    let errors = statistics.errors.saturating_add(lost.holes.len() as u64);
+    snapshot.statistics = Statistics { errors, ..statistics };
+    Ok((snapshot, lost.holes))
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::read::ReadRecord;
 use super::{DamagedRecord, LogEntry, SyncReport};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Kind, Result};
 use crate::format::record::{Checkpoint, Record, Snapshot};
 use crate::id::{LaneId, ObjectHash, Tip};
 use crate::repository::cache::{self, Cache};
@@ -114,16 +114,9 @@ impl Repository {
                     kind: LAST_WORD.to_owned(),
                     hash: ObjectHash([0xff; 32]),
                 });
-                let store = self.store();
-                let (global, own) = std::thread::scope(|scope| {
-                    let own = scope.spawn(|| store.list_after(Prefix::Lane(lane.lane), &before));
-                    (store.list(Prefix::GlobalLog), own.join())
-                });
-                let own =
-                    own.map_err(|_| Error::failed("the thread that lists the own lane panicked"))?;
-                let mut rows = global?;
-                rows.extend(own?);
-                rows
+                let own = (Prefix::Lane(lane.lane), Some(before));
+                let listings = self.store().list_many(&[(Prefix::GlobalLog, None), own])?;
+                listings.into_iter().flatten().collect()
             }
         };
         Ok(rows
@@ -258,8 +251,8 @@ impl Repository {
         let live: HashSet<_> = checkpoint.snapshots.iter().copied().collect();
         for hash in segments.iter().filter(|hash| !known.contains(*hash)) {
             let mut segment = self.load_segment(hash)?;
-            segment.entries.retain(|entry| !gone.contains(&entry.object));
             visit(LogEntry::Segment(hash, &segment));
+            segment.entries.retain(|entry| !gone.contains(&entry.object));
             let mut snapshots = Vec::new();
             for bytes in &segment.snapshots {
                 let id = self.keys().snapshot_id(bytes);

@@ -1,0 +1,236 @@
+//! Snapshots without something that must not be kept.
+//!
+//! Each snapshot that holds it is written anew without it: same time, machine, job, tags and pin.
+//! One record holds the new snapshot and the mark that forgets the old one, so a run that dies
+//! leaves each snapshot either as it was or purged. What only the old ones had is freed by the
+//! prune after their 72 hours. What is kept beside a snapshot (attachments, such as the list of
+//! sessions) does not go over into a new one, since it may tell of what is purged.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::backup::metadata::MetadataWriter;
+use super::browse::Found as Item;
+use super::mark::{mark, say};
+use super::rewrite::{Entering, Removed, Rewriter, Selection};
+use crate::error::{Error, Result};
+use crate::event::Counters;
+use crate::format::record::{Mark, MarkKind, Root, RootKind, Snapshot};
+use crate::format::tree::Category;
+use crate::id::SnapshotId;
+use crate::repository::Repository;
+use crate::repository::cache::SnapshotEntry;
+use crate::repository::index::Index;
+use crate::repository::log::RecordParts;
+use crate::repository::packer::Packer;
+use crate::repository::reader::BlobReader;
+use crate::repository::snapshots::is_within;
+use crate::time::Timestamp;
+
+/// What is taken out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Purge {
+    /// These absolute places with all that lies in them, as bytes.
+    Paths(Vec<Vec<u8>>),
+    /// What an agent keeps.
+    Agent {
+        /// The agent's id.
+        agent: String,
+        /// Only these categories; empty means all, roots included.
+        only: Vec<Category>,
+    },
+}
+
+/// A snapshot that holds what is taken out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PurgedSnapshot {
+    /// The old snapshot.
+    pub old: SnapshotId,
+    /// The new one; `None` in a dry run, or if nothing is left.
+    pub new: Option<SnapshotId>,
+    /// What was taken out, without what lay in it.
+    pub paths: Vec<Vec<u8>>,
+    /// How many files that were.
+    pub files: u64,
+    /// Bytes of these files.
+    pub bytes: u64,
+}
+
+/// What was taken out.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PurgeReport {
+    /// Snapshots that held it.
+    pub snapshots: Vec<PurgedSnapshot>,
+    /// Snapshots that did not.
+    pub untouched: u64,
+}
+
+/// Takes something out of `entries`, in ascending order of time. A snapshot that can't be read
+/// ends the run before anything is published.
+pub fn purge(
+    repository: &Repository,
+    entries: &[SnapshotEntry],
+    what: &Purge,
+    dry_run: bool,
+    now: Timestamp,
+    counters: &Counters,
+) -> Result<PurgeReport> {
+    let index = Index::new(Arc::clone(repository.cache()))?;
+    let packer = Packer::start(
+        repository.store().clone(),
+        Arc::clone(repository.keys()),
+        repository.id().0,
+        repository.state().cloned(),
+        now.0,
+    );
+    let writer = MetadataWriter::new(repository.keys(), &index, &packer)?;
+    let reader = BlobReader::new(repository)?;
+    let mut rewriter = Rewriter::new(reader, writer, counters, dry_run);
+    let mut report = PurgeReport::default();
+    let mut pending = Vec::new();
+    for entry in entries {
+        let (snapshot, removed) = without(entry, what, &mut rewriter)?;
+        if removed.paths.is_empty() {
+            report.untouched = report.untouched.saturating_add(1);
+            continue;
+        }
+        let Removed { paths, files, bytes, .. } = removed;
+        report.snapshots.push(PurgedSnapshot { old: entry.id, new: None, paths, files, bytes });
+        pending.push((entry, snapshot));
+    }
+    rewriter.finish()?;
+    let (packed, _) = packer.finish()?;
+    if dry_run {
+        return Ok(report);
+    }
+    let mut parts =
+        RecordParts { packs: packed.packs, inline: packed.inline, ..RecordParts::default() };
+    let mut replaced: HashMap<SnapshotId, SnapshotId> = HashMap::new();
+    let mut later = Vec::new();
+    for ((entry, mut snapshot), row) in pending.into_iter().zip(&mut report.snapshots) {
+        snapshot.parent = snapshot.parent.map(|id| replaced.get(&id).copied().unwrap_or(id));
+        let forget = mark(entry, MarkKind::Forget);
+        let is_left = !snapshot.roots.is_empty();
+        // A pin goes over first: it can only be said once the new one's id is known.
+        if entry.pinned && is_left {
+            later.push(forget);
+        } else {
+            parts.marks.push(forget);
+        }
+        parts.snapshot = is_left.then_some(snapshot);
+        // The first record publishes what all of them refer to.
+        row.new = repository.append(std::mem::take(&mut parts), now)?.snapshot;
+        if let Some(new) = row.new {
+            replaced.insert(entry.id, new);
+            let kind = MarkKind::Pin as u64;
+            later.extend(entry.pinned.then(|| Mark { snapshot: new, kind, ..Mark::default() }));
+        }
+    }
+    say(repository, later, now)?;
+    Ok(report)
+}
+
+/// Returns a snapshot without what is taken out, and what that is.
+fn without(
+    entry: &SnapshotEntry,
+    what: &Purge,
+    rewriter: &mut Rewriter<'_>,
+) -> Result<(Snapshot, Removed)> {
+    let mut snapshot = entry.snapshot.clone();
+    snapshot.roots.clear();
+    for root in &entry.snapshot.roots {
+        let item = Item { path: root.place.to_vec(), node: root.node.clone() };
+        let node = match what {
+            Purge::Paths(paths) => rewriter.item(item, &mut ByPath { paths })?,
+            Purge::Agent { agent, only } if is_of(root, agent) => {
+                rewriter.item(item, &mut ByCategory { only })?
+            }
+            Purge::Agent { .. } => Some(item.node),
+        };
+        snapshot.roots.extend(node.map(|node| Root { node, ..root.clone() }));
+    }
+    let removed = rewriter.take_removed();
+    let is_held = |agent: &String| snapshot.roots.iter().any(|root| is_of(root, agent));
+    let was_held = |agent: &String| entry.snapshot.roots.iter().any(|root| is_of(root, agent));
+    snapshot.agents.retain(|agent| is_held(agent) || !was_held(agent));
+    snapshot.attachments.clear();
+    snapshot.statistics = removed.left_of(&entry.snapshot.statistics);
+    env!("CARGO_PKG_VERSION").clone_into(&mut snapshot.program);
+    Ok((snapshot, removed))
+}
+
+fn is_of(root: &Root, agent: &str) -> bool {
+    root.kind == RootKind::Agent as u64 && root.agent == agent
+}
+
+/// What lies at or below these paths goes.
+struct ByPath<'a> {
+    paths: &'a [Vec<u8>],
+}
+
+impl ByPath<'_> {
+    fn holds(&self, path: &[u8]) -> bool {
+        self.paths.iter().any(|purged| is_within(path, purged))
+    }
+}
+
+impl Selection for ByPath<'_> {
+    const BY_CONTENT: bool = false;
+
+    fn enter(&self, directory: &Item) -> Entering {
+        if self.holds(&directory.path) {
+            Entering::Drop
+        } else if self.paths.iter().any(|purged| is_within(purged, &directory.path)) {
+            Entering::Look
+        } else {
+            Entering::Pass
+        }
+    }
+
+    fn drops(&mut self, item: &Item, _: &mut BlobReader<'_>) -> Result<bool> {
+        Ok(self.holds(&item.path))
+    }
+
+    fn failed(&mut self, path: Vec<u8>, error: Error) -> Result<()> {
+        Err(unreadable(&path, error))
+    }
+
+    fn drops_empty(&self, _: bool) -> bool {
+        false
+    }
+}
+
+/// Files of these categories go; directories of which nothing is left then, too.
+struct ByCategory<'a> {
+    only: &'a [Category],
+}
+
+impl Selection for ByCategory<'_> {
+    const BY_CONTENT: bool = true;
+
+    fn enter(&self, _: &Item) -> Entering {
+        if self.only.is_empty() { Entering::Drop } else { Entering::Look }
+    }
+
+    fn drops(&mut self, item: &Item, _: &mut BlobReader<'_>) -> Result<bool> {
+        let category = Category::from_number(item.node.category);
+        let is_meant = category.is_some_and(|category| self.only.contains(&category));
+        Ok(self.only.is_empty() || is_meant)
+    }
+
+    fn failed(&mut self, path: Vec<u8>, error: Error) -> Result<()> {
+        Err(unreadable(&path, error))
+    }
+
+    fn drops_empty(&self, _: bool) -> bool {
+        true
+    }
+}
+
+/// What can't be read may hold what must go.
+fn unreadable(path: &[u8], error: Error) -> Error {
+    Error::new(error.kind(), "cannot take anything out of")
+        .object(String::from_utf8_lossy(path))
+        .source(error)
+        .hint("nothing was changed; `stash repair snapshots` first makes snapshots that are whole")
+}
