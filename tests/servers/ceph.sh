@@ -18,7 +18,7 @@ unpack() {
     command -v apt-get >/dev/null || { echo "ceph.sh: no apt-get here, so no Ceph" >&2; exit 3; }
     mkdir -p "$work/packages" "$root"
     # What would be installed beside what is here already.
-    list=$(apt-get -s install --no-install-recommends radosgw ceph-mon ceph-osd ceph-common 2>/dev/null | sed -n 's/^Inst \([^ ]*\).*/\1/p')
+    list=$(apt-get -s install --no-install-recommends radosgw ceph-mon ceph-osd ceph-common 2>/dev/null | sed -n 's/^Inst \([^ ]*\).*/\1/p') || true
     if [ -z "$list" ]; then
         apt-get update -qq || true
         list=$(apt-get -s install --no-install-recommends radosgw ceph-mon ceph-osd ceph-common | sed -n 's/^Inst \([^ ]*\).*/\1/p')
