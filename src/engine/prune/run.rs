@@ -197,7 +197,7 @@ impl Prune<'_> {
             {
                 walk.remains(&entry.snapshot)?;
             } else {
-                walk.snapshot(&entry.snapshot).map_err(|error| self.lost(error))?;
+                walk.snapshot(&entry.snapshot).map_err(Self::lost)?;
             }
             live.push(entry);
         }
@@ -214,7 +214,7 @@ impl Prune<'_> {
         Ok((walk.finish(), live, verdicts))
     }
 
-    fn lost(&self, error: Error) -> Error {
+    fn lost(error: Error) -> Error {
         if error.kind() != Kind::Damaged {
             return error;
         }
@@ -277,7 +277,7 @@ impl Prune<'_> {
         }
         let mut copier = Copier::new(self.facts, needs, self.clocks.own.0, self.counters)?;
         for object in &plan.repack {
-            copier.object(object).map_err(|error| self.lost(error))?;
+            copier.object(object).map_err(Self::lost)?;
         }
         let mut lost = Vec::new();
         for id in &plan.rescue {
