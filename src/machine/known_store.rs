@@ -29,11 +29,13 @@ pub fn remember_store(state: &Path, place: &RemotePlace, learned: &Learned) {
         return;
     }
     let mut text = format!("place={place}\n");
-    if let Some(region) = &learned.region {
-        text.push_str(&format!("region={region}\n"));
-    }
-    if let Some(creates) = learned.creates {
-        text.push_str(if creates { "creates=yes\n" } else { "creates=no\n" });
+    for (name, value) in [
+        ("region", learned.region.as_deref()),
+        ("creates", learned.creates.map(|creates| if creates { "yes" } else { "no" })),
+    ] {
+        if let Some(value) = value {
+            text.extend([name, "=", value, "\n"]);
+        }
     }
     let file = file(state, place);
     let folder = file.parent().unwrap_or(state);

@@ -7,7 +7,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::places::make_private_folder;
@@ -68,7 +68,8 @@ impl RunLock {
 /// deletion of objects needs alone; released when dropped.
 #[derive(Debug)]
 pub struct SharedLock {
-    _file: Option<File>,
+    file: Option<File>,
+    path: PathBuf,
 }
 
 impl SharedLock {
@@ -79,10 +80,37 @@ impl SharedLock {
         let path = folder.join(LOCK_FILE);
         let made = OpenOptions::new().append(true).create(true).open(&path);
         let Ok(file) = made.or_else(|_| OpenOptions::new().read(true).open(&path)) else {
-            return Ok(SharedLock { _file: None });
+            return Ok(SharedLock { file: None, path });
         };
         file.lock_shared().at("cannot lock", &path)?;
-        Ok(SharedLock { _file: Some(file) })
+        Ok(SharedLock { file: Some(file), path })
+    }
+
+    /// Makes the lock one that nobody else shares, as deleting needs it; waits up to `wait` for the
+    /// others to end, then gives [`Kind::Busy`], and the lock is shared as before.
+    pub fn take_alone(&self, wait: Duration, clock: &dyn Clock, counters: &Counters) -> Result<()> {
+        let Some(file) = &self.file else {
+            return Err(Error::failed("cannot lock")
+                .object(self.path.display().to_string())
+                .hint("deleting needs a repository folder that this user may write to"));
+        };
+        let start = clock.boot_nanoseconds();
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(()),
+                Err(TryLockError::Error(error)) => return Err(error).at("cannot lock", &self.path),
+                Err(TryLockError::WouldBlock) => {}
+            }
+            // A lock that could not be raised is gone altogether.
+            file.lock_shared().at("cannot lock", &self.path)?;
+            let waited = clock.boot_nanoseconds().saturating_sub(start);
+            if u128::try_from(waited).unwrap_or(0) >= wait.as_nanos() {
+                return Err(Error::new(Kind::Busy, "another run is using the repository")
+                    .hint("`--wait 10m` waits for it to end"));
+            }
+            counters.go_on()?;
+            std::thread::sleep(POLL.min(wait));
+        }
     }
 }
 

@@ -171,7 +171,7 @@ fn git(text: &str) -> Result<Option<GitPlace>> {
                 return Err(Error::usage("a git location holds no user and no token")
                     .hint("a token comes from `GIT_TOKEN`, `GH_TOKEN` or a credentials command"));
             }
-            let is_repository = is_git || rest.trim_end_matches('/').ends_with(".git");
+            let is_repository = is_git || ends_like_git(rest);
             return if is_repository { plain(url) } else { Ok(None) };
         }
     }
@@ -182,7 +182,7 @@ fn git(text: &str) -> Result<Option<GitPlace>> {
                 Error::usage("a git location holds no password").hint("ssh has keys for that")
             );
         }
-        let is_repository = is_git || rest.trim_end_matches('/').ends_with(".git");
+        let is_repository = is_git || ends_like_git(rest);
         return if is_repository { plain(url) } else { Ok(None) };
     }
     if is_git {
@@ -198,6 +198,10 @@ fn git(text: &str) -> Result<Option<GitPlace>> {
         Some((user, (host, path))) if word(user) && word(host) && !path.is_empty() => plain(text),
         _ => Ok(None),
     }
+}
+
+fn ends_like_git(path: &str) -> bool {
+    path.trim_end_matches('/').strip_suffix(".git").is_some()
 }
 
 impl std::fmt::Display for GitPlace {

@@ -9,6 +9,7 @@
 mod chains;
 mod contents;
 mod fates;
+mod places;
 mod said;
 mod tables;
 
@@ -193,22 +194,6 @@ impl Cache {
             .map_err(wrap)
     }
 
-    /// Returns every place of a blob; those on which a new record may rely come first.
-    pub fn places(&self, id: &BlobId) -> Result<Vec<Place>> {
-        let connection = self.lock();
-        let mut statement = connection
-            .prepare_cached(
-                "SELECT object.name, blob.unit, unit.offset, unit.stored, unit.raw, unit.form, \
-                 unit.kind, unit.bases, blob.start, blob.length, object.unreliable \
-                 FROM blob JOIN unit ON unit.object = blob.object AND unit.number = blob.unit \
-                 JOIN object ON object.number = blob.object WHERE blob.id = ?1 \
-                 ORDER BY object.unreliable, object.number, blob.unit",
-            )
-            .map_err(wrap)?;
-        let rows = statement.query_map([id.as_bytes()], place).map_err(wrap)?;
-        rows.filter_map(|row| row.map_err(wrap).transpose()).collect()
-    }
-
     /// Returns whether no blob is known at all.
     pub fn is_empty(&self) -> Result<bool> {
         self.lock()
@@ -325,31 +310,6 @@ pub struct Totals {
     pub stored_bytes: u64,
     /// Bytes of all units when decompressed.
     pub raw_bytes: u64,
-}
-
-fn place(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<Place>> {
-    let name: String = row.get(0)?;
-    let bases = bases(row, 7)?;
-    let (Some(object), Ok(form), Ok(kind)) = (
-        ObjectName::parse(&name),
-        UnitForm::from_number(row.get(5)?),
-        BlobKind::from_number(row.get(6)?),
-    ) else {
-        return Ok(None);
-    };
-    Ok(Some(Place {
-        object,
-        unit: row.get(1)?,
-        offset: row.get(2)?,
-        stored_length: row.get(3)?,
-        unit_length: row.get(4)?,
-        form,
-        kind,
-        bases,
-        start: row.get(8)?,
-        length: row.get(9)?,
-        is_reliable: row.get::<_, u64>(10)? == 0,
-    }))
 }
 
 fn bases(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Vec<BlobId>> {

@@ -3,7 +3,7 @@
 //! The base is the cache's table; on top lies the set of what this run has claimed. A blob counts
 //! as known as soon as one worker has claimed it: if that worker fails, the run fails with it, and
 //! nothing that refers to the blob is committed. Memory: 40 bytes for each blob that this run adds,
-//! until a partial record has published it (at most 100,000).
+//! until a partial record has published it (at most 100,000), and 20 for each that it finds.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,18 +22,25 @@ pub enum Claim {
     New,
 }
 
+/// Half an id tells blobs apart as well, and takes half the room.
+fn half(id: &BlobId) -> u128 {
+    id.0.first_chunk::<16>().map_or(0, |bytes| u128::from_le_bytes(*bytes))
+}
+
 /// The index of one run.
 pub struct Index {
     cache: Arc<Cache>,
     base_is_empty: AtomicBool,
     fresh: Mutex<HashSet<BlobId>>,
+    /// What others stored and this run relies on: the first half of each id.
+    relied_on: Mutex<HashSet<u128>>,
 }
 
 impl Index {
     /// Returns an index over what the log says now.
     pub fn new(cache: Arc<Cache>) -> Result<Index> {
         let base_is_empty = AtomicBool::new(cache.is_empty()?);
-        Ok(Index { cache, base_is_empty, fresh: Mutex::default() })
+        Ok(Index { cache, base_is_empty, fresh: Mutex::default(), relied_on: Mutex::default() })
     }
 
     fn fresh(&self) -> std::sync::MutexGuard<'_, HashSet<BlobId>> {
@@ -47,6 +54,7 @@ impl Index {
             return Ok(Claim::Known);
         }
         if !self.base_is_empty.load(Ordering::Acquire) && self.cache.stands(id)? {
+            self.relied_on().insert(half(id));
             return Ok(Claim::Known);
         }
         Ok(if self.fresh().insert(*id) { Claim::New } else { Claim::Known })
@@ -55,6 +63,39 @@ impl Index {
     /// Returns whether a blob is stored or claimed, without claiming it.
     pub fn stands(&self, id: &BlobId) -> Result<bool> {
         Ok(self.fresh().contains(id) || self.cache.stands(id)?)
+    }
+
+    /// Returns whether a blob that this run relies on, and found in the repository, does not stand
+    /// any more: after a sync that brought a condemnation.
+    pub fn has_fallen(&self) -> Result<bool> {
+        let relied_on = self.relied_on();
+        let (mut doubtful, mut found, mut last) = (Vec::new(), 0_usize, None);
+        self.cache.for_each_place(|row| {
+            let id = row.blob.id;
+            if !relied_on.contains(&half(&id)) {
+                return;
+            }
+            if last != Some(id) {
+                found = found.saturating_add(1);
+                last = Some(id);
+            }
+            if (!row.is_reliable || row.has_bases) && doubtful.last() != Some(&id) {
+                doubtful.push(id);
+            }
+        })?;
+        if found < relied_on.len() {
+            return Ok(true);
+        }
+        for id in doubtful {
+            if !self.cache.stands(&id)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn relied_on(&self) -> std::sync::MutexGuard<'_, HashSet<u128>> {
+        self.relied_on.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Drops from memory what a published record now says.

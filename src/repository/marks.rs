@@ -16,12 +16,12 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::format::record::{Mark, MarkKind};
 use crate::id::{LaneId, ObjectHash, SnapshotId, Tip};
+use crate::repository::lifetimes::Lifetimes;
 use crate::time::{SECOND, Timestamp};
 
-/// A forgotten snapshot stays live for this long, in nanoseconds (page 8, rule 22).
-pub const FORGOTTEN_LIVES: i64 = 72 * 3600 * SECOND;
-/// A forget can be taken back for this long, in nanoseconds (page 8, rule 22).
-pub const UNFORGET_WORKS: i64 = 60 * 3600 * SECOND;
+/// A forget that was taken back is repeated for this long, in nanoseconds: longer than another
+/// checkpoint might repeat the forget.
+const UNFORGET_REPEATS: i64 = 72 * 3600 * SECOND;
 
 /// What a record's writer knew.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,13 +91,13 @@ pub struct Forgotten {
 
 impl Forgotten {
     /// Returns whether it has been so for so long that nothing in it need be kept.
-    pub fn is_dead(&self, now: Timestamp) -> bool {
-        now.0.saturating_sub(self.since) >= FORGOTTEN_LIVES
+    pub fn is_dead(&self, lifetimes: &Lifetimes, now: Timestamp) -> bool {
+        now.0.saturating_sub(self.since) >= lifetimes.forgotten
     }
 
     /// Returns the moment until which it can be taken back.
-    pub fn returns_until(&self) -> Timestamp {
-        Timestamp(self.since.saturating_add(UNFORGET_WORKS))
+    pub fn returns_until(&self, lifetimes: &Lifetimes) -> Timestamp {
+        Timestamp(self.since.saturating_add(lifetimes.unforget))
     }
 }
 
@@ -127,7 +127,7 @@ impl MarkState {
         };
         let mut marks = Vec::new();
         marks.extend(self.forgotten.map(|forgotten| mark(MarkKind::Forget, forgotten.since, &[])));
-        let recent = |since: &i64| now.0.saturating_sub(*since) < FORGOTTEN_LIVES;
+        let recent = |since: &i64| now.0.saturating_sub(*since) < UNFORGET_REPEATS;
         let unforgotten = self.unforgotten.filter(recent);
         marks.extend(unforgotten.map(|since| mark(MarkKind::Unforget, since, &[])));
         marks.extend(self.pinned.map(|since| mark(MarkKind::Pin, since, &[])));

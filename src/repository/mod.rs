@@ -29,7 +29,7 @@ use crate::codec::crypto::{
 };
 use crate::error::{Error, Kind, Result};
 use crate::format::LIMITS;
-use crate::format::key::{About, KeySlot, RepositoryHeader, SlotKind};
+use crate::format::key::{About, KeySlot, REPOSITORY_EXCLUSIVE, RepositoryHeader, SlotKind};
 use crate::id::{ObjectHash, RepositoryId};
 use crate::store::{Listed, ObjectName, Prefix, RecordName, Store};
 use crate::time::Timestamp;
@@ -139,9 +139,8 @@ impl LockedRepository {
                 .object(store.description())
                 .hint(format!("choose one with `--repo-id`: {}", ids.join(", "))));
         }
-        let (header, header_bytes) = match found.pop() {
-            Some(found) => found,
-            None => return Err(Self::without_header(&store, slots.is_empty())),
+        let Some((header, header_bytes)) = found.pop() else {
+            return Err(Self::without_header(&store, slots.is_empty()));
         };
         let mut locked = LockedRepository {
             store,
@@ -408,6 +407,11 @@ impl Repository {
     /// Returns the header.
     pub fn header(&self) -> &RepositoryHeader {
         &self.header
+    }
+
+    /// Returns whether it lies on a single computer's own disk, where a lock file tells who uses it.
+    pub fn is_exclusive(&self) -> bool {
+        self.header.flags & REPOSITORY_EXCLUSIVE != 0
     }
 
     /// Returns how long things last here.

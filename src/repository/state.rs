@@ -31,9 +31,6 @@ pub struct StateFolder {
     folder: PathBuf,
 }
 
-/// Packs older than this are not taken from the journal, in nanoseconds.
-pub const JOURNAL_AGE: i64 = 24 * 3600 * crate::time::SECOND;
-
 impl StateFolder {
     /// Opens (and makes, 0700) the folder of `repository` below `base`.
     pub fn open(base: &Path, repository: &RepositoryId) -> Result<StateFolder> {
@@ -110,14 +107,15 @@ impl StateFolder {
     }
 
     /// Returns the packs that earlier runs noted and that no record of theirs named.
-    pub fn noted_packs(&self, now: i64) -> Vec<ObjectHash> {
+    /// A note may be younger than `oldest` (nanoseconds).
+    pub fn noted_packs(&self, now: i64, oldest: i64) -> Vec<ObjectHash> {
         let mut packs = Vec::new();
         for path in self.journals() {
             let text = std::fs::read_to_string(&path).unwrap_or_default();
             packs.extend(text.lines().filter_map(|line| {
                 let (hash, time) = line.split_once(' ')?;
                 let age = now.saturating_sub(time.parse().ok()?);
-                (0..JOURNAL_AGE).contains(&age).then_some(())?;
+                (0..oldest).contains(&age).then_some(())?;
                 hash.parse::<ObjectHash>().ok()
             }));
         }

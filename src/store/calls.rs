@@ -23,7 +23,7 @@ tokio::task_local! {
 struct Trace {
     request: String,
     attempt: u32,
-    answer: Option<Answer>,
+    answer: Option<Box<Answer>>,
 }
 
 /// A refusal, as the server put it.
@@ -44,15 +44,15 @@ pub(super) struct Answer {
 /// A call that failed.
 #[derive(Debug)]
 pub(super) struct Failed {
-    pub(super) error: object_store::Error,
-    pub(super) answer: Option<Answer>,
+    pub(super) error: Box<object_store::Error>,
+    pub(super) answer: Option<Box<Answer>>,
 }
 
 impl Failed {
     /// Returns whether just the object is missing, in a bucket that is there.
     pub(super) fn is_missing(&self) -> bool {
         let code = self.answer.as_ref().map(|answer| answer.code.as_str());
-        matches!(self.error, object_store::Error::NotFound { .. })
+        matches!(*self.error, object_store::Error::NotFound { .. })
             && !matches!(code, Some("NoSuchBucket" | "ContainerNotFound" | "NoSuchAccount"))
             && !self
                 .answer
@@ -62,7 +62,7 @@ impl Failed {
 
     /// Returns whether something lies at the object's place already.
     pub(super) fn is_there(&self) -> bool {
-        matches!(self.error, object_store::Error::AlreadyExists { .. })
+        matches!(*self.error, object_store::Error::AlreadyExists { .. })
     }
 }
 
@@ -100,7 +100,7 @@ pub(super) async fn traced<T>(
     let trace = Arc::new(Mutex::new(Trace::default()));
     TRACE.scope(Arc::clone(&trace), call).await.map_err(|error| {
         let answer = trace.lock().unwrap_or_else(PoisonError::into_inner).answer.take();
-        Failed { error, answer }
+        Failed { error: Box::new(error), answer }
     })
 }
 
@@ -124,6 +124,6 @@ pub(super) fn note_request(request: &str) -> u32 {
 pub(super) fn note_answer(answer: Answer) {
     // Outside of a call nobody asks.
     let _outside = TRACE.try_with(|trace| {
-        trace.lock().unwrap_or_else(PoisonError::into_inner).answer = Some(answer);
+        trace.lock().unwrap_or_else(PoisonError::into_inner).answer = Some(Box::new(answer));
     });
 }

@@ -3,10 +3,12 @@
 use object_store::{ObjectStoreExt as _, PutPayload};
 
 use super::Store;
-use super::remote::PROBES;
 use crate::codec::crypto::random_bytes;
 use crate::error::{Error, Result};
 use crate::time::Timestamp;
+
+/// What is stored below this is no object of a repository, and nobody misses it.
+pub(super) const SCRATCH: &str = "probe";
 
 impl Store {
     /// Returns the store's own time. Writes a few bytes and deletes them again.
@@ -14,7 +16,7 @@ impl Store {
         let number = random_bytes::<8>()
             .map(u64::from_le_bytes)
             .map_err(|error| Error::failed("cannot make up a name").source(error))?;
-        let path = object_store::path::Path::from(format!("{PROBES}/clock-{number:016x}"));
+        let path = object_store::path::Path::from(format!("{SCRATCH}/clock-{number:016x}"));
         let fail = |failed| self.error("cannot ask the time of", path.as_ref(), failed);
         self.run(self.inner.put(&path, PutPayload::from_static(b"clock"))).map_err(fail)?;
         let meta = self.run(self.inner.head(&path));

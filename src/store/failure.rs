@@ -17,7 +17,7 @@ impl Store {
     pub(super) fn error(&self, doing: &str, object: &str, failed: Failed) -> Error {
         let result =
             |kind| Error::new(kind, format!("{doing} `{object}` in")).object(&*self.description);
-        if let Some(io) = find::<std::io::Error>(&failed.error).filter(|_| self.remote.is_none()) {
+        if let Some(io) = find::<std::io::Error>(&*failed.error).filter(|_| self.remote.is_none()) {
             if matches!(io.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) {
                 // A disk that is full is an ordinary failure; anything else is the store's.
                 return result(Kind::Failed)
@@ -36,46 +36,41 @@ impl Store {
 /// Says why a call failed, and what to do; `None` if nothing better is known than its own words.
 pub(super) fn explain(failed: &Failed) -> Option<(String, String)> {
     let pair = |sentence: &str, remedy: &str| Some((sentence.to_owned(), remedy.to_owned()));
-    match &failed.answer {
-        Some(answer) => refusal(answer),
-        None => {
-            let http = find::<HttpError>(&failed.error)?;
-            if let Some(tls) = find_tls(http) {
-                return Some((
-                    format!("the secure connection failed: {tls}"),
-                    "`--ca-file FILE` names the authority of a server of your own; a server without \
+    if let Some(answer) = &failed.answer {
+        return refusal(answer);
+    }
+    let http = find::<HttpError>(&*failed.error)?;
+    if let Some(tls) = find_tls(http) {
+        return Some((
+            format!("the secure connection failed: {tls}"),
+            "`--ca-file FILE` names the authority of a server of your own; a server without \
                      TLS needs `http://`"
-                        .to_owned(),
-                ));
-            }
-            let text = chain(http);
-            if text.contains("dns error") || text.contains("failed to lookup address") {
-                return pair(
-                    "no such host, or no network: its name has no address",
-                    "check the endpoint or region for a typing error, and the network",
-                );
-            }
-            if find::<std::io::Error>(http)
-                .is_some_and(|io| io.kind() == ErrorKind::ConnectionRefused)
-            {
-                return pair(
-                    "connection refused: nothing listens there",
-                    "check the endpoint's host and port, and that the server runs",
-                );
-            }
-            match http.kind() {
-                HttpErrorKind::Timeout => Some((
-                    innermost(http),
-                    "the server or the network hangs; what is durable is used by the next run"
-                        .to_owned(),
-                )),
-                _ => Some((
-                    format!("the connection failed: {}", innermost(http)),
-                    "check the network and the endpoint; what is durable is used by the next run"
-                        .to_owned(),
-                )),
-            }
-        }
+                .to_owned(),
+        ));
+    }
+    let text = chain(http);
+    if text.contains("dns error") || text.contains("failed to lookup address") {
+        return pair(
+            "no such host, or no network: its name has no address",
+            "check the endpoint or region for a typing error, and the network",
+        );
+    }
+    if find::<std::io::Error>(http).is_some_and(|io| io.kind() == ErrorKind::ConnectionRefused) {
+        return pair(
+            "connection refused: nothing listens there",
+            "check the endpoint's host and port, and that the server runs",
+        );
+    }
+    match http.kind() {
+        HttpErrorKind::Timeout => Some((
+            innermost(http),
+            "the server or the network hangs; what is durable is used by the next run".to_owned(),
+        )),
+        _ => Some((
+            format!("the connection failed: {}", innermost(http)),
+            "check the network and the endpoint; what is durable is used by the next run"
+                .to_owned(),
+        )),
     }
 }
 
@@ -175,11 +170,17 @@ fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Optio
     causes(error).find_map(|error| error.downcast_ref::<T>())
 }
 
-/// TLS hides its errors inside those of I/O.
-fn find_tls(error: &HttpError) -> Option<String> {
+/// TLS hides its errors inside those of I/O, in more than one layer.
+pub(super) fn find_tls(error: &(dyn StdError + 'static)) -> Option<String> {
     causes(error).find_map(|error| {
-        let io = error.downcast_ref::<std::io::Error>()?;
-        io.get_ref()?.downcast_ref::<rustls::Error>().map(ToString::to_string)
+        let mut io = error.downcast_ref::<std::io::Error>()?;
+        loop {
+            let inner = io.get_ref()?;
+            if let Some(tls) = inner.downcast_ref::<rustls::Error>() {
+                return Some(tls.to_string());
+            }
+            io = inner.downcast_ref::<std::io::Error>()?;
+        }
     })
 }
 

@@ -5,7 +5,7 @@ use object_store::ObjectMeta;
 use object_store::path::Path;
 
 use super::calls::traced;
-use super::remote::PROBES;
+use super::clock::SCRATCH;
 use super::{LOCK_FILE, ObjectName, Store, path_of};
 use crate::error::Result;
 use crate::id::LaneId;
@@ -78,8 +78,8 @@ impl Store {
             .run(self.inner.list(None).try_collect())
             .map_err(|failed| self.error("cannot list", "", failed))?;
         let (objects, mut others) = sorted(rows);
-        let is_probe = |name: &str| name.split('/').next() == Some(PROBES);
-        others.retain(|name| name != LOCK_FILE && !is_probe(name));
+        let scratch = format!("{SCRATCH}/");
+        others.retain(|name| name != LOCK_FILE && !name.starts_with(&scratch));
         Ok((objects, others))
     }
 

@@ -186,6 +186,6 @@ impl Store {
 /// Tells whether a store takes no request that says "only if nothing is there".
 pub(super) fn refuses_creation(failed: &Failed) -> bool {
     let code = failed.answer.as_ref().map(|answer| (answer.status, answer.code.as_str()));
-    matches!(failed.error, object_store::Error::NotImplemented { .. })
+    matches!(*failed.error, object_store::Error::NotImplemented { .. })
         || matches!(code, Some((501, _) | (400, "NotImplemented" | "InvalidArgument")))
 }

@@ -14,6 +14,7 @@
 
 mod backup;
 mod inspect;
+mod prune;
 mod restore;
 mod retention;
 mod upkeep;
@@ -31,6 +32,7 @@ pub use inspect::{
     CatArguments, CatKind, DiffArguments, FilterOptions, FindArguments, HistoryArguments,
     LsArguments, SnapshotsArguments, StatsArguments,
 };
+pub use prune::{PruneArguments, PruneLimits};
 pub use restore::{Destination, DumpArguments, Overwrite, RestoreArguments};
 pub use retention::{
     ForgetArguments, KeepOptions, PinArguments, TagArguments, TagList, UnforgetArguments,
@@ -295,7 +297,7 @@ pub enum Command {
     /// A policy keeps the newest snapshot of each period and says why; pinned and safety snapshots,
     /// and of each machine the newest with an agent's files, are kept in any case. What is
     /// forgotten can be brought back for 60 hours by `stash unforget`; its space is freed by a
-    /// prune after 72 hours.
+    /// prune after 72 hours, and at once on this computer's own disk.
     ///
     /// `--path` without a policy, or `--agent`, takes something out of snapshots: each one that
     /// holds it is written anew without it, and the old one is forgotten. Copies in other
@@ -303,6 +305,13 @@ pub enum Command {
     Forget(Box<ForgetArguments>),
     /// Brings forgotten snapshots back, for 60 hours
     Unforget(UnforgetArguments),
+    /// Frees what no snapshot needs
+    ///
+    /// On this computer's own disk space is freed at once. Where other machines may write too, what
+    /// nobody needs is condemned first, and deleted by a prune after the grace (usually 72 hours):
+    /// a backup that goes on meanwhile loses nothing. Anything that looks as if something was wrong
+    /// stops it before anything is deleted, and --accept goes on in spite of it.
+    Prune(PruneArguments),
     /// Verifies the repository, and says what a damage means
     ///
     /// Without options the structure is verified: that everything that is referred to is there.
@@ -342,6 +351,7 @@ impl Command {
             Command::Unpin(_) => "unpin",
             Command::Forget(_) => "forget",
             Command::Unforget(_) => "unforget",
+            Command::Prune(_) => "prune",
             Command::Check(_) => "check",
             Command::Repair(_) => "repair",
             Command::Key(_) => "key",

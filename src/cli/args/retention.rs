@@ -5,8 +5,8 @@ use std::ffi::OsString;
 use clap::Args;
 
 use super::inspect::FilterOptions;
+use super::prune::{Doubt, PruneLimits};
 use super::values::{self, SnapshotArgument};
-use crate::engine::prune::Brake;
 use crate::engine::retention::{Count, GroupBy, Period, Policy, Within};
 use crate::error::{Error, Result};
 use crate::format::tree::Category;
@@ -110,14 +110,13 @@ pub struct ForgetArguments {
     /// Frees the space as well, as `stash prune` does
     #[arg(long)]
     pub prune: bool,
+    /// How far the prune goes.
+    #[command(flatten, next_help_heading = "How space is freed")]
+    pub limits: PruneLimits,
     /// Lets a policy forget every snapshot of a group, and an id one from which an agent's deleted
     /// files are carried on
     #[arg(long)]
     pub unsafe_allow_remove_all: bool,
-    /// Goes on in spite of a doubt, as in `rollback`: the repository lacks what this machine wrote
-    /// last
-    #[arg(long, value_name = "DOUBT", value_parser = values::doubt)]
-    pub accept: Vec<Brake>,
     /// Takes something out of snapshots without asking
     #[arg(short, long)]
     pub yes: bool,
@@ -181,6 +180,11 @@ impl ForgetArguments {
     pub fn filter(&self) -> FilterOptions {
         let paths = if self.takes_out() { Vec::new() } else { self.paths.clone() };
         FilterOptions { hosts: self.hosts.clone(), tags: self.tags.clone(), paths }
+    }
+
+    /// Returns whether the loss of what this machine wrote last is accepted.
+    pub fn accepts_rollback(&self) -> bool {
+        self.limits.accept.contains(&Doubt::Rollback)
     }
 
     pub(super) fn check(&self) -> Result<()> {

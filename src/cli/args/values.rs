@@ -7,7 +7,6 @@ use std::time::Duration;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use super::retention::TagList;
-use crate::engine::prune::Brake;
 use crate::engine::retention::{Count, GroupBy};
 use crate::format::tree::Category;
 
@@ -204,14 +203,6 @@ pub(super) fn group_by(text: &str) -> Result<GroupBy, String> {
     Ok(by)
 }
 
-/// Reads a doubt that does not stop what would delete or forget.
-pub(super) fn doubt(text: &str) -> Result<Brake, String> {
-    Brake::ALL.into_iter().find(|brake| brake.word() == text).ok_or_else(|| {
-        let words = Brake::ALL.map(|brake| format!("`{}`", brake.word()));
-        format!("the doubts are {}", words.join(", "))
-    })
-}
-
 /// Reads a category of an agent's files.
 pub(super) fn category(text: &str) -> Result<Category, String> {
     Category::from_name(text).ok_or_else(|| {
@@ -307,8 +298,6 @@ mod tests {
         assert!(group_by("host,user").is_err());
         assert_eq!(tag_list("a,,b"), Ok(TagList(vec!["a".into(), "b".into()])));
         assert!(tag_list(",").is_err());
-        assert_eq!(doubt("rollback"), Ok(Brake::Rollback));
-        assert!(doubt("x").is_err());
         assert_eq!(category("secrets"), Ok(Category::Secrets));
         assert!(category("x").unwrap_err().contains("`config`"));
     }

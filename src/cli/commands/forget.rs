@@ -1,16 +1,15 @@
 //! `stash forget`: by a policy, or by name. What is taken out of snapshots is in `purge`.
 
 use super::open::Run;
-use super::purge;
 use super::repository::Opened;
 use super::snapshots::tags_shown;
+use super::{prune, purge};
 use crate::cli::args::ForgetArguments;
 use crate::cli::figures::counted;
 use crate::cli::json::ForgetGroup;
 use crate::cli::name;
 use crate::cli::table::{Align, Table};
 use crate::engine::mark::{mark, refuse_rollback, say};
-use crate::engine::prune::Brake;
 use crate::engine::retention::{Carriers, GroupName, GroupPlan, plan};
 use crate::error::{Error, Result};
 use crate::format::record::{MarkKind, SNAPSHOT_SAFETY};
@@ -24,7 +23,7 @@ pub(super) fn run(run: &Run, arguments: &ForgetArguments) -> Result<u8> {
     run.stop_on_signals()?;
     let repository = run.current_repository()?;
     let _lock = (!arguments.dry_run).then(|| run.lock(repository.id())).transpose()?;
-    if !arguments.accept.contains(&Brake::Rollback) && !arguments.dry_run {
+    if !arguments.accepts_rollback() && !arguments.dry_run {
         refuse_rollback(&repository)?;
     }
     if arguments.takes_out() {
@@ -35,16 +34,10 @@ pub(super) fn run(run: &Run, arguments: &ForgetArguments) -> Result<u8> {
         by_policy(run, &repository, arguments)?;
     }
     if arguments.prune {
-        free(run);
+        let report = prune::free(run, &repository, &arguments.limits, arguments.dry_run)?;
+        prune::show(run, &report, arguments.dry_run)?;
     }
     Ok(0)
-}
-
-/// Where a prune joins in. Nothing deletes yet.
-fn free(run: &Run) {
-    run.screen.warning(
-        "this version frees no space yet: what is forgotten is freed by a prune of a later one",
-    );
 }
 
 /// Returns the snapshots that options name, jobs included.
@@ -154,7 +147,7 @@ fn finish(
     if dropped.is_empty() {
         return run.screen.summary(&format!("forgot {count}"));
     }
-    let until = Forgotten { since: now.0 }.returns_until();
+    let until = Forgotten { since: now.0 }.returns_until(&repository.lifetimes());
     run.screen.summary(&format!(
         "forgot {count}; `stash unforget` brings them back until {}",
         machine::show_moment(until, &run.zone)

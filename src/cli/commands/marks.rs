@@ -59,8 +59,10 @@ pub(super) fn unforget(run: &Run, arguments: &UnforgetArguments) -> Result<u8> {
     let filter = FilterOptions::default();
     let mut entries = run.pick_all(&repository, &arguments.snapshots, &filter)?;
     entries.retain(|entry| entry.forgotten.is_some());
-    let marks: Vec<Option<Mark>> =
-        entries.iter().map(|entry| unforget_mark(entry, now)).collect::<Result<_>>()?;
+    let marks: Vec<Option<Mark>> = entries
+        .iter()
+        .map(|entry| unforget_mark(&repository, entry, now))
+        .collect::<Result<_>>()?;
     for entry in &mut entries {
         entry.forgotten = None;
     }
@@ -105,23 +107,26 @@ fn change(
 /// Lists what can be brought back.
 fn list(run: &Run, repository: &Repository) -> Result<u8> {
     let now = run.clock.now();
+    let lifetimes = repository.lifetimes();
+    let swept = repository.cache().last_sweep()?.filter(|_| repository.is_exclusive());
     let forgotten: Vec<(SnapshotEntry, Forgotten)> = repository
         .forgotten_snapshots()?
         .into_iter()
         .filter_map(|entry| entry.forgotten.map(|forgotten| (entry, forgotten)))
-        .filter(|(_, forgotten)| now < forgotten.returns_until())
+        .filter(|(_, forgotten)| now < forgotten.returns_until(&lifetimes))
+        .filter(|(_, forgotten)| swept.is_none_or(|swept| swept < forgotten.since))
         .collect();
     if run.screen.is_json() {
         let row = |(entry, forgotten): &(SnapshotEntry, Forgotten)| ForgottenRow {
             snapshot: SnapshotRow::from(entry),
             forgotten: Timestamp(forgotten.since).to_rfc3339(),
-            returns_until: forgotten.returns_until().to_rfc3339(),
+            returns_until: forgotten.returns_until(&lifetimes).to_rfc3339(),
         };
         run.screen.array(&forgotten.iter().map(row).collect::<Vec<_>>())?;
         return Ok(0);
     }
     if forgotten.is_empty() {
-        run.screen.note("nothing was forgotten in the last 60 hours");
+        run.screen.note("nothing was forgotten that could be brought back");
         return Ok(0);
     }
     let mut table = Table::new([
@@ -137,7 +142,7 @@ fn list(run: &Run, repository: &Repository) -> Result<u8> {
             machine::show_moment(Timestamp(entry.snapshot.time), &run.zone),
             name::shown(entry.snapshot.host.as_bytes()),
             tags_shown(entry),
-            machine::show_moment(forgotten.returns_until(), &run.zone),
+            machine::show_moment(forgotten.returns_until(&lifetimes), &run.zone),
         ]);
     }
     run.screen.text(&table.to_string())?;

@@ -17,6 +17,7 @@ mod marks;
 pub mod open;
 mod pick;
 mod place;
+mod prune;
 mod purge;
 mod repair;
 pub mod repository;
@@ -49,6 +50,7 @@ pub fn run(arguments: Arguments, screen: &Arc<Screen>, environment: Environment)
         Command::Backup(backup) => backup::run(&run, &backup),
         Command::Restore(restore) => restore::run(&run, &restore),
         Command::Repair(repair) => repair::run(&run, &repair),
+        Command::Prune(prune) => prune::run(&run, &prune),
         Command::Check(check) => check::run(&run, &check),
         Command::Snapshots(snapshots) => snapshots::run(&run, &snapshots),
         Command::Ls(ls) => ls::run(&run, &ls),

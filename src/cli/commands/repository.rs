@@ -38,10 +38,16 @@ pub struct Opened {
     /// Where it lies.
     pub location: Location,
     repository: Repository,
-    _shared: Option<SharedLock>,
+    shared: Option<SharedLock>,
 }
 
 impl Opened {
+    /// Returns the lock that all who use a repository on this computer's own disk share; `None` in
+    /// others.
+    pub fn shared_lock(&self) -> Option<&SharedLock> {
+        self.shared.as_ref()
+    }
+
     /// Returns its folder, if it is in one of this computer.
     pub fn folder(&self) -> Option<&Path> {
         self.location.folder()
@@ -126,7 +132,7 @@ impl Run {
             self.clock.now(),
             &LocalFolders::default(),
         )?;
-        Ok(Opened { location: location.clone(), repository, _shared: None })
+        Ok(Opened { location: location.clone(), repository, shared: None })
     }
 
     /// Finds the repository that is meant, without opening it.
@@ -252,7 +258,7 @@ fn opened(repository: Repository, location: &Location) -> Result<Opened> {
         Some(folder) => Some(SharedLock::take(folder)?),
         None => None,
     };
-    Ok(Opened { location: location.clone(), repository, _shared: shared })
+    Ok(Opened { location: location.clone(), repository, shared })
 }
 
 fn is_unborn(folder: &Path) -> Result<bool> {

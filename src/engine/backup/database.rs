@@ -14,7 +14,7 @@ use crate::event::Event;
 use crate::files::sqlite::{
     Fingerprint, LAST_ATTEMPT, Method, TakeOptions, Taken, is_database, quick_check, take,
 };
-use crate::files::{Entry, ExcludeReason};
+use crate::files::{Entry, ExcludeReason, Stat};
 use crate::format::tree::{Capture, Node, NodeKind};
 use crate::repository::page_memory::PageMemory;
 
@@ -32,13 +32,19 @@ enum Attempt {
 impl Producer<'_, '_> {
     /// Returns what to compare with what was seen: for what the parent knows as a database, its
     /// companions too.
-    pub(super) fn look(entry: &Entry, parent: Option<&Node>) -> Result<Look> {
+    pub(super) fn look(&self, entry: &Entry, parent: Option<&Node>) -> Result<Look> {
         match parent {
             Some(node) if node.capture != Capture::None as u64 => {
-                Fingerprint::with(&entry.path, &entry.stat).map(Look::Database)
+                let print = Fingerprint::with(&entry.path, &entry.stat)?;
+                Ok(Look::of_database(&print, self.backup.began))
             }
-            _ => Ok(Look::Item(entry.stat)),
+            _ => Ok(self.look_of(&entry.stat)),
         }
+    }
+
+    /// Returns what to compare for anything but a database.
+    pub(super) fn look_of(&self, stat: &Stat) -> Look {
+        Look::of_item(stat, self.backup.began)
     }
 
     /// Notes a database of the current directory, so that its companions are left out.
@@ -154,7 +160,8 @@ impl Producer<'_, '_> {
             Some(doubt) => self.failed(&entry.path, &in_doubt(&entry.path, &doubt)),
             None => {
                 if let Some(print) = &print {
-                    self.walked.seen.now.enter(hash, &Look::Database(*print), self.backup.began);
+                    let look = Look::of_database(print, self.backup.began);
+                    self.walked.seen.now.enter(hash, &look);
                 }
             }
         }

@@ -32,7 +32,7 @@ impl Producer<'_, '_> {
             None => Action::New,
             Some(_) => Action::Modified,
         };
-        let look = match Self::look(entry, parent.as_ref()) {
+        let look = match self.look(entry, parent.as_ref()) {
             Ok(look) => look,
             Err(error) => {
                 self.item_failed(&entry.path, &error);
@@ -41,20 +41,24 @@ impl Producer<'_, '_> {
         };
         // A database's node has times and size of what was in its log as well.
         let is_alike = |node: &Node| {
-            matches!(look, Look::Database(_))
+            look.is_database()
                 || (node.mtime == entry.stat.mtime
                     && (node.kind != NodeKind::File || node.size == entry.stat.size))
         };
-        let reusable = parent.as_ref().filter(|node| {
+        let is_same = |node: &Node| {
             node.kind == entry.stat.kind
                 && is_alike(node)
                 && self.walked.seen.before.is_same(hash, &look)
-        });
-        if let Some(node) = reusable
-            && (!self.backup.has_gaps || self.parent.stands(node, self.index))
-        {
-            return self.take_over(entry, hash, &look, Box::new(node.clone()));
-        }
+        };
+        let parent = match parent {
+            Some(node)
+                if is_same(&node)
+                    && (!self.backup.has_gaps || self.parent.stands(&node, self.index)) =>
+            {
+                return self.take_over(entry, hash, &look, node);
+            }
+            parent => parent,
+        };
         if self.backup.options.dry_run {
             self.would_read(entry, action);
             return Ok(true);
@@ -73,15 +77,9 @@ impl Producer<'_, '_> {
     }
 
     /// Takes over the parent's node of an item that looks as it did.
-    fn take_over(
-        &mut self,
-        entry: &Entry,
-        hash: u64,
-        look: &Look,
-        mut node: Box<Node>,
-    ) -> Result<bool> {
+    fn take_over(&mut self, entry: &Entry, hash: u64, look: &Look, mut node: Node) -> Result<bool> {
         self.walked.seen.reused = self.walked.seen.reused.saturating_add(1);
-        self.walked.seen.now.enter(hash, look, self.backup.began);
+        self.walked.seen.now.enter(hash, look);
         self.met_database(&node);
         self.remind_of_damage(entry, hash, &node);
         self.count(&node, Action::Unchanged);
@@ -93,7 +91,7 @@ impl Producer<'_, '_> {
             self.send_same(node)?;
         } else {
             node.hard_link = hard_link;
-            self.send(Item::Ready(node))?;
+            self.send(Item::Ready(Box::new(node)))?;
         }
         Ok(true)
     }
@@ -142,7 +140,8 @@ impl Producer<'_, '_> {
         match entry.read_node(&self.owners) {
             Ok(mut node) => {
                 node.hard_link = self.hard_link(&entry.stat, hash);
-                self.walked.seen.now.enter(hash, &Look::Item(entry.stat), self.backup.began);
+                let look = self.look_of(&entry.stat);
+                self.walked.seen.now.enter(hash, &look);
                 self.tell(&entry.path, action(parent, &node), 0);
                 self.send(Item::Ready(Box::new(node)))?;
                 Ok(true)
@@ -197,7 +196,8 @@ impl Producer<'_, '_> {
             let is_whole = after.is_same_content(&stat) && read.size == stat.size;
             if is_whole || grew_only {
                 if is_whole {
-                    self.walked.seen.now.enter(hash, &Look::Item(stat), self.backup.began);
+                    let look = self.look_of(&stat);
+                    self.walked.seen.now.enter(hash, &look);
                 }
                 self.store_node(entry, node, &stat, read, hash, parent)?;
                 return Ok(true);

@@ -40,6 +40,7 @@ mod seen;
 mod source;
 mod walked;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 pub use contributors::Contributor;
@@ -49,19 +50,25 @@ use crate::error::{Error, Kind, Result};
 use crate::event::{Counters, Event, Reporter};
 use crate::format::record::{Partial, Root, RootKind, SNAPSHOT_INCOMPLETE, Snapshot, Statistics};
 use crate::format::tree::{Node, NodeKind};
-use crate::id::SnapshotId;
+use crate::id::{ObjectHash, SnapshotId};
 use crate::repository::Repository;
 use crate::repository::cache::SnapshotEntry;
 use crate::repository::index::Index;
 use crate::repository::log::RecordParts;
-use crate::repository::packer::Packer;
+use crate::repository::packer::{Packed, Packer};
 use crate::repository::reader::BlobReader;
 use crate::repository::snapshots::{SnapshotFilter, SnapshotWish};
 use crate::store::{Durable, ObjectName, Prefix};
 use crate::time::{Clock, SECOND, Timestamp};
 
+/// Why a run begins anew.
+const CLEANED_UP: &str = "another machine cleaned up the repository during this run";
+/// How often a run begins anew when others clean up meanwhile.
+const ROUNDS: usize = 3;
 /// What a writer that died has left half-stored is removed when it is this old.
 const STAGING_AGE: std::time::Duration = std::time::Duration::from_hours(24);
+/// How long a full listing of a remote store's packs is good for, in nanoseconds.
+const LISTING_AGE: i64 = 7 * 24 * 3600 * SECOND;
 
 /// Runs a backup of paths. See the module's head.
 pub fn backup(
@@ -71,9 +78,19 @@ pub fn backup(
     counters: &Counters,
     reporter: &dyn Reporter,
 ) -> Result<BackupReport> {
-    repository.with_sound_cache(|| {
-        Backup::start(repository, options, clock, counters, reporter)?.run(None)
-    })
+    let mut round = 1;
+    loop {
+        let result = repository.with_sound_cache(|| {
+            Backup::start(repository, options, clock, counters, reporter)?.run(None)
+        });
+        match result {
+            Err(error) if error.kind() == Kind::Busy && round < ROUNDS => {
+                reporter.event(&Event::Warning { message: "another machine cleaned up meanwhile; what may be missing is read again" });
+                round += 1;
+            }
+            other => return other,
+        }
+    }
 }
 
 /// Runs a backup of one stream.
@@ -101,8 +118,10 @@ struct Backup<'a> {
     began_boot: i64,
     parent: Option<SnapshotEntry>,
     adopted: Vec<Durable<crate::format::record::ObjectUnits>>,
-    /// Whether some object is missing, so that what refers to it must be stored again.
+    /// Whether some of what the parent refers to may not stand, so that each reference is looked up.
     has_gaps: bool,
+    /// The condemnations that the run began with.
+    condemnations: HashSet<ObjectHash>,
 }
 
 impl<'a> Backup<'a> {
@@ -115,7 +134,7 @@ impl<'a> Backup<'a> {
     ) -> Result<Self> {
         let began = clock.now();
         let began_boot = clock.boot_nanoseconds();
-        let report = repository.sync()?;
+        let report = repository.sync_own()?;
         for damaged in report.damaged.iter().chain(&report.salvaged) {
             reporter.event(&Event::Warning {
                 message: &format!("{}; what only it names is stored again", damaged.error),
@@ -142,11 +161,14 @@ impl<'a> Backup<'a> {
             parent: None,
             adopted: Vec::new(),
             has_gaps: false,
+            condemnations: repository.cache().condemnations()?,
         };
         backup.find_parent();
-        backup.distrust_missing_packs()?;
+        backup.look_for_packs()?;
         // A check may have found more than a listing shows.
-        backup.has_gaps = repository.cache().has_unreliable()?;
+        let is_sound = !repository.cache().has_distrusted()?;
+        backup.has_gaps =
+            !is_sound || !backup.condemned_with_parent_in_sight(&backup.condemnations)?;
         backup.adopt_journal()?;
         if let Some(parent) = &backup.parent {
             let statistics = &parent.snapshot.statistics;
@@ -166,6 +188,34 @@ impl<'a> Backup<'a> {
             self.repository.find_snapshot(&SnapshotWish::Latest(0), &filter, self.began).ok();
     }
 
+    /// Returns whether every condemnation was decided by one who had read the parent's record: then
+    /// nothing that the parent refers to was condemned without standing elsewhere, and whoever
+    /// sweeps sees to it that it goes on standing as long as the parent lives (rule 8).
+    fn condemned_with_parent_in_sight(&self, condemnations: &HashSet<ObjectHash>) -> Result<bool> {
+        let Some(parent) = self.parent.as_ref().filter(|_| !condemnations.is_empty()) else {
+            return Ok(true);
+        };
+        let records = self.repository.cache().snapshot_records()?;
+        let record = records.into_iter().find(|(id, _)| *id == parent.id);
+        let Some(record) = record.and_then(|(_, record)| record) else { return Ok(false) };
+        let order = self.repository.order()?;
+        Ok(condemnations.iter().all(|condemnation| order.knew(condemnation, &record)))
+    }
+
+    /// Looks whether all packs are there: those of a near store each time, those of a remote one
+    /// once a week, since its listings cost a request for each thousand.
+    fn look_for_packs(&self) -> Result<()> {
+        // Remembered beside what it found: a cache that is made anew has to look again.
+        let cache = self.repository.cache();
+        let looked = cache.packs_listed()?.filter(|_| self.repository.store().is_remote());
+        let age = looked.map(|then| self.began.0.saturating_sub(then));
+        if age.is_some_and(|age| (0..LISTING_AGE).contains(&age)) {
+            return Ok(());
+        }
+        self.distrust_missing_packs()?;
+        if self.repository.store().is_remote() { cache.note_listing(self.began.0) } else { Ok(()) }
+    }
+
     /// Compares the index with a listing, so that what has vanished is stored again. Returns whether
     /// something has vanished since the cache last looked.
     fn distrust_missing_packs(&self) -> Result<bool> {
@@ -177,8 +227,7 @@ impl<'a> Backup<'a> {
             .map(|row| (row.name, row.size))
             .collect();
         let objects = self.repository.cache().objects()?;
-        let known: std::collections::HashSet<_> =
-            self.repository.cache().unreliable()?.into_iter().collect();
+        let known: HashSet<_> = self.repository.cache().unreliable()?.into_iter().collect();
         let missing: Vec<_> = objects
             .iter()
             .filter(|(name, _)| matches!(name, ObjectName::Pack(_)))
@@ -201,9 +250,12 @@ impl<'a> Backup<'a> {
     /// Takes over packs that a run which died had stored: nothing durable is uploaded twice.
     fn adopt_journal(&mut self) -> Result<()> {
         let Some(state) = self.repository.state() else { return Ok(()) };
-        let known: std::collections::HashSet<_> =
-            self.repository.cache().objects()?.iter().map(|(name, _)| name.hash()).collect();
-        for hash in state.noted_packs(self.began.0) {
+        let cache = self.repository.cache();
+        let mut known: HashSet<_> = cache.objects()?.iter().map(|(name, _)| name.hash()).collect();
+        known.extend(cache.condemned()?.into_keys());
+        known.extend(cache.gone()?);
+        let age = self.repository.lifetimes().journal;
+        for hash in state.noted_packs(self.began.0, age) {
             if !known.contains(&hash)
                 && let Some(units) = self.repository.find_pack(&hash)?
             {
@@ -230,10 +282,10 @@ impl<'a> Backup<'a> {
         if self.options.dry_run {
             return Ok(outcome.report);
         }
-        self.commit(outcome)
+        self.commit(&index, outcome)
     }
 
-    fn commit(&self, outcome: run::Outcome) -> Result<BackupReport> {
+    fn commit(&self, index: &Index, outcome: run::Outcome) -> Result<BackupReport> {
         let run::Outcome { mut report, roots, packed, mut seen, health, published } = outcome;
         if roots.is_empty() {
             return Err(Error::failed("nothing could be read, so nothing was saved"));
@@ -244,7 +296,7 @@ impl<'a> Backup<'a> {
             .as_ref()
             .filter(|parent| parent.snapshot.roots == roots && !self.options.always)
             .map(|parent| parent.id);
-        self.check_window()?;
+        self.check_window(index, &packed)?;
         let mut parts =
             RecordParts { packs: packed.packs, inline: packed.inline, ..RecordParts::default() };
         if let Some(parent) = unchanged {
@@ -292,7 +344,7 @@ impl<'a> Backup<'a> {
     }
 
     /// What a run relied on may be gone if it took longer than the window: look again.
-    fn check_window(&self) -> Result<()> {
+    fn check_window(&self, index: &Index, packed: &Packed) -> Result<()> {
         let elapsed = self
             .clock
             .boot_nanoseconds()
@@ -302,15 +354,29 @@ impl<'a> Backup<'a> {
         if elapsed < window.saturating_mul(SECOND) {
             return Ok(());
         }
-        self.repository.sync()?;
-        if self.distrust_missing_packs()? {
-            return Err(Error::new(
-                Kind::Busy,
-                "another machine cleaned up the repository during this run",
-            )
-            .hint("run the same command again; what is durable is not uploaded twice"));
+        self.repository.sync_own()?;
+        let cache = self.repository.cache();
+        let now = cache.condemnations()?;
+        let has_lost = self.distrust_missing_packs()?
+            || (!self.has_gaps && !self.condemned_with_parent_in_sight(&now)?)
+            || (now != self.condemnations && self.has_fallen(index, packed)?);
+        if has_lost {
+            return Err(Error::new(Kind::Busy, CLEANED_UP)
+                .hint("run the same command again; what is durable is not uploaded twice"));
         }
         Ok(())
+    }
+
+    /// Returns whether something that the run relied on, its own packs included, does not stand any
+    /// more.
+    fn has_fallen(&self, index: &Index, packed: &Packed) -> Result<bool> {
+        let cache = self.repository.cache();
+        let (condemned, gone) = (cache.condemned()?, cache.gone()?);
+        let is_doomed = |hash: &ObjectHash| condemned.contains_key(hash) || gone.contains(hash);
+        if packed.packs.iter().any(|pack| is_doomed(&pack.get().object)) {
+            return Ok(true);
+        }
+        index.has_fallen()
     }
 
     fn partial(&self) -> Partial {
@@ -353,7 +419,7 @@ impl Repository {
     /// read.
     pub fn find_pack(
         &self,
-        hash: &crate::id::ObjectHash,
+        hash: &ObjectHash,
     ) -> Result<Option<Durable<crate::format::record::ObjectUnits>>> {
         let Some((name, size)) = self.store().find(ObjectName::Pack(*hash))? else {
             return Ok(None);

@@ -16,7 +16,7 @@ use super::contributors::Contributors;
 use super::health::Health;
 use super::message::{Item, Message};
 use super::parent::{ParentCursor, without_content};
-use super::seen::{Look, Seen};
+use super::seen::Seen;
 use super::source::ContentReader;
 use super::walked::{SeenPair, Walked};
 use super::{Backup, BackupReport, Packer, StreamSource, root_kind};
@@ -209,13 +209,13 @@ impl<'a, 'b> Producer<'a, 'b> {
     }
 
     /// Notes a node that is as the parent has it, in its place there.
-    pub(super) fn send_same(&mut self, node: Box<Node>) -> Result<()> {
+    pub(super) fn send_same(&mut self, node: Node) -> Result<()> {
         match self.levels.last_mut() {
             Some(level) if !level.sent => {
                 level.met = level.met.saturating_add(1);
                 Ok(())
             }
-            _ => self.pass(Item::Ready(node)),
+            _ => self.pass(Item::Ready(Box::new(node))),
         }
     }
 
@@ -268,7 +268,7 @@ impl<'a, 'b> Producer<'a, 'b> {
         self.walked.contributors.leave();
         let level = self.levels.pop();
         match level.and_then(|level| level.same_as) {
-            Some(node) => self.send_same(node),
+            Some(node) => self.send_same(*node),
             None => self.pass(Item::Leave),
         }
     }
@@ -280,9 +280,8 @@ impl<'a, 'b> Producer<'a, 'b> {
     fn enter(&mut self, entry: &Entry, parent: Option<Node>) -> Result<()> {
         let hash = self.path_hash(&entry.path);
         let parent = parent.filter(|node| node.kind == NodeKind::Directory);
-        let known = parent
-            .as_ref()
-            .filter(|_| self.walked.seen.before.is_same(hash, &Look::Item(entry.stat)));
+        let look = self.look_of(&entry.stat);
+        let known = parent.as_ref().filter(|_| self.walked.seen.before.is_same(hash, &look));
         let node = match known {
             Some(node) => {
                 self.walked.seen.reused = self.walked.seen.reused.saturating_add(1);
@@ -296,7 +295,7 @@ impl<'a, 'b> Producer<'a, 'b> {
                 }
             },
         };
-        self.walked.seen.now.enter(hash, &Look::Item(entry.stat), self.backup.began);
+        self.walked.seen.now.enter(hash, &look);
         let report = &mut self.walked.report;
         report.statistics.directories = report.statistics.directories.saturating_add(1);
         if parent.is_none() {

@@ -15,27 +15,29 @@ use crate::time::Timestamp;
 
 /// What an item looks like from outside.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Look {
-    /// Anything but a database.
-    Item(Stat),
-    /// A database: its companions' metadata counts as much as its own.
-    Database(Fingerprint),
+pub(super) struct Look {
+    digest: u64,
+    /// Whether it may be trusted later, for a reading after the run began.
+    is_settled: bool,
+    is_database: bool,
 }
 
 impl Look {
-    fn digest(&self) -> u64 {
-        match self {
-            Look::Item(stat) => fingerprint(stat),
-            Look::Database(print) => print.digest(),
-        }
+    /// Anything but a database, in a run that began at `began`.
+    pub(super) fn of_item(stat: &Stat, began: Timestamp) -> Look {
+        let is_settled = stat.is_settled(began);
+        Look { digest: fingerprint(stat), is_settled, is_database: false }
     }
 
-    /// Returns whether it may be trusted later, for a reading after `began`.
-    fn is_settled(&self, began: Timestamp) -> bool {
-        match self {
-            Look::Item(stat) => stat.is_settled(began),
-            Look::Database(print) => print.is_settled(began),
-        }
+    /// A database: its companions' metadata counts as much as its own.
+    pub(super) fn of_database(print: &Fingerprint, began: Timestamp) -> Look {
+        let is_settled = print.is_settled(began);
+        Look { digest: print.digest(), is_settled, is_database: true }
+    }
+
+    /// Returns whether it is a database's.
+    pub(super) fn is_database(&self) -> bool {
+        self.is_database
     }
 }
 
@@ -81,17 +83,29 @@ impl Seen {
 
     /// Returns whether the item looks just as it did. Only for a table that was read.
     pub(super) fn is_same(&self, path: u64, look: &Look) -> bool {
-        self.rows
-            .binary_search_by_key(&path, |row| row.0)
-            .ok()
-            .and_then(|place| self.rows.get(place))
-            .is_some_and(|row| row.1 == look.digest())
+        self.find(path) == Some(look.digest)
     }
 
-    /// Enters an item that was read after `began`.
-    pub(super) fn enter(&mut self, path: u64, look: &Look, began: Timestamp) {
-        if look.is_settled(began) {
-            self.rows.push((path, look.digest()));
+    /// Keyed hashes are spread evenly, so a row lies near its share of the table: looked for there
+    /// first, one of 23,000 costs nine steps in one place instead of fifteen all over the table.
+    fn find(&self, path: u64) -> Option<u64> {
+        let count = self.rows.len();
+        let share = u128::from(path).saturating_mul(count as u128) >> 64;
+        let near = usize::try_from(share).unwrap_or(usize::MAX);
+        // Four standard deviations at the table's middle, where they are widest.
+        let reach = count.isqrt().saturating_mul(2).saturating_add(1);
+        let window = near.saturating_sub(reach)..near.saturating_add(reach).min(count);
+        let find_in = |rows: &[(u64, u64)]| {
+            let place = rows.binary_search_by_key(&path, |row| row.0).ok()?;
+            rows.get(place).map(|row| row.1)
+        };
+        self.rows.get(window).and_then(find_in).or_else(|| find_in(&self.rows))
+    }
+
+    /// Enters an item that was read after the run began.
+    pub(super) fn enter(&mut self, path: u64, look: &Look) {
+        if look.is_settled {
+            self.rows.push((path, look.digest));
         }
     }
 
@@ -116,4 +130,27 @@ fn fingerprint(stat: &Stat) -> u64 {
     }
     let hash = hasher.finalize();
     hash.as_bytes().first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_is_found_wherever_it_lies() {
+        let snapshot = SnapshotId([7; 32]);
+        let even = |number: u64| number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let uneven = |number: u64| if number < 500 { number } else { u64::MAX - number };
+        for count in [0, 1, 2, 1_000] {
+            for hash in [even, uneven] {
+                let rows = (0..count).map(|number| (hash(number), number)).collect();
+                let bytes = Seen { rows }.encode(&snapshot);
+                let seen = Seen::decode(&bytes, &snapshot);
+                for number in 0..count {
+                    assert_eq!(seen.find(hash(number)), Some(number));
+                }
+                assert_eq!(seen.find(u64::MAX / 2), None);
+            }
+        }
+    }
 }

@@ -37,8 +37,16 @@ struct Gathered {
     commits: HashSet<ObjectHash>,
     /// Objects that some record names, and when the first did.
     named: HashMap<ObjectHash, i64>,
-    /// Segments that a checkpoint names.
-    segments: HashSet<ObjectHash>,
+    /// Checkpoints with the segments that they name.
+    checkpoints: Vec<(ObjectHash, Vec<ObjectHash>)>,
+    /// The objects that each segment names.
+    segments: HashMap<ObjectHash, Vec<ObjectHash>>,
+    /// The packs that each record names.
+    packs: HashMap<ObjectHash, Vec<ObjectHash>>,
+    /// Records that hold units.
+    with_units: HashSet<ObjectHash>,
+    /// Records that condemn or sweep, and the condemnations that each sweep names.
+    decisions: HashMap<ObjectHash, Vec<ObjectHash>>,
     /// When each record was written.
     written: HashMap<ObjectHash, i64>,
     newest: i64,
@@ -48,10 +56,11 @@ impl Gathered {
     fn enter(&mut self, entry: LogEntry<'_>) {
         match entry {
             LogEntry::Record(name, record) => self.enter_record(name, record),
-            LogEntry::Segment(_, segment) => {
-                for entry in &segment.entries {
-                    self.named.insert(entry.object, i64::MIN);
-                }
+            LogEntry::Segment(hash, segment) => {
+                let objects: Vec<ObjectHash> =
+                    segment.entries.iter().map(|entry| entry.object).collect();
+                self.named.extend(objects.iter().map(|object| (*object, i64::MIN)));
+                self.segments.insert(*hash, objects);
             }
         }
     }
@@ -74,9 +83,20 @@ impl Gathered {
             let first = self.named.entry(entry.object).or_insert(record.written);
             *first = record.written.min(*first);
         }
+        if !record.entries.is_empty() {
+            let packs = record.entries.iter().map(|entry| entry.object).collect();
+            self.packs.insert(name.hash, packs);
+        }
+        if !record.inline.is_empty() {
+            self.with_units.insert(name.hash);
+        }
+        if record.condemn.is_some() || record.sweep.is_some() {
+            let sweep = record.sweep.iter().flat_map(|sweep| sweep.condemnations.iter());
+            self.decisions.insert(name.hash, sweep.copied().collect());
+        }
         if let Some(checkpoint) = &record.checkpoint {
-            self.segments.extend(checkpoint.new_segments.iter());
-            self.segments.extend(checkpoint.old_segments.iter());
+            let segments = checkpoint.new_segments.iter().chain(checkpoint.old_segments.iter());
+            self.checkpoints.push((name.hash, segments.copied().collect()));
         }
     }
 }
@@ -97,12 +117,24 @@ pub(super) struct Facts {
     pub(super) gone: HashSet<ObjectHash>,
     /// Records that a checkpoint covers.
     pub(super) covered: HashSet<ObjectHash>,
-    /// Segments that a checkpoint names.
+    /// Segments that a checkpoint names which no other one covers.
     pub(super) segments: HashSet<ObjectHash>,
+    /// The objects that each segment names.
+    segment_objects: HashMap<ObjectHash, Vec<ObjectHash>>,
+    /// The packs that each record names.
+    packs: HashMap<ObjectHash, Vec<ObjectHash>>,
+    /// Records that hold units.
+    with_units: HashSet<ObjectHash>,
+    /// Records that condemn or sweep, and the condemnations that each sweep names.
+    decisions: HashMap<ObjectHash, Vec<ObjectHash>>,
+    /// The repository's grace, in nanoseconds.
+    grace: i64,
     /// Objects that partials keep.
     pub(super) kept_by_partials: HashSet<ObjectHash>,
     /// Packs that the log names and the listing lacks, and when they were first named.
     pub(super) vanished: Vec<(ObjectHash, i64)>,
+    /// Records that must exist and that this run has not read: a listing lacks them.
+    pub(super) unseen: Vec<ObjectHash>,
     /// Records that came late, without a verdict.
     pub(super) late: Vec<ObjectHash>,
     /// Records that something is lost of.
@@ -116,8 +148,13 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    /// Reads everything. `now` is the machine's own time.
-    pub(super) fn gather(original: &Repository, now: Timestamp) -> Result<Facts> {
+    /// Reads everything. `now` is the machine's own time; `known` are records that this machine had
+    /// read before.
+    pub(super) fn gather(
+        original: &Repository,
+        known: &HashSet<ObjectHash>,
+        now: Timestamp,
+    ) -> Result<Facts> {
         let lifetimes = original.lifetimes();
         let (objects, _) = original.store().list_all()?;
         refuse_strangers(original, &objects)?;
@@ -144,6 +181,15 @@ impl Facts {
             .map(|(hash, named)| (*hash, *named))
             .collect();
         vanished.sort_unstable();
+        let damaged = report.damaged.iter().map(|damaged| damaged.name.hash());
+        let read: HashSet<ObjectHash> = order
+            .links()
+            .map(|link| link.hash)
+            .chain(covered.iter().copied())
+            .chain(verdicts.keys().copied())
+            .chain(damaged)
+            .collect();
+        let unseen = unseen(&order, &read, &listed, known);
         let late = late(&repository, &order, &covered)?
             .into_iter()
             .filter(|record| !verdicts.contains_key(record))
@@ -159,7 +205,17 @@ impl Facts {
             newest_of_lanes,
             kept_by_partials: kept_by_partials(&gathered, &order, lifetimes.partial, now),
             broken: verdicts.iter().filter_map(is_broken).collect(),
-            segments: gathered.segments,
+            segments: gathered
+                .checkpoints
+                .iter()
+                .filter(|(checkpoint, _)| !covered.contains(checkpoint))
+                .flat_map(|(_, segments)| segments.iter().copied())
+                .collect(),
+            segment_objects: gathered.segments,
+            packs: gathered.packs,
+            with_units: gathered.with_units,
+            decisions: gathered.decisions,
+            grace: lifetimes.grace,
             newest: gathered.newest,
             written: gathered.written,
             repository,
@@ -170,6 +226,7 @@ impl Facts {
             gone,
             covered,
             vanished,
+            unseen,
             late,
         })
     }
@@ -183,6 +240,37 @@ impl Facts {
     pub(super) fn bytes<'h>(&self, hashes: impl Iterator<Item = &'h ObjectHash>) -> u64 {
         hashes.filter_map(|hash| self.listed.get(hash)).map(|row| row.size).sum()
     }
+}
+
+/// Returns the records that must exist and were not read: those of the other listing, those that
+/// this machine had read, and those that others name. A store whose listings leave something out
+/// must not make it look as if nobody needed anything.
+fn unseen(
+    order: &Order,
+    read: &HashSet<ObjectHash>,
+    listed: &HashMap<ObjectHash, Listed>,
+    known: &HashSet<ObjectHash>,
+) -> Vec<ObjectHash> {
+    let is_record = |row: &&Listed| matches!(row.name, ObjectName::Record(_));
+    let of_listing = listed.values().filter(is_record).map(|row| row.name.hash());
+    let before = order.links().filter_map(|link| link.previous);
+    let mut unseen: Vec<ObjectHash> = of_listing
+        .chain(known.iter().copied())
+        .chain(before)
+        .filter(|hash| !read.contains(hash))
+        .collect();
+    let tips: HashSet<Tip> = read.iter().map(tip_of).collect();
+    let lost = order.links().flat_map(|link| link.view.iter()).filter(|tip| !tips.contains(*tip));
+    unseen.extend(lost.map(|tip| {
+        let mut hash = ObjectHash::default();
+        for (to, from) in hash.0.iter_mut().zip(tip.0) {
+            *to = from;
+        }
+        hash
+    }));
+    unseen.sort_unstable();
+    unseen.dedup();
+    unseen
 }
 
 /// Objects of another repository in the same place would look as if nobody needed them.
@@ -266,6 +354,43 @@ fn late(
 }
 
 impl Facts {
+    /// Returns the packs that a record names.
+    pub(super) fn packs_of(&self, record: &ObjectHash) -> &[ObjectHash] {
+        self.packs.get(record).map_or(&[], Vec::as_slice)
+    }
+
+    /// Returns the objects that a segment names, those that are gone too.
+    pub(super) fn objects_of_segment(&self, segment: &ObjectHash) -> &[ObjectHash] {
+        self.segment_objects.get(segment).map_or(&[], Vec::as_slice)
+    }
+
+    /// Returns whether a record holds units.
+    pub(super) fn holds_units(&self, record: &ObjectHash) -> bool {
+        self.with_units.contains(record)
+    }
+
+    /// Returns whether a record condemns something that is still there.
+    pub(super) fn is_open(&self, record: &ObjectHash) -> bool {
+        self.condemned.iter().any(|(object, by)| by == record && self.listed.contains_key(object))
+    }
+
+    /// Returns whether a record condemned or swept something so lately that a record which comes
+    /// late may have to be measured by it: younger than a grace, or the newest pair of its kind.
+    pub(super) fn is_recent_decision(&self, record: &ObjectHash, now: Timestamp) -> bool {
+        let Some(swept) = self.decisions.get(record) else { return false };
+        let written = self.written(record).unwrap_or(i64::MAX);
+        if now.0.saturating_sub(written) < self.grace {
+            return true;
+        }
+        let sweeps = self.decisions.iter().filter(|(_, swept)| !swept.is_empty());
+        let newest = sweeps.max_by_key(|(hash, _)| (self.written(hash), **hash));
+        newest.is_some_and(|(hash, swept_last)| {
+            hash == record
+                || (swept.is_empty() && swept_last.contains(record))
+                || swept_last.contains(record)
+        })
+    }
+
     /// Returns when a record was written (nanoseconds, UTC).
     pub(super) fn written(&self, record: &ObjectHash) -> Option<i64> {
         self.written.get(record).copied()

@@ -14,6 +14,7 @@
 //!
 //! Memory: nine bytes for each blob, 24 for each unit, 300 for each object, 8 MiB of units.
 
+mod checkpoint;
 mod copies;
 mod facts;
 mod needs;
@@ -22,6 +23,6 @@ mod plan;
 mod run;
 mod usage;
 
-pub use options::{Accepted, Brake, Limit, PruneOptions, PruneReport};
+pub use options::{Accepted, Brake, CHECKPOINT_RECORDS, Limit, PruneOptions, PruneReport};
 pub use plan::PrunePlan;
 pub use run::prune;

@@ -1,6 +1,9 @@
 //! Carries a prune out, step by step: nothing is condemned before its copies are durable and read
 //! back, and nothing is deleted before the record that says so is durable.
 
+use std::collections::HashSet;
+
+use super::checkpoint::CheckpointWriter;
 use super::copies::Copier;
 use super::facts::{Facts, NOT_WHOLE};
 use super::needs::{Needs, NeedsWalk};
@@ -13,12 +16,15 @@ use crate::format::cbor::Ids;
 use crate::format::record::{Condemn, Heal, ObjectUnits, Partial, Sweep};
 use crate::id::ObjectHash;
 use crate::repository::Repository;
+use crate::repository::cache::SnapshotEntry;
 use crate::repository::log::RecordParts;
 use crate::store::{DeletePermit, Durable, ObjectName};
-use crate::time::Clock;
+use crate::time::{Clock, Timestamp};
 
 /// A record names no more blobs than this.
 const RECORD_BLOBS: usize = 100_000;
+/// After so many looks at a repository that goes on changing it is the next run's turn.
+const ROUNDS: usize = 4;
 /// The verdict on a late record of which nothing is lost.
 const WHOLE: u64 = 1;
 
@@ -32,6 +38,8 @@ pub fn prune(
     counters: &Counters,
     reporter: &dyn Reporter,
 ) -> Result<PruneReport> {
+    // A sync forgets what a listing lacks; here that matters.
+    let known = repository.cache().records()?;
     repository.sync()?;
     if let Some(lane) = repository.lost_tip() {
         let problem = format!(
@@ -41,18 +49,56 @@ pub fn prune(
         );
         options.accepted.stop(Brake::Rollback, problem, Kind::Damaged)?;
     }
-    let own = clock.now();
+    let mut wrote_checkpoint = false;
+    for _ in 0..ROUNDS {
+        match once(repository, &known, options, wrote_checkpoint, clock, counters, reporter)? {
+            Round::Done(report) => return Ok(report),
+            Round::Checkpoint => wrote_checkpoint = true,
+            Round::TookTooLong => {}
+        }
+    }
+    Err(Error::new(Kind::Busy, "other machines kept changing the repository during this run")
+        .hint("run the same command again; copies that were made are used"))
+}
+
+/// What came of one look at the repository.
+enum Round {
+    Done(PruneReport),
+    /// A checkpoint was written: what it replaces can be told from what is needed by looking again.
+    Checkpoint,
+    /// What was read can't be relied upon any more.
+    TookTooLong,
+}
+
+fn once(
+    repository: &Repository,
+    known: &HashSet<ObjectHash>,
+    options: &PruneOptions,
+    wrote_checkpoint: bool,
+    clock: &dyn Clock,
+    counters: &Counters,
+    reporter: &dyn Reporter,
+) -> Result<Round> {
+    let (own, boot) = (clock.now(), clock.boot_nanoseconds());
     // A plan writes nothing, not even to ask the time.
     let store = if options.dry_run { own } else { repository.store().now()? };
     let clocks = Clocks { own, store };
-    let facts = Facts::gather(repository, own)?;
+    let facts = Facts::gather(repository, known, own)?;
+    if let Some(first) = facts.unseen.first() {
+        let problem = format!(
+            "{} records are missing from the store's listing, this one first: {}",
+            facts.unseen.len(),
+            first.short()
+        );
+        options.accepted.stop(Brake::Vanished, problem, Kind::Damaged)?;
+    }
     clocks.verify(facts.newest, &repository.lifetimes(), options)?;
     if !facts.vanished.is_empty() {
         let hashes: Vec<ObjectHash> = facts.vanished.iter().map(|(hash, _)| *hash).collect();
         facts.repository.cache().distrust(&hashes)?;
     }
-    let prune = Prune { repository, facts: &facts, options, clocks, counters, reporter };
-    prune.run(clock)
+    let prune = Prune { repository, facts: &facts, options, clocks, boot, counters, reporter };
+    prune.run(wrote_checkpoint, clock)
 }
 
 struct Prune<'p> {
@@ -60,13 +106,15 @@ struct Prune<'p> {
     facts: &'p Facts,
     options: &'p PruneOptions,
     clocks: Clocks,
+    /// The clock that runs on through sleep, when the log was read (nanoseconds).
+    boot: i64,
     counters: &'p Counters,
     reporter: &'p dyn Reporter,
 }
 
 impl Prune<'_> {
-    fn run(&self, clock: &dyn Clock) -> Result<PruneReport> {
-        let (mut needs, snapshots, verdicts) = self.needs()?;
+    fn run(&self, wrote_checkpoint: bool, clock: &dyn Clock) -> Result<Round> {
+        let (mut needs, live, verdicts) = self.needs()?;
         let usage = Usage::choose(self.facts.repository.cache(), &mut needs)?;
         let planner = Planner {
             facts: self.facts,
@@ -75,22 +123,51 @@ impl Prune<'_> {
             clocks: self.clocks,
         };
         let mut plan = planner.plan(&usage)?;
-        plan.report.snapshots = snapshots;
+        plan.report.snapshots = live.len() as u64;
         plan.report.late_records = verdicts.len() as u64;
         let broken = verdicts.iter().filter(|heal| heal.verdict == NOT_WHOLE);
         plan.report.broken_records = broken.count() as u64;
         if self.options.dry_run {
-            return Ok(plan.report);
+            return Ok(Round::Done(plan.report));
         }
         for heal in verdicts {
             let parts = RecordParts { heal: Some(heal), ..self.parts() };
             self.repository.append(parts, clock.now())?;
         }
+        if !wrote_checkpoint && let Some(round) = self.checkpoint(&needs, &live, clock)? {
+            return Ok(round);
+        }
         self.act(plan, &needs, clock)
     }
 
+    /// Writes a checkpoint if one is due; `None` if not.
+    fn checkpoint(
+        &self,
+        needs: &Needs,
+        live: &[SnapshotEntry],
+        clock: &dyn Clock,
+    ) -> Result<Option<Round>> {
+        let (facts, now, counters) = (self.facts, self.clocks.own, self.counters);
+        let due_records = self.options.checkpoint_records;
+        let writer = CheckpointWriter { facts, needs, live, now, due_records, counters };
+        let Some(prepared) = writer.prepare()? else { return Ok(None) };
+        if !self.is_within_window(clock) {
+            return Ok(Some(Round::TookTooLong));
+        }
+        self.repository.append(prepared.parts, clock.now())?;
+        Counters::add(&self.counters.done_items, prepared.covered_records);
+        Ok(Some(Round::Checkpoint))
+    }
+
+    /// Returns whether what was read can still be relied upon (rule 10).
+    fn is_within_window(&self, clock: &dyn Clock) -> bool {
+        let slept = clock.boot_nanoseconds().saturating_sub(self.boot);
+        let elapsed = slept.max(clock.now().0.saturating_sub(self.clocks.own.0));
+        elapsed < self.repository.lifetimes().window
+    }
+
     /// Walks all snapshots that live; looks into those that came late.
-    fn needs(&self) -> Result<(Needs, u64, Vec<Heal>)> {
+    fn needs(&self) -> Result<(Needs, Vec<SnapshotEntry>, Vec<Heal>)> {
         let facts = self.facts;
         let lifetimes = self.repository.lifetimes();
         let now = self.clocks.own.0.min(self.clocks.store.0);
@@ -98,15 +175,14 @@ impl Prune<'_> {
             facts.repository.cache().snapshot_records()?.into_iter().collect();
         let mut walk = NeedsWalk::new(&facts.repository, self.counters)?;
         let mut verdicts = Vec::new();
-        let mut count = 0_u64;
+        let mut live = Vec::new();
         for entry in facts.repository.cached_snapshots()? {
             let is_dead = entry.forgotten.is_some_and(|forgotten| {
-                self.options.alone || now.saturating_sub(forgotten.since) >= lifetimes.forgotten
+                self.options.alone || forgotten.is_dead(&lifetimes, Timestamp(now))
             });
             if is_dead {
                 continue;
             }
-            count = count.saturating_add(1);
             let record = records.get(&entry.id).copied().flatten();
             if record.is_some_and(|record| facts.late.contains(&record)) {
                 let lost = walk.remains(&entry.snapshot)?;
@@ -121,11 +197,12 @@ impl Prune<'_> {
             {
                 walk.remains(&entry.snapshot)?;
             } else {
-                walk.snapshot(&entry.snapshot).map_err(|error| self.lost(error))?;
+                walk.snapshot(&entry.snapshot).map_err(Self::lost)?;
             }
+            live.push(entry);
         }
         // A late record without a snapshot needs nothing that could be lost.
-        let with_snapshot: std::collections::HashSet<_> =
+        let with_snapshot: HashSet<_> =
             verdicts.iter().map(|heal| heal.record).collect();
         verdicts.extend(
             facts
@@ -134,10 +211,10 @@ impl Prune<'_> {
                 .filter(|record| !with_snapshot.contains(*record))
                 .map(|record| Heal { record: *record, verdict: WHOLE, ..Heal::default() }),
         );
-        Ok((walk.finish(), count, verdicts))
+        Ok((walk.finish(), live, verdicts))
     }
 
-    fn lost(&self, error: Error) -> Error {
+    fn lost(error: Error) -> Error {
         if error.kind() != Kind::Damaged {
             return error;
         }
@@ -155,9 +232,18 @@ impl Prune<'_> {
         RecordParts { view: Some(self.facts.view.clone()), ..RecordParts::default() }
     }
 
-    fn act(&self, mut plan: PrunePlan, needs: &Needs, clock: &dyn Clock) -> Result<PruneReport> {
+    fn act(&self, mut plan: PrunePlan, needs: &Needs, clock: &dyn Clock) -> Result<Round> {
         let (packs, bytes) = self.copy(&mut plan, needs)?;
         plan.report.copied_bytes = bytes;
+        if !self.is_within_window(clock) {
+            // The copies stay, and make the next look a short one.
+            if !packs.is_empty() {
+                let packs = self.publish_copies(packs, clock)?;
+                let parts = RecordParts { partial: Some(self.partial()), packs, ..self.parts() };
+                self.repository.append(parts, clock.now())?;
+            }
+            return Ok(Round::TookTooLong);
+        }
         let hashes = |names: &[ObjectName]| Ids(names.iter().map(ObjectName::hash).collect());
         let mut permits = self.repository.permit_leftovers(&plan.leftovers)?;
         if !plan.condemn.is_empty() || !plan.sweep.is_empty() || !packs.is_empty() {
@@ -178,7 +264,7 @@ impl Prune<'_> {
             permits.extend(swept);
         }
         self.delete(permits, &mut plan.report);
-        Ok(plan.report)
+        Ok(Round::Done(plan.report))
     }
 
     fn copy(
@@ -191,7 +277,7 @@ impl Prune<'_> {
         }
         let mut copier = Copier::new(self.facts, needs, self.clocks.own.0, self.counters)?;
         for object in &plan.repack {
-            copier.object(object).map_err(|error| self.lost(error))?;
+            copier.object(object).map_err(Self::lost)?;
         }
         let mut lost = Vec::new();
         for id in &plan.rescue {
@@ -211,6 +297,11 @@ impl Prune<'_> {
         copier.finish()
     }
 
+    fn partial(&self) -> Partial {
+        let started = self.clocks.own.0;
+        Partial { started, job: "prune".to_owned(), ..Partial::default() }
+    }
+
     /// Publishes all but the last packs by themselves, if they hold too many blobs for one record.
     fn publish_copies(
         &self,
@@ -221,10 +312,8 @@ impl Prune<'_> {
         for pack in packs {
             let more = pack.get().units.iter().map(|unit| unit.blobs.len()).sum::<usize>();
             if blobs.saturating_add(more) > RECORD_BLOBS {
-                let started = self.clocks.own.0;
-                let partial = Partial { started, job: "prune".to_owned(), ..Partial::default() };
                 let packs = std::mem::take(&mut waiting);
-                let parts = RecordParts { partial: Some(partial), packs, ..self.parts() };
+                let parts = RecordParts { partial: Some(self.partial()), packs, ..self.parts() };
                 self.repository.append(parts, clock.now())?;
                 blobs = 0;
             }

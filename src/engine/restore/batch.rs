@@ -1,17 +1,11 @@
-//! Files being written: pieces by pack, in parallel.
-//!
-//! A batch names the pieces of some files. The executor sorts them by object and unit, merges
-//! neighbouring units into ranges, and lets workers fetch, open, verify and write. Whoever writes a
-//! file's last piece completes it.
+//! Files being written: what their pieces are, and what becomes of a file when all are written.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::database::DatabasePlace;
 use super::job::FileJob;
 use super::{RestoreOptions, RestoreReport};
-use crate::codec::UnitDecoder;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Action, Counters, Event, Reporter};
 use crate::files::{Owners, PendingFile, Target, TargetFile};
@@ -19,15 +13,7 @@ use crate::format::pack::BlobKind;
 use crate::id::BlobId;
 use crate::repository::Repository;
 use crate::repository::cache::{Place, is_damage};
-use crate::repository::reader::{BlobReader, fetch, open_unit};
-use crate::store::ObjectName;
 
-/// A range is fetched in pieces of at most this, in bytes.
-const RANGE_BYTES: u64 = 4 << 20;
-/// Units this close are fetched together, in bytes.
-const RANGE_GAP: u64 = 128 << 10;
-/// From so many files on, a batch's files are completed by all workers.
-const MANY_FILES: usize = 32;
 /// Finished files are synced and renamed when so many wait …
 const RENAME_FILES: usize = 1_000;
 /// … or so many bytes of them.
@@ -159,8 +145,9 @@ impl<'a> Shared<'a> {
             report.salvaged = report.salvaged.saturating_add(1);
             report.damaged |= error.kind() == Kind::Damaged;
         }
-        let file = match state.file.take() {
-            Some(file) => file,
+        let file = match state.file.take().map(Arc::into_inner) {
+            Some(Some(file)) => file,
+            Some(None) => return Err(Error::failed("a file is still being written")),
             None => job.create()?,
         };
         if !job.inline.is_empty() {
@@ -256,146 +243,4 @@ fn verify(
         offset = offset.saturating_add(*length);
     }
     Ok(())
-}
-
-struct Range {
-    object: ObjectName,
-    start: u64,
-    end: u64,
-    units: Vec<Vec<Piece>>,
-}
-
-/// Sorts pieces by where they are stored, and merges neighbours.
-fn ranges(pieces: Vec<Piece>) -> Vec<Range> {
-    let mut units: BTreeMap<(ObjectName, u64), Vec<Piece>> = BTreeMap::new();
-    for piece in pieces {
-        let key = (piece.place.object.clone(), piece.place.offset);
-        units.entry(key).or_default().push(piece);
-    }
-    let mut ranges: Vec<Range> = Vec::new();
-    for ((object, start), pieces) in units {
-        let stored = pieces.first().map_or(0, |piece| piece.place.stored_length);
-        let end = start.saturating_add(stored);
-        match ranges.last_mut() {
-            Some(range)
-                if range.object == object
-                    && start.saturating_sub(range.end) <= RANGE_GAP
-                    && end.saturating_sub(range.start) <= RANGE_BYTES =>
-            {
-                range.end = range.end.max(end);
-                range.units.push(pieces);
-            }
-            _ => ranges.push(Range { object, start, end, units: vec![pieces] }),
-        }
-    }
-    ranges
-}
-
-/// Writes one batch: workers take ranges in order. Many files are completed by all workers, each
-/// when its last piece is written; a few at the end, in their order.
-pub(super) fn execute(shared: &Shared<'_>, batch: Batch) -> Result<()> {
-    let Batch { pieces, mut named, .. } = batch;
-    let few = if named.len() < MANY_FILES { std::mem::take(&mut named) } else { Vec::new() };
-    let ranges = ranges(pieces);
-    let (next_named, next) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let queue: Vec<Mutex<Option<Range>>> =
-        ranges.into_iter().map(|range| Mutex::new(Some(range))).collect();
-    let work = || -> Result<()> {
-        let mut decoder = UnitDecoder::new()
-            .map_err(|error| Error::failed("cannot start a reader").source(error))?;
-        let mut reader = BlobReader::new(shared.repository)?;
-        let mut plain = Vec::new();
-        while let Some(job) = named.get(next_named.fetch_add(1, Ordering::Relaxed)) {
-            shared.release(job);
-        }
-        while let Some(slot) = queue.get(next.fetch_add(1, Ordering::Relaxed)) {
-            if shared.counters.stop.load(Ordering::Relaxed) {
-                break;
-            }
-            if let Some(range) = slot.lock().unwrap_or_else(PoisonError::into_inner).take() {
-                write_range(shared, &mut reader, &mut decoder, &mut plain, range);
-            }
-        }
-        Ok(())
-    };
-    let threads = shared.repository.store().readers(shared.options.threads);
-    let workers = threads.clamp(1, queue.len().max(named.len()).max(1));
-    std::thread::scope(|scope| {
-        let spawned: Vec<_> = (1..workers).map(|_| scope.spawn(work)).collect();
-        let mut result = work();
-        for worker in spawned {
-            let joined = worker
-                .join()
-                .unwrap_or_else(|_| Err(Error::failed("a worker of the restore has panicked")));
-            result = result.and(joined);
-        }
-        result
-    })?;
-    for job in few {
-        shared.release(&job);
-    }
-    Ok(())
-}
-
-fn write_range(
-    shared: &Shared<'_>,
-    reader: &mut BlobReader<'_>,
-    decoder: &mut UnitDecoder,
-    plain: &mut Vec<u8>,
-    range: Range,
-) {
-    let mut bytes = fetch(shared.repository, &range.object, range.start, range.end);
-    for pieces in range.units {
-        let is_open = match (&mut bytes, pieces.first()) {
-            (Ok(bytes), Some(first)) if first.place.bases.is_empty() => {
-                open_from(bytes, range.start, &first.place, reader, decoder, plain).is_some()
-            }
-            _ => false,
-        };
-        for piece in pieces {
-            let unit = is_open.then_some(plain.as_slice());
-            if let Err(error) = write_piece(shared, reader, unit, &piece) {
-                piece.job.fail(error);
-            }
-            shared.release(&piece.job);
-        }
-    }
-}
-
-/// Opens a unit within a range's bytes, in place.
-fn open_from(
-    bytes: &mut [u8],
-    start: u64,
-    place: &Place,
-    reader: &mut BlobReader<'_>,
-    decoder: &mut UnitDecoder,
-    plain: &mut Vec<u8>,
-) -> Option<()> {
-    let from = usize::try_from(place.offset.checked_sub(start)?).ok()?;
-    let length = usize::try_from(place.stored_length).ok()?;
-    let sealed = bytes.get_mut(from..from.checked_add(length)?)?;
-    let sealer = reader.sealer(&place.object).ok()?;
-    open_unit(&sealer, decoder, place, sealed, None, plain).ok()
-}
-
-fn write_piece(
-    shared: &Shared<'_>,
-    reader: &mut BlobReader<'_>,
-    unit: Option<&[u8]>,
-    piece: &Piece,
-) -> Result<()> {
-    let start = usize::try_from(piece.place.start).unwrap_or(usize::MAX);
-    let length = usize::try_from(piece.place.length).unwrap_or(usize::MAX);
-    let from_unit = unit
-        .and_then(|unit| unit.get(start..start.saturating_add(length)))
-        .filter(|blob| shared.repository.keys().blob_id(BlobKind::Data, blob) == piece.id);
-    let result = if let Some(blob) = from_unit {
-        piece.job.write(piece.offset, blob)
-    } else {
-        // Every other place is tried before the blob counts as lost.
-        let blob = reader.load(BlobKind::Data, &piece.id)?;
-        piece.job.write(piece.offset, &blob)
-    };
-    Counters::add(&shared.counters.done_bytes, piece.place.length);
-    result
 }

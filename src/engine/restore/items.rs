@@ -243,6 +243,7 @@ impl Run<'_, '_> {
         if batch.pieces.is_empty() && batch.named.is_empty() {
             return Ok(());
         }
-        self.batches.send(batch).map_err(|_| Error::failed("the restore was cut short"))
+        // The workers have gone because of what `go_on` tells.
+        self.batches.send(batch).or_else(|error| self.shared.go_on().and(Err(error)))
     }
 }

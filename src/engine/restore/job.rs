@@ -1,7 +1,7 @@
 //! One file being written, from its first piece to its last.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::database::DatabasePlace;
 use crate::error::{Error, Result};
@@ -11,6 +11,8 @@ use crate::id::BlobId;
 
 /// Runs of zeros are looked for in blocks of this size in sparse files, in bytes.
 const BLOCK: usize = 4096;
+/// One of zeros.
+const ZEROS: [u8; BLOCK] = [0; BLOCK];
 
 /// A file being written.
 pub(super) struct FileJob {
@@ -29,7 +31,8 @@ pub(super) struct FileJob {
 
 #[derive(Default)]
 pub(super) struct JobState {
-    pub(super) file: Option<TargetFile>,
+    /// Shared with those who write to it right now.
+    pub(super) file: Option<Arc<TargetFile>>,
     pub(super) failure: Option<Error>,
     pub(super) holes: bool,
     pub(super) blobs: Vec<(BlobId, u64)>,
@@ -70,23 +73,39 @@ impl FileJob {
         state.failure.get_or_insert(error);
     }
 
+    /// Writes a piece; in a sparse file what is zero becomes a hole.
     pub(super) fn write(&self, offset: u64, bytes: &[u8]) -> Result<()> {
-        let mut state = self.state();
-        if state.file.is_none() {
-            state.file = Some(self.create()?);
-        }
-        let Some(file) = &state.file else { return Ok(()) };
+        let file = self.file()?;
         if !self.node.sparse {
             return file.write_at(offset, bytes);
         }
+        let is_zero = |block: &[u8]| ZEROS.get(..block.len()) == Some(block);
+        // Runs in one call each: a single hole made a database of 1.1 GB one of 269,000 calls.
         let mut at = offset;
-        for block in bytes.chunks(BLOCK) {
-            if block.iter().any(|&byte| byte != 0) {
-                file.write_at(at, block)?;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let zeros = run_length(rest, is_zero);
+            let (_, behind) = rest.split_at(zeros);
+            let (run, behind) = behind.split_at(run_length(behind, |block| !is_zero(block)));
+            at = at.saturating_add(zeros as u64);
+            if !run.is_empty() {
+                file.write_at(at, run)?;
             }
-            at = at.saturating_add(block.len() as u64);
+            at = at.saturating_add(run.len() as u64);
+            rest = behind;
         }
         Ok(())
+    }
+
+    /// Returns the file, which is made if it is not there yet. Nothing is locked while it is written.
+    fn file(&self) -> Result<Arc<TargetFile>> {
+        let mut state = self.state();
+        if let Some(file) = &state.file {
+            return Ok(Arc::clone(file));
+        }
+        let file = Arc::new(self.create()?);
+        state.file = Some(Arc::clone(&file));
+        Ok(file)
     }
 
     pub(super) fn create(&self) -> Result<TargetFile> {
@@ -101,4 +120,9 @@ impl FileJob {
             self.directory.create_file(&self.name)
         }
     }
+}
+
+/// Returns the length of the blocks at the beginning that are `alike`, in bytes.
+fn run_length(bytes: &[u8], alike: impl Fn(&[u8]) -> bool) -> usize {
+    bytes.chunks(BLOCK).take_while(|block| alike(block)).map(<[u8]>::len).sum()
 }

@@ -1,8 +1,8 @@
 //! `restore`: snapshot → Plan → files.
 //!
 //! ```text
-//! walk the trees ─ decide for each node ─ batches of files ─▶ executor ─ ranges by pack ─▶ workers
-//!    (this thread)                         (32 MiB, bounded)              open, verify, write ─▶ sync, rename
+//! walk the trees ─ decide for each node ─ batches of files ─ ranges by pack ─▶ workers
+//!    (this thread)                         (32 MiB, bounded)                   open, verify, write ─▶ sync, rename
 //! ```
 //!
 //! The Plan is the same walk with the same decisions and nothing written. It is not kept for the
@@ -17,11 +17,13 @@
 mod batch;
 mod database;
 mod decide;
+mod delete;
 mod filter;
 mod items;
 mod job;
 mod links;
 mod run;
+mod workers;
 
 use std::path::{Path, PathBuf};
 

@@ -3,13 +3,12 @@
 
 use std::collections::VecDeque;
 
-use crossbeam_channel::Sender;
-
-use super::batch::{Batch, Shared, execute};
+use super::batch::{Batch, Shared};
 use super::decide::{Decision, decide_directory};
 use super::links::HardLinks;
+use super::workers::{WorkSender, work};
 use super::{Job, RestoreOptions, RestoreReport, metadata_of};
-use crate::engine::browse::{Found, TreeStep, TreeWalk, join};
+use crate::engine::browse::{Found, TreeStep, TreeWalk};
 use crate::error::{Error, Result};
 use crate::event::{Action, Counters, Event, Reporter};
 use crate::files::{Owners, Stat, Target, TargetDir};
@@ -28,11 +27,11 @@ struct FinishedDirectory {
 }
 
 /// What lies in a directory of the target, ascending.
-type Existing = VecDeque<(Vec<u8>, Stat)>;
+pub(super) type Existing = VecDeque<(Vec<u8>, Stat)>;
 
-struct Frame {
+pub(super) struct Frame {
     name: Vec<u8>,
-    path: Vec<u8>,
+    pub(super) path: Vec<u8>,
     node: Node,
     open: Option<TargetDir>,
     /// Whether it is there (or, in a dry run, would be).
@@ -40,9 +39,9 @@ struct Frame {
     /// Whether nothing was there before, so that nothing below needs a look.
     is_new: bool,
     /// Whether the filter takes all that lies in it.
-    included: bool,
+    pub(super) included: bool,
     /// For `--delete`: what is there, ascending, and not yet met in the snapshot.
-    there: Option<Existing>,
+    pub(super) there: Option<Existing>,
     /// How the directory is to be left alone: neither deletion nor metadata.
     spared: bool,
 }
@@ -52,10 +51,10 @@ pub(super) struct Run<'a, 's> {
     pub(super) shared: &'a Shared<'s>,
     pub(super) options: &'a RestoreOptions,
     target: Option<&'a Target>,
-    pub(super) batches: Sender<Batch>,
+    pub(super) batches: WorkSender,
     pub(super) batch: Batch,
     pub(super) batch_directories: usize,
-    frames: Vec<Frame>,
+    pub(super) frames: Vec<Frame>,
     /// Names between the target and the first frame.
     above: Vec<Vec<u8>>,
     finished_directories: Vec<FinishedDirectory>,
@@ -80,16 +79,16 @@ pub(super) fn run(
     };
     let shared = Shared::new(repository, options, &owners, counters, reporter, handle);
     *shared.report() = report.clone();
-    let (sender, receiver) = crossbeam_channel::bounded::<Batch>(1);
+    let (sender, receiver) = WorkSender::new(repository.store().is_remote());
     let finished = std::thread::scope(|scope| {
         let shared = &shared;
-        let executor = scope.spawn(move || -> Result<()> {
-            for batch in receiver {
-                shared.counters.go_on()?;
-                execute(shared, batch)?;
-            }
-            Ok(())
-        });
+        let workers: Vec<_> = (0..repository.store().readers(options.threads).max(1))
+            .map(|_| {
+                let receiver = receiver.clone();
+                scope.spawn(move || work(shared, &receiver))
+            })
+            .collect();
+        drop(receiver);
         let mut run = Run {
             shared,
             options,
@@ -106,13 +105,14 @@ pub(super) fn run(
         let walked = walked.and_then(|()| run.send());
         let Run { finished_directories, links, batches, .. } = run;
         drop(batches);
-        let executed = executor
-            .join()
-            .unwrap_or_else(|_| Err(Error::failed("the restore's executor has panicked")));
-        shared.go_on()?;
-        executed?;
-        walked?;
-        Ok::<_, Error>((finished_directories, links))
+        for worker in workers {
+            if worker.join().is_err() {
+                shared.stop(Error::failed("a worker of the restore has panicked"));
+            }
+        }
+        // The walk may have been told of the failure, and nothing then remains of it here but that
+        // the run stops.
+        walked.and_then(|()| shared.go_on()).and(Ok((finished_directories, links)))
     });
     let (directories, links) = match finished {
         Ok(finished) => finished,
@@ -208,17 +208,6 @@ impl Run<'_, '_> {
             spared: true,
         });
         Ok(())
-    }
-
-    fn list_for_delete(
-        &self,
-        directory: Option<&TargetDir>,
-        is_new: bool,
-    ) -> Result<Option<Existing>> {
-        match directory {
-            Some(directory) if self.options.delete && !is_new => Ok(Some(directory.list()?.into())),
-            _ => Ok(None),
-        }
     }
 
     /// Deals with one node; false for a directory that is not to be entered.
@@ -351,61 +340,6 @@ impl Run<'_, '_> {
             let Frame { path, node, .. } = frame;
             self.finished_directories.push(FinishedDirectory { names, path, node });
         }
-        Ok(())
-    }
-
-    /// Removes what is there and sorts before `name`: the snapshot has nothing of it.
-    fn delete_before(&mut self, name: &[u8]) -> Result<()> {
-        loop {
-            let Some(there) = self.frames.last_mut().and_then(|frame| frame.there.as_mut()) else {
-                return Ok(());
-            };
-            match there.front() {
-                Some((first, _)) if first.as_slice() < name => {
-                    if let Some((first, stat)) = there.pop_front() {
-                        self.delete(&first, &stat)?;
-                    }
-                }
-                Some((first, _)) if first == name => {
-                    there.pop_front();
-                    return Ok(());
-                }
-                _ => return Ok(()),
-            }
-        }
-    }
-
-    fn delete_rest(&mut self) -> Result<()> {
-        // A directory that could not be read to its end says nothing of what is missing in it.
-        let damaged = self.shared.report().damaged;
-        let rest = self.frames.last_mut().and_then(|frame| frame.there.take());
-        for (name, stat) in rest.into_iter().flatten() {
-            if !damaged {
-                self.delete(&name, &stat)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn delete(&mut self, name: &[u8], stat: &Stat) -> Result<()> {
-        let parent = self.frames.last().map(|frame| (frame.path.clone(), frame.included));
-        let Some((parent, included)) = parent else { return Ok(()) };
-        let path = join(&parent, name);
-        let node = Node { name: name.into(), kind: stat.kind, ..Node::default() };
-        let filter = &self.options.filter;
-        if filter.excludes(&path, &node) || !(included || filter.includes(&path, &node)) {
-            return Ok(());
-        }
-        if !self.options.dry_run
-            && let Some(directory) = self.current(false)?
-            && let Err(error) = directory.remove_tree(name)
-        {
-            self.shared.item_failed(&path, error);
-            return Ok(());
-        }
-        self.tell(&path, Action::Deleted, 0);
-        let mut report = self.shared.report();
-        report.deleted = report.deleted.saturating_add(1);
         Ok(())
     }
 

@@ -1,5 +1,7 @@
 //! What the index says as a whole: what a check compares with the objects themselves.
 
+use std::collections::{BTreeMap, HashSet};
+
 use rusqlite::OptionalExtension as _;
 
 use super::{Cache, bases, wrap};
@@ -120,6 +122,53 @@ impl Cache {
             }
         }
         Ok(units)
+    }
+
+    /// Returns the tables of several objects as the log has them, in one pass over the index.
+    pub fn tables_of(
+        &self,
+        objects: &HashSet<ObjectHash>,
+    ) -> Result<Vec<(ObjectHash, Vec<UnitEntry>)>> {
+        let connection = self.lock();
+        let mut statement = connection
+            .prepare_cached("SELECT number, hash FROM object ORDER BY number")
+            .map_err(wrap)?;
+        let rows = statement
+            .query_map([], |row| Ok((row.get::<_, u32>(0)?, ObjectHash(row.get(1)?))))
+            .map_err(wrap)?;
+        let mut tables: BTreeMap<u32, (ObjectHash, Vec<UnitEntry>)> = BTreeMap::new();
+        for row in rows {
+            let (number, hash) = row.map_err(wrap)?;
+            if objects.contains(&hash) {
+                tables.insert(number, (hash, Vec::new()));
+            }
+        }
+        let mut statement = connection
+            .prepare_cached(
+                "SELECT kind, form, stored, bases, depth, object FROM unit ORDER BY object, number",
+            )
+            .map_err(wrap)?;
+        let mut rows = statement.query([]).map_err(wrap)?;
+        while let Some(row) = rows.next().map_err(wrap)? {
+            if let Some((_, units)) = tables.get_mut(&row.get(5).map_err(wrap)?) {
+                units.push(unit_row(row).map_err(wrap)?);
+            }
+        }
+        let mut statement = connection
+            .prepare_cached(
+                "SELECT object, unit, id, length FROM blob ORDER BY object, unit, start",
+            )
+            .map_err(wrap)?;
+        let mut rows = statement.query([]).map_err(wrap)?;
+        while let Some(row) = rows.next().map_err(wrap)? {
+            let Some((_, units)) = tables.get_mut(&row.get(0).map_err(wrap)?) else { continue };
+            let number: usize = row.get(1).map_err(wrap)?;
+            if let Some(unit) = units.get_mut(number) {
+                unit.blobs.0.push(BlobId(row.get(2).map_err(wrap)?));
+                unit.raw_lengths.push(row.get(3).map_err(wrap)?);
+            }
+        }
+        Ok(tables.into_values().collect())
     }
 
     /// Returns the blobs of an object with their kinds, unit by unit. Looks through the whole

@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::tables::insert_units;
 use super::{Cache, wrap};
@@ -22,13 +22,15 @@ pub(super) const TABLES: &str = "\
     CREATE TABLE IF NOT EXISTS gone (hash BLOB PRIMARY KEY) WITHOUT ROWID; \
     CREATE TABLE IF NOT EXISTS covered (hash BLOB PRIMARY KEY) WITHOUT ROWID; \
     CREATE TABLE IF NOT EXISTS segment (hash BLOB PRIMARY KEY) WITHOUT ROWID; \
+    CREATE TABLE IF NOT EXISTS sweep (record BLOB PRIMARY KEY, written INTEGER) WITHOUT ROWID; \
+    CREATE TABLE IF NOT EXISTS listing (time INTEGER); \
     CREATE TABLE IF NOT EXISTS verdict (record BLOB, verdict INTEGER, \
       PRIMARY KEY (record, verdict)) WITHOUT ROWID";
 
 /// Empties the tables.
 pub(super) const CLEAR: &str = "DELETE FROM condemned; DELETE FROM condemnation; \
     DELETE FROM swept; DELETE FROM gone; DELETE FROM covered; DELETE FROM segment; \
-    DELETE FROM verdict";
+    DELETE FROM verdict; DELETE FROM listing; DELETE FROM sweep";
 
 /// Enters what a record says about other objects.
 pub(super) fn insert_fates(
@@ -50,6 +52,10 @@ pub(super) fn insert_fates(
         }
     }
     if let Some(sweep) = &record.sweep {
+        connection.execute(
+            "INSERT OR IGNORE INTO sweep VALUES (?1, ?2)",
+            params![name.hash.as_bytes(), record.written],
+        )?;
         for condemnation in sweep.condemnations.iter() {
             connection.execute(
                 "INSERT OR IGNORE INTO swept VALUES (?1, ?2)",
@@ -160,6 +166,21 @@ impl Cache {
         self.hashes("SELECT hash FROM covered")
     }
 
+    /// Returns when all packs were listed last and what is missing was distrusted (nanoseconds, UTC).
+    pub fn packs_listed(&self) -> Result<Option<i64>> {
+        self.lock().query_row("SELECT MAX(time) FROM listing", [], |row| row.get(0)).map_err(wrap)
+    }
+
+    /// Notes that all packs were listed, and what is missing was distrusted.
+    pub fn note_listing(&self, time: i64) -> Result<()> {
+        self.lock().execute("INSERT INTO listing VALUES (?1)", [time]).map(|_| ()).map_err(wrap)
+    }
+
+    /// Returns when the newest sweep was written (nanoseconds, UTC).
+    pub fn last_sweep(&self) -> Result<Option<i64>> {
+        self.lock().query_row("SELECT MAX(written) FROM sweep", [], |row| row.get(0)).map_err(wrap)
+    }
+
     /// Returns whether a checkpoint covers a record.
     pub fn covers(&self, record: &ObjectHash) -> Result<bool> {
         let connection = self.lock();
@@ -184,6 +205,16 @@ impl Cache {
             })
             .map_err(wrap)?;
         rows.map(|row| row.map_err(wrap)).collect()
+    }
+
+    /// Returns a snapshot's encoding.
+    pub fn snapshot_body(&self, id: &SnapshotId) -> Result<Option<Vec<u8>>> {
+        self.lock()
+            .prepare_cached("SELECT body FROM snapshot WHERE id = ?1")
+            .and_then(|mut statement| {
+                statement.query_row([id.as_bytes()], |row| row.get(0)).optional()
+            })
+            .map_err(wrap)
     }
 
     /// Returns the segments whose content is known.

@@ -251,8 +251,8 @@ impl Repository {
         let live: HashSet<_> = checkpoint.snapshots.iter().copied().collect();
         for hash in segments.iter().filter(|hash| !known.contains(*hash)) {
             let mut segment = self.load_segment(hash)?;
-            segment.entries.retain(|entry| !gone.contains(&entry.object));
             visit(LogEntry::Segment(hash, &segment));
+            segment.entries.retain(|entry| !gone.contains(&entry.object));
             let mut snapshots = Vec::new();
             for bytes in &segment.snapshots {
                 let id = self.keys().snapshot_id(bytes);

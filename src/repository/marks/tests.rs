@@ -209,9 +209,10 @@ fn a_repeated_mark_keeps_its_moment_and_what_another_checkpoint_did_not_know_sti
 #[test]
 fn a_forgotten_snapshot_returns_for_sixty_hours_and_lives_for_seventy_two() {
     let forgotten = Forgotten { since: HOUR };
-    assert_eq!(forgotten.returns_until(), Timestamp(61 * HOUR));
-    assert!(!forgotten.is_dead(Timestamp(73 * HOUR - 1)));
-    assert!(forgotten.is_dead(Timestamp(73 * HOUR)));
+    let usual = Lifetimes::new(3600, 72 * 3600);
+    assert_eq!(forgotten.returns_until(&usual), Timestamp(61 * HOUR));
+    assert!(!forgotten.is_dead(&usual, Timestamp(73 * HOUR - 1)));
+    assert!(forgotten.is_dead(&usual, Timestamp(73 * HOUR)));
 }
 
 /// One record after the other: its predecessor and view are drawn from those before it.

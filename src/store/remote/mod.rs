@@ -30,7 +30,6 @@ use std::time::Duration;
 
 pub use credentials::Credentials;
 pub use place::{Provider, RemotePlace, Service};
-pub(super) use probe::FOLDER as PROBES;
 pub use probe::{Probe, ProbeStep};
 
 use object_store::ObjectStore;

@@ -10,10 +10,8 @@ use tokio::time::Instant;
 use crate::codec::crypto::random_bytes;
 use crate::error::{Error, Result};
 use crate::store::Store;
+use crate::store::clock::SCRATCH;
 use crate::store::objects::refuses_creation;
-
-/// Where probes lie. One that could not be deleted is no object, and is left out of listings.
-pub(in crate::store) const FOLDER: &str = "probe";
 
 /// One thing that was tried.
 #[derive(Debug)]
@@ -41,8 +39,8 @@ pub struct Probe {
 impl Probe {
     /// Returns the failure that rules the store out, if there is one.
     pub fn into_failure(self) -> Option<Error> {
-        let needed = self.steps.into_iter().filter(|step| step.what != "delete");
-        needed.filter_map(|step| step.failure).next()
+        let mut needed = self.steps.into_iter().filter(|step| step.what != "delete");
+        needed.find_map(|step| step.failure)
     }
 
     fn note<T>(&mut self, what: &'static str, begun: Instant, result: Result<T>) -> Option<T> {
@@ -62,8 +60,9 @@ impl Store {
         let mut probe = Probe::default();
         let Ok(random) = random_bytes::<64>() else { return probe };
         let bytes = Bytes::copy_from_slice(&random);
-        let name = random.iter().take(16).map(|byte| format!("{byte:02x}")).collect::<String>();
-        let path = Path::from(format!("{FOLDER}/{name}"));
+        let (number, _) = random.split_first_chunk::<16>().unwrap_or((&[0; 16], &[]));
+        let name = format!("{:032x}", u128::from_le_bytes(*number));
+        let path = Path::from(format!("{SCRATCH}/{name}"));
         // Stopping at the first failure: what follows would fail for the same reason.
         let _all_done = self.try_needed(&mut probe, &path, &bytes).and_then(|()| {
             self.try_creation(&mut probe, &path, &bytes);

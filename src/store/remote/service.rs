@@ -226,11 +226,11 @@ impl Bucket {
             let response = response.map_err(generic)?;
             let header = response.headers().get("x-amz-bucket-region");
             let region = header.and_then(|region| region.to_str().ok()).map(str::to_owned);
-            if response.status().is_success() { Ok(region) } else { Err(refused(response)) }
+            if response.status().is_success() { Ok(region) } else { Err(refused(&response)) }
         };
         match traced(call).await {
             Ok(region) => Ok(region),
-            Err(Failed { answer: Some(answer), .. }) => Ok(answer.region),
+            Err(Failed { answer: Some(answer), .. }) => Ok(answer.region.clone()),
             Err(failed) => Err(failed),
         }
     }
@@ -257,7 +257,7 @@ impl Bucket {
             }
         };
         let response = wire.call(request).await.map_err(generic)?;
-        if response.status().is_success() { Ok(true) } else { Err(refused(response)) }
+        if response.status().is_success() { Ok(true) } else { Err(refused(&response)) }
     }
 
     async fn signed(&self, method: Method, url: &str, body: String) -> StoreResult<HttpRequest> {
@@ -288,7 +288,7 @@ fn generic(error: impl std::error::Error + Send + Sync + 'static) -> object_stor
 }
 
 /// What a refusal says was noted by the wire.
-fn refused(response: HttpResponse) -> object_store::Error {
+fn refused(response: &HttpResponse) -> object_store::Error {
     let status = response.status();
     let source = format!("the server answered {status}").into();
     object_store::Error::Generic { store: "bucket", source }

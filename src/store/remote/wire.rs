@@ -24,6 +24,7 @@ use super::body::{Paced, Pulse, Silence};
 use super::throttle::Throttle;
 use crate::event::{Event, Reporter};
 use crate::store::calls::{Answer, note_answer, note_request};
+use crate::store::failure::find_tls;
 
 /// A refusal says what it has to say in less than this, in bytes.
 const MOST_WORDS: usize = 64 << 10;
@@ -147,12 +148,12 @@ impl Body for Mapped {
 
 /// Tells what passes from what does not.
 fn kind_of(error: &reqwest::Error) -> HttpErrorKind {
+    if find_tls(error).is_some() {
+        return HttpErrorKind::Unknown;
+    }
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(inner) = cause {
         if let Some(io) = inner.downcast_ref::<std::io::Error>() {
-            if io.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
-                return HttpErrorKind::Unknown;
-            }
             match io.kind() {
                 std::io::ErrorKind::TimedOut => return HttpErrorKind::Timeout,
                 std::io::ErrorKind::ConnectionAborted

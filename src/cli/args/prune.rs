@@ -1,0 +1,75 @@
+//! Arguments of `prune`.
+
+use clap::{Args, ValueEnum};
+
+use crate::engine::prune::{Brake, Limit};
+
+/// Arguments of `prune`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  stash prune --dry-run
+  stash prune
+  stash prune --max-unused 0              as small as it gets
+  stash forget --keep-last 7 --prune")]
+pub struct PruneArguments {
+    /// How far it goes.
+    #[command(flatten)]
+    pub options: PruneLimits,
+    /// Shows what would be done; writes nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+}
+
+/// How far a prune goes.
+#[derive(Debug, Clone, Args)]
+pub struct PruneLimits {
+    /// How much may stay unused within packs that are needed: a share, a size, or `unlimited`
+    #[arg(long, value_name = "LIMIT", default_value = "5%", value_parser = limit)]
+    pub max_unused: Limit,
+    /// How much may be copied by one run: a share, a size, or `unlimited`
+    #[arg(long, value_name = "LIMIT", default_value = "unlimited", value_parser = limit)]
+    pub max_repack: Limit,
+    /// Waits longer than the repository asks before it deletes
+    #[arg(long, value_name = "DURATION", value_parser = super::values::duration)]
+    pub grace: Option<std::time::Duration>,
+    /// Deletes at once: no other machine or process may be using the repository
+    #[arg(long)]
+    pub nobody_else_writes: bool,
+    /// Goes on in spite of a doubt that stopped an earlier run
+    #[arg(long, value_name = "DOUBT", value_delimiter = ',')]
+    pub accept: Vec<Doubt>,
+}
+
+/// A doubt that stops a prune.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Doubt {
+    /// Packs are gone that no prune deleted
+    Vanished,
+    /// More than half of what is stored would go
+    Half,
+    /// Something that a snapshot needs can't be had any more
+    Lost,
+    /// The clocks of machine, store and log don't agree
+    Clock,
+    /// The repository was set back to an earlier state
+    Rollback,
+}
+
+impl From<Doubt> for Brake {
+    fn from(doubt: Doubt) -> Brake {
+        match doubt {
+            Doubt::Vanished => Brake::Vanished,
+            Doubt::Half => Brake::Half,
+            Doubt::Lost => Brake::Lost,
+            Doubt::Clock => Brake::Clock,
+            Doubt::Rollback => Brake::Rollback,
+        }
+    }
+}
+
+fn limit(text: &str) -> Result<Limit, String> {
+    text.parse().map_err(|error: crate::error::Error| match error.hint_text() {
+        Some(hint) => format!("{error}; {hint}"),
+        None => error.to_string(),
+    })
+}

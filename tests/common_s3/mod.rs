@@ -1,0 +1,335 @@
+//! A small server that speaks enough S3 for these tests, on this computer alone: it keeps its objects
+//! in memory, writes requests down, is slow, refuses, hangs or dies when told to.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::format_push_string,
+    reason = "each test takes what it needs, and stops where things are not as they should be"
+)]
+
+mod objects;
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use objects::Objects;
+
+/// The key that the server knows.
+pub const KEY: &str = "TESTKEY";
+
+/// A request, as a test looks at it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    pub method: String,
+    /// Bucket and name, decoded, without the slash before.
+    pub path: String,
+    /// What follows the question mark, as it came.
+    pub query: String,
+    /// How many bytes came with it.
+    pub length: usize,
+    /// Which bytes are asked for.
+    pub range: Option<String>,
+    /// Whether nothing may be there yet.
+    pub create: bool,
+}
+
+impl Request {
+    pub fn is_put(&self) -> bool {
+        self.method == "PUT"
+    }
+
+    pub fn is_list(&self) -> bool {
+        self.method == "GET" && self.query.contains("list-type=2")
+    }
+
+    pub fn is_pack(&self) -> bool {
+        self.path.contains("/packs/")
+    }
+}
+
+/// What the server does with a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// What was asked.
+    Serve,
+    /// A refusal: status and code.
+    Refuse(u16, &'static str),
+    /// Nothing, until the server ends.
+    Hang,
+    /// The connection ends before anything is done.
+    Break,
+    /// What was asked, and then the connection ends without an answer.
+    LoseReply,
+    /// A listing leaves out every second row.
+    DropRows,
+    /// A listing has every row twice.
+    RepeatRows,
+    /// A listing ends after half its rows, as if there were no more.
+    CutRows,
+}
+
+type Rule = Box<dyn Fn(&Request) -> Action + Send + Sync>;
+
+/// How a server behaves.
+#[derive(Clone, Copy)]
+pub struct Behaviour {
+    /// Whether it honours `If-None-Match: *`; otherwise the last write wins.
+    pub creates: bool,
+    /// The region that signatures must name.
+    pub region: &'static str,
+    /// How long each answer takes more.
+    pub latency: Duration,
+    /// How many rows a page of a listing holds.
+    pub page: usize,
+    /// By how many seconds its clock is ahead.
+    pub clock_ahead: i64,
+}
+
+impl Default for Behaviour {
+    fn default() -> Self {
+        Behaviour {
+            creates: true,
+            region: "us-east-1",
+            latency: Duration::ZERO,
+            page: 7,
+            clock_ahead: 0,
+        }
+    }
+}
+
+struct Shared {
+    behaviour: Behaviour,
+    objects: Mutex<Objects>,
+    requests: Mutex<Vec<Request>>,
+    rule: Mutex<Rule>,
+    connections: Mutex<Vec<TcpStream>>,
+    is_over: AtomicBool,
+}
+
+/// A running server; it ends when dropped.
+pub struct Server {
+    shared: Arc<Shared>,
+    port: u16,
+}
+
+impl Server {
+    pub fn start(behaviour: Behaviour) -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let shared = Arc::new(Shared {
+            behaviour,
+            objects: Mutex::new(Objects::default()),
+            requests: Mutex::default(),
+            rule: Mutex::new(Box::new(|_| Action::Serve)),
+            connections: Mutex::default(),
+            is_over: AtomicBool::new(false),
+        });
+        shared.objects.lock().unwrap().make_bucket("bucket");
+        let own = Arc::clone(&shared);
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                if own.is_over.load(Ordering::SeqCst) {
+                    return;
+                }
+                let (Ok(stream), own) = (stream, Arc::clone(&own)) else { continue };
+                own.connections.lock().unwrap().push(stream.try_clone().unwrap());
+                std::thread::spawn(move || {
+                    let _ended = own.converse(stream);
+                });
+            }
+        });
+        Server { shared, port }
+    }
+
+    pub fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Decides about each request from now on.
+    pub fn rule(&self, rule: impl Fn(&Request) -> Action + Send + Sync + 'static) {
+        *self.shared.rule.lock().unwrap() = Box::new(rule);
+    }
+
+    /// Serves everything again.
+    pub fn heal(&self) {
+        self.rule(|_| Action::Serve);
+    }
+
+    /// Returns the requests since the last time.
+    pub fn take(&self) -> Vec<Request> {
+        std::mem::take(&mut *self.shared.requests.lock().unwrap())
+    }
+
+    /// Returns the names of all objects of a bucket.
+    pub fn names(&self, bucket: &str) -> Vec<String> {
+        self.shared.objects.lock().unwrap().names(bucket)
+    }
+
+    /// Ends all connections, as a server that is killed does; what it holds stays.
+    pub fn cut(&self) {
+        for connection in self.shared.connections.lock().unwrap().drain(..) {
+            let _closed = connection.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.shared.is_over.store(true, Ordering::SeqCst);
+        self.cut();
+        // Wakes the thread that waits for connections.
+        let _woken = TcpStream::connect(("127.0.0.1", self.port));
+    }
+}
+
+/// What is answered.
+pub(crate) struct Answer {
+    pub status: u16,
+    pub headers: Vec<(&'static str, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub fn new(status: u16) -> Answer {
+        Answer { status, headers: Vec::new(), body: Vec::new() }
+    }
+
+    pub fn refusal(status: u16, code: &str) -> Answer {
+        let body = format!(
+            "<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>no</Message></Error>"
+        );
+        Answer { status, headers: Vec::new(), body: body.into() }
+    }
+}
+
+impl Shared {
+    fn converse(&self, stream: TcpStream) -> std::io::Result<()> {
+        stream.set_nodelay(true)?;
+        let mut reader = BufReader::new(stream.try_clone()?);
+        if reader.fill_buf()?.first() == Some(&0x16) {
+            // Somebody begins with TLS.
+            let mut stream = stream;
+            stream.write_all(b"HTTP/1.1 400 x\r\nContent-Length: 0\r\n\r\n")?;
+            return stream.shutdown(Shutdown::Both);
+        }
+        let mut writer = stream;
+        loop {
+            let mut head = Vec::new();
+            loop {
+                let mut line = String::new();
+                if reader.read_line(&mut line)? == 0 {
+                    return Ok(());
+                }
+                if line.trim().is_empty() {
+                    break;
+                }
+                head.push(line.trim().to_owned());
+            }
+            let header = |name: &str| {
+                let named = |line: &&String| {
+                    line.split_once(':').is_some_and(|(own, _)| own.eq_ignore_ascii_case(name))
+                };
+                head[1..]
+                    .iter()
+                    .find(named)
+                    .and_then(|line| line.split_once(':'))
+                    .map(|(_, value)| value.trim().to_owned())
+            };
+            let length = header("content-length").map_or(0, |length| length.parse().unwrap());
+            let mut body = vec![0; length];
+            let mut words = head[0].split(' ');
+            let (method, target) = (words.next().unwrap(), words.next().unwrap());
+            let (path, query) = target.split_once('?').unwrap_or((target, ""));
+            let request = Request {
+                method: method.to_owned(),
+                path: decode(path.trim_start_matches('/')),
+                query: query.to_owned(),
+                length,
+                range: header("range").map(|range| range.replace("bytes=", "")),
+                create: header("if-none-match").is_some(),
+            };
+            self.requests.lock().unwrap().push(request.clone());
+            let action = (self.rule.lock().unwrap())(&request);
+            if action == Action::Break {
+                // In the middle of what is being sent, if there is that much of it.
+                reader.read_exact(&mut body[..length / 2])?;
+                return writer.shutdown(Shutdown::Both);
+            }
+            reader.read_exact(&mut body)?;
+            std::thread::sleep(self.behaviour.latency);
+            let answer = match action {
+                Action::Hang => {
+                    while !self.is_over.load(Ordering::SeqCst) {
+                        std::thread::sleep(Duration::from_millis(20));
+                    }
+                    return Ok(());
+                }
+                Action::Refuse(status, code) => Answer::refusal(status, code),
+                _ => {
+                    let refusal =
+                        self.refuse_signature(&header("authorization").unwrap_or_default());
+                    refusal.unwrap_or_else(|| {
+                        let mut objects = self.objects.lock().unwrap();
+                        objects.serve(&self.behaviour, &request, body, action)
+                    })
+                }
+            };
+            if action == Action::LoseReply {
+                return writer.shutdown(Shutdown::Both);
+            }
+            self.send(&mut writer, &request, &answer)?;
+        }
+    }
+
+    fn refuse_signature(&self, authorization: &str) -> Option<Answer> {
+        let scope = authorization.split("Credential=").nth(1)?.split(',').next()?;
+        let mut parts = scope.split('/');
+        let (key, region) = (parts.next()?, parts.nth(1)?);
+        if key != KEY {
+            return Some(Answer::refusal(403, "InvalidAccessKeyId"));
+        }
+        let own = self.behaviour.region;
+        (region != own).then(|| {
+            let mut answer = Answer::refusal(400, "AuthorizationHeaderMalformed");
+            answer.body.extend_from_slice(format!("<Region>{own}</Region>").as_bytes());
+            answer
+        })
+    }
+
+    fn send(&self, to: &mut TcpStream, request: &Request, answer: &Answer) -> std::io::Result<()> {
+        let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs().cast_signed();
+        let date = objects::http_date(now + self.behaviour.clock_ahead);
+        let mut head = format!("HTTP/1.1 {} x\r\nDate: {date}\r\n", answer.status);
+        for (name, value) in &answer.headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        if !answer.headers.iter().any(|(name, _)| *name == "Content-Length") {
+            head.push_str(&format!("Content-Length: {}\r\n", answer.body.len()));
+        }
+        head.push_str("\r\n");
+        to.write_all(head.as_bytes())?;
+        if request.method == "HEAD" { Ok(()) } else { to.write_all(&answer.body) }
+    }
+}
+
+pub(crate) fn decode(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte == b'%' {
+            let pair = [rest.next().unwrap(), rest.next().unwrap()];
+            let digits = std::str::from_utf8(&pair).unwrap().to_owned();
+            bytes.push(u8::from_str_radix(&digits, 16).unwrap());
+        } else {
+            bytes.push(byte);
+        }
+    }
+    String::from_utf8(bytes).unwrap()
+}

@@ -1,0 +1,246 @@
+//! A server that dies, hangs, refuses or lies in the middle of things: an error that says so, no half
+//! snapshot, and the next run finds all in order.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use stash::error::Kind;
+
+use crate::common_engine::{Notes, open_fresh, snapshots};
+use crate::common_s3::{Action, Behaviour, Request, Server};
+use crate::scene::{Machine, connect, connect_with, hasty};
+
+/// Decides about the packs that are put: the first `good` are, the others are not.
+fn after_packs(good: usize, action: Action) -> impl Fn(&Request) -> Action + Send + Sync {
+    let seen = AtomicUsize::new(0);
+    move |request| {
+        let is_one = request.is_put() && request.is_pack();
+        if is_one && seen.fetch_add(1, Ordering::SeqCst) >= good { action } else { Action::Serve }
+    }
+}
+
+#[test]
+fn a_failure_in_the_middle_of_an_upload_is_an_error_and_the_next_run_is_fine() {
+    for action in [
+        Action::Break,
+        Action::Refuse(403, "AccessDenied"),
+        Action::Refuse(503, "SlowDown"),
+        Action::Hang,
+    ] {
+        let server = Server::start(Behaviour::default());
+        let store = connect(&server, "r");
+        let mut machine = Machine::new();
+        machine.fill(1, 2);
+        drop(machine.init(&store));
+        machine.save(&store).unwrap();
+        machine.fill(2, 60);
+        server.rule(after_packs(1, action));
+        let begun = Instant::now();
+        let error = machine.save(&store).unwrap_err();
+        assert_eq!(error.kind(), Kind::Store, "{action:?}: {error}");
+        assert!(error.hint_text().is_some(), "{action:?}: {error}");
+        assert!(begun.elapsed() < Duration::from_secs(25), "{action:?}: {:?}", begun.elapsed());
+        server.heal();
+        let store = connect(&server, "r");
+        assert_eq!(snapshots(&open_fresh(&store)).len(), 1, "{action:?}");
+        server.take();
+        machine.save(&store).unwrap();
+        let packs = server.take().iter().filter(|it| it.is_put() && it.is_pack()).count();
+        assert!(packs <= 4, "{action:?}: what was durable was stored again: {packs} packs");
+        machine.assert_restores(&store, "after the failure");
+        Machine::assert_sound(&store, "after the failure");
+    }
+}
+
+#[test]
+fn what_fails_in_passing_is_tried_again_and_told() {
+    let server = Server::start(Behaviour::default());
+    let notes = Arc::new(Notes::default());
+    let options = stash::store::RemoteOptions {
+        reporter: Arc::clone(&notes) as Arc<dyn stash::event::Reporter>,
+        ..hasty()
+    };
+    let store = connect_with(&server, "r", &options).unwrap();
+    let mut machine = Machine::new();
+    machine.fill(1, 20);
+    drop(machine.init(&store));
+    // The second of each three requests fails, each time in another way; replies get lost, too.
+    let number = AtomicUsize::new(0);
+    server.rule(move |_| {
+        let number = number.fetch_add(1, Ordering::SeqCst);
+        match number % 6 {
+            1 => Action::Refuse(500, "InternalError"),
+            3 => Action::LoseReply,
+            5 => Action::Break,
+            _ => Action::Serve,
+        }
+    });
+    machine.save(&store).unwrap();
+    let told = notes.take();
+    assert!(told.iter().any(|line| line.contains("trying again (2)")), "{told:?}");
+    server.heal();
+    machine.assert_restores(&store, "a bad line");
+    Machine::assert_sound(&store, "a bad line");
+}
+
+#[test]
+fn a_server_that_was_killed_is_told_and_one_that_hangs_is_not_waited_for_long() {
+    let server = Server::start(Behaviour::default());
+    let store = connect(&server, "r");
+    let mut machine = Machine::new();
+    machine.fill(1, 1);
+    drop(machine.init(&store));
+    server.rule(|_| Action::Hang);
+    let begun = Instant::now();
+    let error = machine.save(&store).unwrap_err();
+    assert!(error.to_string().contains("no answer"), "{error}");
+    // Silence and patience together, and a little.
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    // A store that never answered is not even tried twice.
+    let begun = Instant::now();
+    let error = connect_with(&server, "r", &hasty()).err().unwrap();
+    assert!(error.to_string().contains("no answer"), "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    drop(server);
+    let error = machine.save(&store).unwrap_err();
+    assert_eq!(error.kind(), Kind::Store);
+    assert!(error.to_string().contains("refused"), "{error}");
+}
+
+#[test]
+fn a_create_whose_reply_was_lost_is_settled_by_reading_back() {
+    let server = Server::start(Behaviour::default());
+    let store = connect(&server, "r");
+    let mut machine = Machine::new();
+    machine.fill(1, 1);
+    drop(machine.init(&store));
+    let lost = AtomicUsize::new(0);
+    server.rule(move |request| {
+        let first = request.is_put() && lost.fetch_add(1, Ordering::SeqCst) == 0;
+        if first { Action::LoseReply } else { Action::Serve }
+    });
+    machine.save(&store).unwrap();
+    assert_eq!(snapshots(&open_fresh(&store)).len(), 1);
+    // Another request is making it: nothing is there yet, so it is put.
+    let conflict = AtomicUsize::new(0);
+    server.rule(move |request| {
+        let first = request.is_put() && conflict.fetch_add(1, Ordering::SeqCst) == 0;
+        if first { Action::Refuse(409, "ConditionalRequestConflict") } else { Action::Serve }
+    });
+    machine.fill(3, 1);
+    machine.save(&store).unwrap();
+    machine.assert_restores(&store, "after a conflict");
+}
+
+#[test]
+fn a_store_that_takes_no_conditions_is_asked_once() {
+    let server = Server::start(Behaviour::default());
+    let store = connect(&server, "r");
+    server.rule(
+        |request| {
+            if request.create { Action::Refuse(501, "NotImplemented") } else { Action::Serve }
+        },
+    );
+    let mut machine = Machine::new();
+    machine.fill(1, 1);
+    drop(machine.init(&store));
+    machine.save(&store).unwrap();
+    let asked = server.take().iter().filter(|request| request.create).count();
+    assert_eq!(asked, 1);
+    assert_eq!(store.learned().unwrap().creates, Some(false));
+    machine.assert_restores(&store, "without conditions");
+}
+
+#[test]
+fn a_listing_that_repeats_is_harmless_and_one_that_drops_loses_nothing() {
+    for action in [Action::RepeatRows, Action::DropRows, Action::CutRows] {
+        let server = Server::start(Behaviour::default());
+        let store = connect(&server, "r");
+        let mut machine = Machine::new();
+        drop(machine.init(&store));
+        for round in 0..4 {
+            machine.fill(round, 1);
+            machine.save(&store).unwrap();
+        }
+        let is_log = |request: &Request| request.is_list() && request.query.contains("log");
+        server.rule(move |request| if is_log(request) { action } else { Action::Serve });
+        machine.fill(9, 2);
+        machine.save(&store).unwrap();
+        server.heal();
+        assert_eq!(snapshots(&open_fresh(&store)).len(), 5, "{action:?}");
+        machine.assert_restores(&store, "after bad listings");
+        Machine::assert_sound(&store, "after bad listings");
+    }
+}
+
+#[test]
+fn credentials_that_may_only_add_are_enough_for_backups() {
+    let server = Server::start(Behaviour::default());
+    let store = connect(&server, "r");
+    let names = std::sync::Mutex::new(std::collections::HashSet::new());
+    server.rule(move |request| {
+        let over = request.is_put() && !names.lock().unwrap().insert(request.path.clone());
+        let denied = over || request.method == "DELETE" || request.method == "POST";
+        if denied { Action::Refuse(403, "AccessDenied") } else { Action::Serve }
+    });
+    let mut machine = Machine::new();
+    drop(machine.init(&store));
+    for round in 0..3 {
+        machine.fill(round, 20);
+        machine.save(&store).unwrap();
+        machine.assert_restores(&store, "with append-only credentials");
+    }
+    let requests = server.take();
+    assert!(requests.iter().all(|request| request.method != "DELETE"), "something was deleted");
+    Machine::assert_sound(&store, "with append-only credentials");
+}
+
+#[test]
+fn two_repositories_in_one_bucket_do_not_see_each_other() {
+    let server = Server::start(Behaviour::default());
+    let machines = ["one", "one/two", "onemore"].map(|prefix| {
+        let (store, mut machine) = (connect(&server, prefix), Machine::new());
+        machine.fill(prefix.len() as u64, 2);
+        drop(machine.init(&store));
+        machine.save(&store).unwrap();
+        (store, machine)
+    });
+    for (store, machine) in &machines {
+        assert_eq!(snapshots(&open_fresh(store)).len(), 1);
+        machine.assert_restores(store, "beside others");
+    }
+}
+
+/// Opening costs one request, and a tiny backup a listing and a record more.
+#[test]
+fn a_tiny_backup_is_few_requests() {
+    let server = Server::start(Behaviour { page: 1000, ..Behaviour::default() });
+    let options = stash::store::RemoteOptions { region: Some("us-east-1".into()), ..hasty() };
+    let mut machine = Machine::new();
+    let store = connect_with(&server, "r", &options).unwrap();
+    machine.fill(1, 20);
+    drop(machine.init(&store));
+    machine.save(&store).unwrap();
+    crate::common_engine::put(&machine.source().join("tiny"), "a few bytes");
+    let open = || {
+        let store = connect_with(&server, "r", &options).unwrap();
+        let folders = crate::common_engine::folders(machine.base.path());
+        let cache = folders.cache.clone().unwrap();
+        let locked =
+            stash::repository::LockedRepository::find_remembered(store, None, Some(&cache));
+        locked.unwrap().unlock(&crate::common_engine::secret(), &folders).unwrap()
+    };
+    drop(open());
+    server.take();
+    let repository = open();
+    let opening = server.take();
+    assert_eq!(opening.len(), 1, "{opening:#?}");
+    assert_eq!(opening[0].method, "HEAD");
+    crate::common_engine::save(&repository, &machine.source(), machine.now + 99).unwrap();
+    let requests = server.take();
+    let count = |of: fn(&Request) -> bool| requests.iter().filter(|request| of(request)).count();
+    assert_eq!(count(Request::is_put), 1, "{requests:#?}");
+    assert!(count(Request::is_list) <= 2, "{requests:#?}");
+    assert!(requests.len() <= 3, "{requests:#?}");
+}
