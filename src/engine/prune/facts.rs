@@ -9,8 +9,9 @@ use std::collections::{HashMap, HashSet};
 use crate::error::{Error, Result};
 use crate::format::key::REPOSITORY_REPLICATED;
 use crate::format::record::Record;
-use crate::id::{ObjectHash, Tip};
+use crate::id::{LaneId, ObjectHash, Tip};
 use crate::repository::Repository;
+use crate::repository::cache::KnownRecord;
 use crate::repository::log::{LogEntry, Order, SyncReport, tip_of};
 use crate::store::{Listed, ObjectName, RecordName};
 use crate::time::{SECOND, Timestamp};
@@ -152,7 +153,7 @@ impl Facts {
     /// read before.
     pub(super) fn gather(
         original: &Repository,
-        known: &HashSet<ObjectHash>,
+        known: &[KnownRecord],
         now: Timestamp,
     ) -> Result<Facts> {
         let lifetimes = original.lifetimes();
@@ -189,6 +190,13 @@ impl Facts {
             .chain(verdicts.keys().copied())
             .chain(damaged)
             .collect();
+        let replaced = replaced_until(&order, &covered, &listed);
+        let known = known
+            .iter()
+            .filter(|it| replaced.get(&it.lane).is_none_or(|until| it.sequence > *until))
+            // A lane that is nobody's any more goes as a whole.
+            .filter(|it| now.0.saturating_sub(it.written) < LANE_LIVES)
+            .map(|it| it.hash);
         let unseen = unseen(&order, &read, &listed, known);
         let late = late(&repository, &order, &covered)?
             .into_iter()
@@ -196,13 +204,8 @@ impl Facts {
             .collect();
         let is_broken =
             |(record, verdict): (&ObjectHash, &u64)| (*verdict == NOT_WHOLE).then_some(*record);
-        let lives = |hash: &ObjectHash| {
-            let written = gathered.written.get(hash).copied().unwrap_or(i64::MAX);
-            now.0.saturating_sub(written) < LANE_LIVES
-        };
-        let newest_of_lanes = order.newest().into_iter().filter(lives).collect();
         Ok(Facts {
-            newest_of_lanes,
+            newest_of_lanes: newest_of_lanes(&listed, now),
             kept_by_partials: kept_by_partials(&gathered, &order, lifetimes.partial, now),
             broken: verdicts.iter().filter_map(is_broken).collect(),
             segments: gathered
@@ -242,6 +245,51 @@ impl Facts {
     }
 }
 
+/// Returns the newest records of each lane that may go on, whoever covers them: its machine goes on
+/// from there, and takes it for a loss if they are not there.
+fn newest_of_lanes(listed: &HashMap<ObjectHash, Listed>, now: Timestamp) -> HashSet<ObjectHash> {
+    let mut lanes: HashMap<LaneId, (u64, Vec<ObjectHash>)> = HashMap::new();
+    for row in listed.values() {
+        let ObjectName::Record(name) = &row.name else { continue };
+        if now.0.saturating_sub(row.modified.0) >= LANE_LIVES {
+            continue;
+        }
+        let (sequence, newest) = lanes.entry(name.lane).or_default();
+        if name.sequence > *sequence {
+            *sequence = name.sequence;
+            newest.clear();
+        }
+        if name.sequence == *sequence {
+            newest.push(name.hash);
+        }
+    }
+    lanes.into_values().flat_map(|(_, newest)| newest).collect()
+}
+
+/// Returns how far checkpoints have replaced each lane: what came before may be deleted, and need
+/// not be named any more. A beginning is covered without gaps, so a sequence tells.
+fn replaced_until(
+    order: &Order,
+    covered: &HashSet<ObjectHash>,
+    listed: &HashMap<ObjectHash, Listed>,
+) -> HashMap<LaneId, u64> {
+    let mut until: HashMap<LaneId, u64> = HashMap::new();
+    for row in listed.values() {
+        let ObjectName::Record(name) = &row.name else { continue };
+        let previous = order.link(&name.hash).and_then(|link| link.previous);
+        let sequence = if covered.contains(&name.hash) {
+            name.sequence
+        } else if previous.is_some_and(|previous| covered.contains(&previous)) {
+            name.sequence.saturating_sub(1)
+        } else {
+            continue;
+        };
+        let known = until.entry(name.lane).or_default();
+        *known = sequence.max(*known);
+    }
+    until
+}
+
 /// Returns the records that must exist and were not read: those of the other listing, those that
 /// this machine had read, and those that others name. A store whose listings leave something out
 /// must not make it look as if nobody needed anything.
@@ -249,16 +297,13 @@ fn unseen(
     order: &Order,
     read: &HashSet<ObjectHash>,
     listed: &HashMap<ObjectHash, Listed>,
-    known: &HashSet<ObjectHash>,
+    known: impl Iterator<Item = ObjectHash>,
 ) -> Vec<ObjectHash> {
     let is_record = |row: &&Listed| matches!(row.name, ObjectName::Record(_));
     let of_listing = listed.values().filter(is_record).map(|row| row.name.hash());
     let before = order.links().filter_map(|link| link.previous);
-    let mut unseen: Vec<ObjectHash> = of_listing
-        .chain(known.iter().copied())
-        .chain(before)
-        .filter(|hash| !read.contains(hash))
-        .collect();
+    let mut unseen: Vec<ObjectHash> =
+        of_listing.chain(known).chain(before).filter(|hash| !read.contains(hash)).collect();
     let tips: HashSet<Tip> = read.iter().map(tip_of).collect();
     let lost = order.links().flat_map(|link| link.view.iter()).filter(|tip| !tips.contains(*tip));
     unseen.extend(lost.map(|tip| {
@@ -402,7 +447,8 @@ impl Facts {
     }
 
     /// Returns whether everyone who still writes into a replicated repository has read a record
-    /// (rule 28); elsewhere the grace suffices.
+    /// (rule 28); elsewhere the grace suffices. A lane whose newest record a checkpoint covers has
+    /// not spoken since: nobody can tell what it read.
     pub(super) fn is_known_to_all(&self, record: &ObjectHash) -> bool {
         if self.repository.header().flags & REPOSITORY_REPLICATED == 0 {
             return true;

@@ -16,7 +16,7 @@ use crate::format::cbor::Ids;
 use crate::format::record::{Condemn, Heal, ObjectUnits, Partial, Sweep};
 use crate::id::ObjectHash;
 use crate::repository::Repository;
-use crate::repository::cache::SnapshotEntry;
+use crate::repository::cache::{KnownRecord, SnapshotEntry};
 use crate::repository::log::RecordParts;
 use crate::store::{DeletePermit, Durable, ObjectName};
 use crate::time::{Clock, Timestamp};
@@ -39,7 +39,7 @@ pub fn prune(
     reporter: &dyn Reporter,
 ) -> Result<PruneReport> {
     // A sync forgets what a listing lacks; here that matters.
-    let known = repository.cache().records()?;
+    let known = repository.cache().known_records()?;
     repository.sync()?;
     if let Some(lane) = repository.lost_tip() {
         let problem = format!(
@@ -72,7 +72,7 @@ enum Round {
 
 fn once(
     repository: &Repository,
-    known: &HashSet<ObjectHash>,
+    known: &[KnownRecord],
     options: &PruneOptions,
     wrote_checkpoint: bool,
     clock: &dyn Clock,
@@ -202,8 +202,7 @@ impl Prune<'_> {
             live.push(entry);
         }
         // A late record without a snapshot needs nothing that could be lost.
-        let with_snapshot: HashSet<_> =
-            verdicts.iter().map(|heal| heal.record).collect();
+        let with_snapshot: HashSet<_> = verdicts.iter().map(|heal| heal.record).collect();
         verdicts.extend(
             facts
                 .late

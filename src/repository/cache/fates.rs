@@ -11,7 +11,7 @@ use super::tables::insert_units;
 use super::{Cache, wrap};
 use crate::error::Result;
 use crate::format::record::{Record, Segment, Snapshot};
-use crate::id::{ObjectHash, SnapshotId};
+use crate::id::{LaneId, ObjectHash, SnapshotId};
 use crate::store::{ObjectName, RecordName};
 
 pub(super) const TABLES: &str = "\
@@ -104,7 +104,39 @@ fn lose<'o>(
     )
 }
 
+/// A record that was read once, and its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KnownRecord {
+    /// Its hash.
+    pub hash: ObjectHash,
+    /// Its lane.
+    pub lane: LaneId,
+    /// Its place in it.
+    pub sequence: u64,
+    /// When it was written (nanoseconds, UTC).
+    pub written: i64,
+}
+
 impl Cache {
+    /// Returns the records that were read.
+    pub fn known_records(&self) -> Result<Vec<KnownRecord>> {
+        let connection = self.lock();
+        let mut statement = connection
+            .prepare_cached("SELECT hash, lane, sequence, written FROM record")
+            .map_err(wrap)?;
+        let rows = statement
+            .query_map([], |row| {
+                Ok(KnownRecord {
+                    hash: ObjectHash(row.get(0)?),
+                    lane: LaneId(row.get(1)?),
+                    sequence: row.get(2)?,
+                    written: row.get(3)?,
+                })
+            })
+            .map_err(wrap)?;
+        rows.map(|row| row.map_err(wrap)).collect()
+    }
+
     /// Returns the records that condemn something.
     pub fn condemnations(&self) -> Result<HashSet<ObjectHash>> {
         self.hashes("SELECT record FROM condemnation")
