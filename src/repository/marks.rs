@@ -19,10 +19,6 @@ use crate::id::{LaneId, ObjectHash, SnapshotId, Tip};
 use crate::repository::lifetimes::Lifetimes;
 use crate::time::{SECOND, Timestamp};
 
-/// A forget that was taken back is repeated for this long, in nanoseconds: longer than another
-/// checkpoint might repeat the forget.
-const UNFORGET_REPEATS: i64 = 72 * 3600 * SECOND;
-
 /// What a record's writer knew.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordLink {
@@ -110,14 +106,16 @@ pub struct MarkState {
     pub unforgotten: Option<i64>,
     /// Since when it is pinned (nanoseconds, UTC).
     pub pinned: Option<i64>,
+    /// When a pin was taken back last (nanoseconds, UTC), if that holds.
+    pub unpinned: Option<i64>,
     /// The tags that replace its own, and since when (nanoseconds, UTC).
     pub tags: Option<(Vec<String>, i64)>,
 }
 
 impl MarkState {
-    /// Returns the marks that a checkpoint must repeat about a snapshot that it lists. A forget
-    /// taken back is repeated too, as long as another checkpoint might still repeat the forget.
-    pub fn repeated(&self, snapshot: SnapshotId, now: Timestamp) -> Vec<Mark> {
+    /// Returns the marks that a checkpoint must repeat about a snapshot that it lists. What took
+    /// another back is repeated too: that other may stand in a record that is not covered.
+    pub fn repeated(&self, snapshot: SnapshotId) -> Vec<Mark> {
         let mark = |kind: MarkKind, since: i64, tags: &[String]| Mark {
             snapshot,
             kind: kind as u64,
@@ -127,10 +125,9 @@ impl MarkState {
         };
         let mut marks = Vec::new();
         marks.extend(self.forgotten.map(|forgotten| mark(MarkKind::Forget, forgotten.since, &[])));
-        let recent = |since: &i64| now.0.saturating_sub(*since) < UNFORGET_REPEATS;
-        let unforgotten = self.unforgotten.filter(recent);
-        marks.extend(unforgotten.map(|since| mark(MarkKind::Unforget, since, &[])));
+        marks.extend(self.unforgotten.map(|since| mark(MarkKind::Unforget, since, &[])));
         marks.extend(self.pinned.map(|since| mark(MarkKind::Pin, since, &[])));
+        marks.extend(self.unpinned.map(|since| mark(MarkKind::Unpin, since, &[])));
         if let Some((tags, since)) = &self.tags {
             marks.push(mark(MarkKind::Tags, *since, tags));
         }
@@ -184,7 +181,11 @@ impl MarkLog {
                         state.forgotten = since.map(|since| Forgotten { since });
                     }
                 }
-                Matter::Pinning => state.pinned = latest(MarkKind::Pin),
+                Matter::Pinning => {
+                    state.pinned = latest(MarkKind::Pin);
+                    state.unpinned =
+                        if state.pinned.is_none() { latest(MarkKind::Unpin) } else { None };
+                }
                 Matter::Tagging => {
                     let since = latest(MarkKind::Tags);
                     state.tags = since.map(|since| (union(&standing), since));

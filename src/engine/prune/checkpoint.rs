@@ -54,11 +54,13 @@ pub(super) struct CheckpointWriter<'c> {
 impl CheckpointWriter<'_> {
     /// Prepares a checkpoint if one is due: all that it names is durable then.
     pub(super) fn prepare(&self) -> Result<Option<Prepared>> {
-        let covers = self.facts.coverable(self.now);
+        let mut covers = self.facts.coverable(self.now);
         let bytes = self.facts.bytes(covers.iter());
         if covers.len() < self.due_records.max(1) && bytes < DUE_BYTES {
             return Ok(None);
         }
+        // Of two checkpoints only the one that knew the other may say what lives.
+        covers.extend(self.facts.older_checkpoints());
         self.prepare_covering(&covers).map(Some)
     }
 
@@ -98,7 +100,7 @@ impl CheckpointWriter<'_> {
         let states = facts.repository.cache().mark_states()?;
         let marks = snapshots
             .iter()
-            .filter_map(|id| states.get(id).map(|state| state.repeated(*id, self.now)))
+            .filter_map(|id| states.get(id).map(|state| state.repeated(*id)))
             .flatten()
             .collect();
         let checkpoint = Checkpoint {
@@ -272,6 +274,11 @@ impl Facts {
             }
         }
         covers
+    }
+
+    /// Returns the checkpoints that a new one replaces wherever they stand in their lanes.
+    pub(super) fn older_checkpoints(&self) -> impl Iterator<Item = ObjectHash> + '_ {
+        self.checkpoints.iter().filter(|hash| !self.late.contains(hash)).copied()
     }
 
     /// Returns whether what a record says is still needed from itself.

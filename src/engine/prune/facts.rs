@@ -120,6 +120,8 @@ pub(super) struct Facts {
     pub(super) covered: HashSet<ObjectHash>,
     /// Segments that a checkpoint names which no other one covers.
     pub(super) segments: HashSet<ObjectHash>,
+    /// Checkpoints that no other one covers.
+    pub(super) checkpoints: Vec<ObjectHash>,
     /// The objects that each segment names.
     segment_objects: HashMap<ObjectHash, Vec<ObjectHash>>,
     /// The packs that each record names.
@@ -146,6 +148,8 @@ pub(super) struct Facts {
     written: HashMap<ObjectHash, i64>,
     /// The newest records of lanes that may go on.
     newest_of_lanes: HashSet<ObjectHash>,
+    /// The first sequence of each lane that no checkpoint covers.
+    first_uncovered: HashMap<LaneId, u64>,
 }
 
 impl Facts {
@@ -206,6 +210,7 @@ impl Facts {
             |(record, verdict): (&ObjectHash, &u64)| (*verdict == NOT_WHOLE).then_some(*record);
         Ok(Facts {
             newest_of_lanes: newest_of_lanes(&listed, now),
+            first_uncovered: first_uncovered(&listed, &covered),
             kept_by_partials: kept_by_partials(&gathered, &order, lifetimes.partial, now),
             broken: verdicts.iter().filter_map(is_broken).collect(),
             segments: gathered
@@ -213,6 +218,12 @@ impl Facts {
                 .iter()
                 .filter(|(checkpoint, _)| !covered.contains(checkpoint))
                 .flat_map(|(_, segments)| segments.iter().copied())
+                .collect(),
+            checkpoints: gathered
+                .checkpoints
+                .iter()
+                .map(|(checkpoint, _)| *checkpoint)
+                .filter(|checkpoint| !covered.contains(checkpoint))
                 .collect(),
             segment_objects: gathered.segments,
             packs: gathered.packs,
@@ -266,6 +277,20 @@ fn newest_of_lanes(listed: &HashMap<ObjectHash, Listed>, now: Timestamp) -> Hash
     lanes.into_values().flat_map(|(_, newest)| newest).collect()
 }
 
+fn first_uncovered(
+    listed: &HashMap<ObjectHash, Listed>,
+    covered: &HashSet<ObjectHash>,
+) -> HashMap<LaneId, u64> {
+    let mut first: HashMap<LaneId, u64> = HashMap::new();
+    for row in listed.values().filter(|row| !covered.contains(&row.name.hash())) {
+        if let ObjectName::Record(name) = &row.name {
+            let known = first.entry(name.lane).or_insert(name.sequence);
+            *known = name.sequence.min(*known);
+        }
+    }
+    first
+}
+
 /// Returns how far checkpoints have replaced each lane: what came before may be deleted, and need
 /// not be named any more. A beginning is covered without gaps, so a sequence tells.
 fn replaced_until(
@@ -277,7 +302,8 @@ fn replaced_until(
     for row in listed.values() {
         let ObjectName::Record(name) = &row.name else { continue };
         let previous = order.link(&name.hash).and_then(|link| link.previous);
-        let sequence = if covered.contains(&name.hash) {
+        // A checkpoint may be covered behind what is not.
+        let sequence = if covered.contains(&name.hash) && name.kind != "checkpoint" {
             name.sequence
         } else if previous.is_some_and(|previous| covered.contains(&previous)) {
             name.sequence.saturating_sub(1)
@@ -439,6 +465,13 @@ impl Facts {
     /// Returns when a record was written (nanoseconds, UTC).
     pub(super) fn written(&self, record: &ObjectHash) -> Option<i64> {
         self.written.get(record).copied()
+    }
+
+    /// Returns whether a record is covered, and so is all that comes before it in its lane: else
+    /// nobody could follow the lane down to what is not covered.
+    pub(super) fn is_spent(&self, name: &RecordName) -> bool {
+        self.covered.contains(&name.hash)
+            && self.first_uncovered.get(&name.lane).is_none_or(|first| name.sequence < *first)
     }
 
     /// Returns whether a record is one of the newest of a lane that may go on.

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::tables::insert_units;
+use super::tables::{insert_place, insert_units};
 use super::{Cache, wrap};
 use crate::error::Result;
 use crate::format::record::{Record, Segment, Snapshot};
@@ -299,10 +299,27 @@ impl Cache {
         transaction.commit().map_err(wrap)
     }
 
-    /// Drops snapshots that a checkpoint covers and does not hold to be alive.
-    pub fn drop_snapshots(&self, ids: &[SnapshotId]) -> Result<()> {
+    /// Enters a record's place in its lane, and nothing of what it says.
+    pub fn note_record(&self, name: &RecordName, record: &Record) -> Result<()> {
+        insert_place(&self.lock(), name, record).map(|_| ()).map_err(wrap)
+    }
+
+    /// Drops snapshots whose records a checkpoint covers, and that no checkpoint holds to be alive.
+    /// One that another checkpoint covers has no say: whoever wrote that knew better.
+    pub fn drop_dead_snapshots(&self) -> Result<()> {
+        let covered = self.covered()?;
+        let alive: HashSet<SnapshotId> = self
+            .replaced()?
+            .into_iter()
+            .filter(|replaced| !covered.contains(&replaced.checkpoint))
+            .flat_map(|replaced| replaced.snapshots)
+            .collect();
+        let records = self.snapshot_records()?;
         let connection = self.lock();
-        for id in ids {
+        for (id, record) in records {
+            if alive.contains(&id) || record.is_some_and(|record| !covered.contains(&record)) {
+                continue;
+            }
             connection
                 .execute("DELETE FROM snapshot WHERE id = ?1", [id.as_bytes()])
                 .map_err(wrap)?;
