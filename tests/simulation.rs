@@ -232,6 +232,10 @@ impl Simulation {
         } else {
             let result = self.world.machine(&name).prune_with(&options);
             self.note(format!("{name} prunes: {result:?}"));
+            if let Ok(report) = &result {
+                // Nobody is stopped here between a look and a record.
+                assert_eq!(report.late_records, 0, "{}", self.log.join("\n"));
+            }
             if let Err(error) = result {
                 assert_ne!(error.kind(), Kind::Damaged, "{error}\n{}", self.log.join("\n"));
             }
@@ -303,9 +307,11 @@ impl Simulation {
         for _ in 0..8 {
             self.world.pass(20 * 24 * HOUR);
             let result = self.world.machine("b").prune_with(&options);
-            report = Some(result.unwrap_or_else(|error| {
+            let done = result.unwrap_or_else(|error| {
                 panic!("seed {}: {error}\n{}", self.seed, self.log.join("\n"))
-            }));
+            });
+            assert_eq!(done.late_records, 0, "seed {}\n{}", self.seed, self.log.join("\n"));
+            report = Some(done);
         }
         self.verify();
         let report = report.unwrap();

@@ -17,7 +17,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use crate::format::record::{Mark, MarkKind};
 use crate::id::{LaneId, ObjectHash, SnapshotId, Tip};
 use crate::repository::lifetimes::Lifetimes;
-use crate::time::{SECOND, Timestamp};
+use crate::time::Timestamp;
 
 /// What a record's writer knew.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -177,7 +177,8 @@ impl MarkLog {
                 Matter::Forgetting => {
                     state.unforgotten = latest(MarkKind::Unforget);
                     if state.unforgotten.is_none() {
-                        let since = latest(MarkKind::Forget);
+                        // Said once more, it does not begin anew.
+                        let since = knowledge.first_forget(group);
                         state.forgotten = since.map(|since| Forgotten { since });
                     }
                 }
@@ -273,6 +274,19 @@ impl<'a> Knowledge<'a> {
             beaten.extend(covered.intersection(&records).copied());
         }
         group.iter().filter(|said| !beaten.contains(&said.record)).copied().collect()
+    }
+
+    /// Returns when the first forget was said that no unforget took back.
+    fn first_forget(&mut self, group: &[&SaidMark]) -> Option<i64> {
+        let mut taken_back = HashSet::new();
+        for unforget in group.iter().filter(|said| said.is(MarkKind::Unforget)) {
+            taken_back.extend(self.covered_by(unforget.record).iter().copied());
+        }
+        group
+            .iter()
+            .filter(|said| said.is(MarkKind::Forget) && !taken_back.contains(&said.record))
+            .map(|said| said.since())
+            .min()
     }
 
     /// Returns the contested records that a record's writer had read: from its own predecessor and

@@ -54,13 +54,15 @@ use crate::id::{ObjectHash, SnapshotId};
 use crate::repository::Repository;
 use crate::repository::cache::SnapshotEntry;
 use crate::repository::index::Index;
-use crate::repository::log::RecordParts;
+use crate::repository::log::{DamagedRecord, RecordParts};
 use crate::repository::packer::{Packed, Packer};
 use crate::repository::reader::BlobReader;
 use crate::repository::snapshots::{SnapshotFilter, SnapshotWish};
 use crate::store::{Durable, ObjectName, Prefix};
 use crate::time::{Clock, SECOND, Timestamp};
 
+/// The verdict on a record of which something is lost (page 7).
+const NOT_WHOLE: u64 = 3;
 /// Why a run begins anew.
 const CLEANED_UP: &str = "another machine cleaned up the repository during this run";
 /// How often a run begins anew when others clean up meanwhile.
@@ -135,6 +137,7 @@ impl<'a> Backup<'a> {
         let began = clock.now();
         let began_boot = clock.boot_nanoseconds();
         let report = repository.sync_own()?;
+        refuse_unread(repository, &report.damaged)?;
         for damaged in report.damaged.iter().chain(&report.salvaged) {
             reporter.event(&Event::Warning {
                 message: &format!("{}; what only it names is stored again", damaged.error),
@@ -198,6 +201,9 @@ impl<'a> Backup<'a> {
         let records = self.repository.cache().snapshot_records()?;
         let record = records.into_iter().find(|(id, _)| *id == parent.id);
         let Some(record) = record.and_then(|(_, record)| record) else { return Ok(false) };
+        if self.repository.cache().verdicts()?.get(&record) == Some(&NOT_WHOLE) {
+            return Ok(false);
+        }
         let order = self.repository.order()?;
         Ok(condemnations.iter().all(|condemnation| order.knew(condemnation, &record)))
     }
@@ -411,6 +417,25 @@ impl<'a> Backup<'a> {
             return Ok(());
         }
         state.replace(&self.seen_name(), &seen.now.encode(snapshot))
+    }
+}
+
+/// What a record condemns that can't be read nobody may rely on, and nobody knows.
+fn refuse_unread(repository: &Repository, damaged: &[DamagedRecord]) -> Result<()> {
+    let verdicts = repository.cache().verdicts()?;
+    let decides = |name: &ObjectName| match name {
+        ObjectName::Record(name) => matches!(&*name.kind, "condemn" | "sweep" | "checkpoint"),
+        _ => false,
+    };
+    let unread =
+        damaged.iter().find(|it| decides(&it.name) && !verdicts.contains_key(&it.name.hash()));
+    match unread {
+        None => Ok(()),
+        Some(it) => Err(Error::damaged(
+            "what is about to be deleted can't be told: cannot read",
+            it.name.to_string(),
+        )
+        .hint("try again; if it stays so, `stash repair index` takes note of the loss")),
     }
 }
 

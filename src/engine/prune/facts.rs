@@ -120,6 +120,8 @@ pub(super) struct Facts {
     pub(super) covered: HashSet<ObjectHash>,
     /// Segments that a checkpoint names which no other one covers.
     pub(super) segments: HashSet<ObjectHash>,
+    /// Objects that a record or segment names which no checkpoint replaces.
+    named: HashSet<ObjectHash>,
     /// Checkpoints that no other one covers.
     pub(super) checkpoints: Vec<ObjectHash>,
     /// The objects that each segment names.
@@ -219,6 +221,7 @@ impl Facts {
                 .filter(|(checkpoint, _)| !covered.contains(checkpoint))
                 .flat_map(|(_, segments)| segments.iter().copied())
                 .collect(),
+            named: gathered.named.keys().copied().collect(),
             checkpoints: gathered
                 .checkpoints
                 .iter()
@@ -408,6 +411,11 @@ fn late(
 ) -> Result<Vec<ObjectHash>> {
     let mut late = Vec::new();
     for (condemnation, sweeps) in repository.cache().sweeps()? {
+        // One that is deleted measures nobody any more: a newer pair does, which is never deleted
+        // before there is another.
+        if order.link(&condemnation).is_none() {
+            continue;
+        }
         for sweep in sweeps {
             let is_late = |record: &ObjectHash| {
                 *record != condemnation
@@ -459,6 +467,14 @@ impl Facts {
             hash == record
                 || (swept.is_empty() && swept_last.contains(record))
                 || swept_last.contains(record)
+        })
+    }
+
+    /// Returns whether a record condemns something that is still there, or that something which no
+    /// checkpoint replaces still says where to find: then it must be readable for all to see.
+    pub(super) fn keeps_word(&self, record: &ObjectHash) -> bool {
+        self.condemned.iter().any(|(object, by)| {
+            by == record && (self.listed.contains_key(object) || self.named.contains(object))
         })
     }
 

@@ -81,7 +81,7 @@ struct Candidate<'f> {
 
 impl Candidate<'_> {
     fn unused(&self) -> u64 {
-        self.row.size.saturating_sub(self.usage.used_bytes)
+        self.usage.unit_bytes.saturating_sub(self.usage.used_bytes)
     }
 }
 
@@ -127,7 +127,11 @@ impl Planner<'_> {
     fn may_go(&self, row: &Listed) -> bool {
         let hash = row.name.hash();
         let is_replaced = match &row.name {
-            ObjectName::Record(name) => self.facts.is_spent(name) && !self.facts.keeps_lane(&hash),
+            ObjectName::Record(name) => {
+                self.facts.is_spent(name)
+                    && !self.facts.keeps_lane(&hash)
+                    && !self.facts.keeps_word(&hash)
+            }
             ObjectName::Pack(_) => true,
             ObjectName::Segment(_) => !self.facts.segments.contains(&hash),
             ObjectName::Repository(_) | ObjectName::KeySlot(_) => false,

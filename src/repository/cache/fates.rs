@@ -299,9 +299,13 @@ impl Cache {
         transaction.commit().map_err(wrap)
     }
 
-    /// Enters a record's place in its lane, and nothing of what it says.
+    /// Enters the place in its lane of a record that a checkpoint covers, and what it says about the
+    /// fates of objects. Its other words are the checkpoint's now.
     pub fn note_record(&self, name: &RecordName, record: &Record) -> Result<()> {
-        insert_place(&self.lock(), name, record).map(|_| ()).map_err(wrap)
+        let connection = self.lock();
+        insert_place(&connection, name, record)
+            .and_then(|_| insert_fates(&connection, name, record))
+            .map_err(wrap)
     }
 
     /// Drops snapshots whose records a checkpoint covers, and that no checkpoint holds to be alive.

@@ -176,7 +176,6 @@ impl Repository {
                 self.apply(name, record)?;
                 report.applied_records = report.applied_records.saturating_add(1);
             } else {
-                // Its words are another's now; its place in its lane is not.
                 self.cache().note_record(name, record)?;
             }
         }
@@ -185,9 +184,15 @@ impl Repository {
         }
         let whole: HashSet<ObjectHash> = checkpoints.iter().map(|(name, _)| name.hash).collect();
         let covered = self.cache().covered()?;
-        for name in new {
-            if !covered.contains(&name.hash) && !whole.contains(&name.hash) {
+        for name in new.iter().filter(|name| !whole.contains(&name.hash)) {
+            if !covered.contains(&name.hash) {
                 self.apply_one(name, visit, report)?;
+            } else if name.global
+                && let Ok(ReadRecord::Whole(record)) = self.read_record(name)
+            {
+                // All of `log/g` is read: what a condemnation says holds as long as it is there, and
+                // who had read it tells who came late.
+                self.cache().note_record(name, &record)?;
             }
         }
         Ok(())
