@@ -17,7 +17,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use crate::format::record::{Mark, MarkKind};
 use crate::id::{LaneId, ObjectHash, SnapshotId, Tip};
 use crate::repository::lifetimes::Lifetimes;
-use crate::time::{SECOND, Timestamp};
+use crate::time::Timestamp;
 
 /// What a record's writer knew.
 #[derive(Debug, Clone, PartialEq, Eq)]

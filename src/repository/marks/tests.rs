@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::time::SECOND;
 use MarkKind::{Forget, Pin, Tags, Unforget, Unpin};
 
 const HOUR: i64 = 3600 * SECOND;
