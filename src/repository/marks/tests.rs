@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::time::SECOND;
 use MarkKind::{Forget, Pin, Tags, Unforget, Unpin};
 
 const HOUR: i64 = 3600 * SECOND;
@@ -202,8 +203,8 @@ fn a_repeated_mark_keeps_its_moment_and_what_another_checkpoint_did_not_know_sti
         checkpoints: vec![replaced(8, &[1, 2]), replaced(9, &[1, 2, 3])],
     };
     assert_eq!(log.states()[&SNAPSHOT], after);
-    let repeated = after.repeated(SNAPSHOT);
-    assert_eq!(repeated.iter().map(|mark| mark.kind).collect::<Vec<_>>(), [2, 3, 5]);
+    let kinds: Vec<u64> = after.repeated(SNAPSHOT).iter().map(|mark| mark.kind).collect();
+    assert_eq!(kinds, [2, 3, 5]);
 }
 
 #[test]
