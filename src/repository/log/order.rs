@@ -52,7 +52,7 @@ impl Order {
         let starts = tips.iter().filter_map(|tip| self.tips.get(tip).copied().flatten());
         starts
             .filter(|hash| self.links.get(hash).map(|link| link.lane) == lane)
-            .any(|start| self.chain(start).any(|hash| hash == *record))
+            .any(|start| self.reaches(start, record))
     }
 
     /// Returns whether a record's writer had read another: its own predecessors too.
@@ -61,7 +61,26 @@ impl Order {
         self.covers(&link.view, record)
             || (self.links.get(record).is_some_and(|other| other.lane == link.lane)
                 && writer != record
-                && self.chain(*writer).any(|hash| hash == *record))
+                && self.reaches(*writer, record))
+    }
+
+    /// Returns whether a record is reached from another of its lane: over predecessors, and over the
+    /// tips of its own lane that a view names, since records between may be covered and not read.
+    fn reaches(&self, start: ObjectHash, record: &ObjectHash) -> bool {
+        let mut stack = vec![start];
+        let mut seen = HashSet::new();
+        while let Some(hash) = stack.pop() {
+            if hash == *record {
+                return true;
+            }
+            let Some(link) = self.links.get(&hash).filter(|_| seen.insert(hash)) else { continue };
+            stack.extend(link.previous);
+            let tips = link.view.iter().filter_map(|tip| self.tips.get(tip).copied().flatten());
+            stack.extend(
+                tips.filter(|tip| self.links.get(tip).is_some_and(|other| other.lane == link.lane)),
+            );
+        }
+        false
     }
 
     /// Returns a record and those before it in its lane, as far as they are known.
@@ -169,6 +188,18 @@ mod tests {
         ]);
         assert_eq!(order.global_tips(), [Tip([2; 8])]);
         assert_eq!(order.newest(), [hash(3)]);
+    }
+
+    #[test]
+    fn records_that_were_not_read_hide_nothing_of_what_their_lane_had_read() {
+        // 2 and 3 are covered, and lie in log/s: nobody reads them any more.
+        let order = Order::new(vec![
+            link(1, 1, 0, true, &[]),
+            link(4, 1, 3, true, &[1]),
+            link(5, 2, 0, true, &[4]),
+        ]);
+        assert!(order.knew(&hash(5), &hash(1)));
+        assert!(order.knew(&hash(4), &hash(1)));
     }
 
     #[test]
