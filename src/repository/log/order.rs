@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::id::{LaneId, ObjectHash, Tip};
+use crate::id::{ObjectHash, Tip};
 use crate::repository::marks::RecordLink;
 
 /// Returns a record's hash cut to a tip.
@@ -104,37 +104,23 @@ impl Order {
         newest
     }
 
-    /// Returns the records of `log/g` that no other one there follows in its lane: a full view.
-    pub fn global_tips(&self) -> Vec<Tip> {
-        let mut followed = HashSet::new();
-        for newest in self.newest() {
-            // All but the first that lies in `log/g` are followed by that.
-            let global = self.chain(newest).filter(|hash| self.is_global(hash));
-            followed.extend(global.skip(1));
+    /// Returns the records that another one of their lane follows: as its predecessor, or as a tip
+    /// of the own lane in its view.
+    pub fn passed(&self) -> HashSet<ObjectHash> {
+        let mut passed = HashSet::new();
+        for link in self.links.values() {
+            passed.extend(self.before(link));
         }
-        let mut tips: Vec<ObjectHash> = self
-            .links
-            .keys()
-            .filter(|hash| self.is_global(hash) && !followed.contains(*hash))
-            .copied()
-            .collect();
-        tips.sort_unstable();
-        tips.iter().map(tip_of).collect()
+        passed
     }
 
-    fn is_global(&self, hash: &ObjectHash) -> bool {
-        self.links.get(hash).is_some_and(|link| link.is_global)
-    }
-
-    /// Returns the newest record of each lane; of a forked one all.
-    pub fn newest_of_lanes(&self) -> HashMap<LaneId, Vec<ObjectHash>> {
-        let mut lanes: HashMap<LaneId, Vec<ObjectHash>> = HashMap::new();
-        for hash in self.newest() {
-            if let Some(link) = self.links.get(&hash) {
-                lanes.entry(link.lane).or_default().push(hash);
-            }
-        }
-        lanes
+    /// Returns the records of its lane that a record names.
+    fn before<'a>(&'a self, link: &'a RecordLink) -> impl Iterator<Item = ObjectHash> + 'a {
+        let tips = link.view.iter().filter_map(|tip| self.tips.get(tip).copied().flatten());
+        let own = tips.filter(|tip| {
+            *tip != link.hash && self.links.get(tip).is_some_and(|other| other.lane == link.lane)
+        });
+        link.previous.into_iter().chain(own)
     }
 }
 
@@ -176,18 +162,6 @@ mod tests {
         assert!(order.knew(&hash(5), &hash(1)) && !order.knew(&hash(5), &hash(4)));
         assert!(order.knew(&hash(4), &hash(1)) && !order.knew(&hash(1), &hash(1)));
         assert_eq!(order.newest(), [hash(3), hash(4), hash(5)]);
-        assert_eq!(order.global_tips(), [Tip([3; 8]), Tip([4; 8]), Tip([5; 8])]);
-    }
-
-    #[test]
-    fn a_lane_whose_newest_record_lies_elsewhere_has_its_last_global_one_as_tip() {
-        let order = Order::new(vec![
-            link(1, 1, 0, true, &[]),
-            link(2, 1, 1, true, &[]),
-            link(3, 1, 2, false, &[]),
-        ]);
-        assert_eq!(order.global_tips(), [Tip([2; 8])]);
-        assert_eq!(order.newest(), [hash(3)]);
     }
 
     #[test]
@@ -200,6 +174,7 @@ mod tests {
         ]);
         assert!(order.knew(&hash(5), &hash(1)));
         assert!(order.knew(&hash(4), &hash(1)));
+        assert_eq!(order.passed(), HashSet::from([hash(1), hash(3)]));
     }
 
     #[test]

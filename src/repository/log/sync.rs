@@ -301,49 +301,26 @@ impl Repository {
         let (mut applied, covered) = (self.cache().records()?, self.cache().covered()?);
         applied.extend(covered);
         let mut lanes: HashMap<LaneId, BTreeMap<u64, Vec<ObjectHash>>> = HashMap::new();
-        let mut places = HashSet::new();
-        let mut forked = HashSet::new();
-        for name in self.heads().iter() {
-            if !places.insert((name.lane, name.sequence)) {
-                forked.insert(name.lane);
-            }
-            if counts(name) {
-                let lane = lanes.entry(name.lane).or_default();
-                lane.entry(name.sequence).or_default().push(name.hash);
-            }
+        for name in self.heads().iter().filter(|name| counts(name)) {
+            let lane = lanes.entry(name.lane).or_default();
+            lane.entry(name.sequence).or_default().push(name.hash);
         }
-        let passed = if forked.is_empty() { HashSet::new() } else { self.passed(&lanes)? };
+        let order = self.order()?;
+        let passed = order.passed();
         let mut tips = Vec::new();
-        for (lane, records) in &lanes {
+        for records in lanes.values() {
             let readable = records
                 .values()
                 .take_while(|forks| forks.iter().all(|hash| applied.contains(hash)));
-            if forked.contains(lane) {
-                let newest = readable.flatten().filter(|hash| !passed.contains(*hash));
-                tips.extend(newest.map(tip_of));
-            } else {
-                tips.extend(readable.last().into_iter().flatten().map(tip_of));
+            let mut unread = Vec::new();
+            for hash in readable.flatten().filter(|hash| !passed.contains(*hash)) {
+                // Of those that a checkpoint covers and nobody read the last speaks for all.
+                if order.link(hash).is_some() { tips.push(tip_of(hash)) } else { unread.push(hash) }
             }
+            tips.extend(unread.last().map(|hash| tip_of(hash)));
         }
         tips.sort_unstable();
         Ok(tips)
-    }
-
-    /// Returns the records that a later one of these is reached from.
-    fn passed(
-        &self,
-        lanes: &HashMap<LaneId, BTreeMap<u64, Vec<ObjectHash>>>,
-    ) -> Result<HashSet<ObjectHash>> {
-        let order = self.order()?;
-        let mut passed = HashSet::new();
-        for hash in lanes.values().flat_map(BTreeMap::values).flatten() {
-            for before in order.chain(*hash).skip(1) {
-                if !passed.insert(before) {
-                    break;
-                }
-            }
-        }
-        Ok(passed)
     }
 }
 
