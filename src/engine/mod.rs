@@ -8,6 +8,7 @@ pub mod inspect;
 pub mod mark;
 pub mod prune;
 pub mod purge;
+mod reliance;
 pub mod repair;
 pub mod restore;
 pub mod retention;
