@@ -7,6 +7,7 @@
 pub mod cache;
 pub mod container;
 pub mod index;
+pub mod ledger;
 pub mod lifetimes;
 pub mod log;
 pub mod marks;
