@@ -17,17 +17,19 @@
 
 mod anew;
 mod carry;
+mod sink;
 mod walk;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use self::sink::Sink;
 use super::mark::say;
 use super::reliance::Reliance;
 use crate::codec::Compression;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Counters, Event, Reporter};
-use crate::format::record::{Mark, MarkKind, ObjectUnits, Partial, Snapshot};
+use crate::format::record::{Mark, MarkKind, Partial, Snapshot};
 use crate::id::SnapshotId;
 use crate::repository::Repository;
 use crate::repository::cache::SnapshotEntry;
@@ -35,17 +37,10 @@ use crate::repository::index::Index;
 use crate::repository::ledger::Ledger;
 use crate::repository::log::RecordParts;
 use crate::repository::packer::Packer;
-use crate::store::Durable;
-use crate::time::{Clock, SECOND};
+use crate::time::Clock;
 
 /// How often a run begins anew when others clean up meanwhile.
 const ROUNDS: usize = 3;
-/// A partial record is written after so many bytes,
-const PARTIAL_BYTES: u64 = 1 << 30;
-/// after so many nanoseconds,
-const PARTIAL_TIME: i64 = 600 * SECOND;
-/// or after so many blobs.
-const PARTIAL_BLOBS: u64 = 100_000;
 
 /// How to copy.
 #[derive(Debug, Clone, Default)]
@@ -361,21 +356,7 @@ impl<'a> Run<'a> {
         copy.original = Some(origin(entry.id, &entry.snapshot));
         let parent = self.key_of_parent(&entry.snapshot);
         copy.parent = parent.and_then(|key| self.there.get(&key)).map(|there| there.id);
-        let mut sink = Sink {
-            index: &index,
-            packer: &packer,
-            to: self.to,
-            clock: self.clock,
-            counters: self.counters,
-            partial: Partial {
-                started: self.reliance.began.0,
-                job: copy.job.clone(),
-                ..Partial::default()
-            },
-            last_partial: self.clock.boot_nanoseconds(),
-            last_bytes: 0,
-            published_bytes: 0,
-        };
+        let mut sink = self.sink(&index, &packer, &copy.job);
         if self.shares_keys {
             self.carry(&copy, base.as_ref(), &mut sink)?;
         } else {
@@ -404,6 +385,15 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    fn sink<'s>(&self, index: &'s Index, packer: &'s Packer, job: &str) -> Sink<'s>
+    where
+        'a: 's,
+    {
+        let partial =
+            Partial { started: self.reliance.began.0, job: job.to_owned(), ..Partial::default() };
+        Sink::new(self.to, index, packer, partial, self.clock, self.counters)
+    }
+
     fn committed(&mut self, entry: &SnapshotEntry, copy: Snapshot, id: Option<SnapshotId>) {
         self.report.copied.push(CopiedSnapshot { source: entry.id, copy: id });
         let Some(id) = id else { return };
@@ -420,48 +410,4 @@ impl<'a> Run<'a> {
         say(self.to, std::mem::take(&mut self.pins), self.clock.now())?;
         Ok(self.report)
     }
-}
-
-/// Where blobs go.
-pub(super) struct Sink<'s> {
-    index: &'s Index,
-    packer: &'s Packer,
-    to: &'s Repository,
-    clock: &'s dyn Clock,
-    counters: &'s Counters,
-    partial: Partial,
-    last_partial: i64,
-    last_bytes: u64,
-    published_bytes: u64,
-}
-
-impl Sink<'_> {
-    /// Publishes what is durable, now and then, so that a run that dies leaves little behind.
-    fn step(&mut self) -> Result<()> {
-        self.counters.go_on()?;
-        let stored = self.packer.stored_bytes();
-        let grown = stored.saturating_sub(self.last_bytes);
-        let elapsed = self.clock.boot_nanoseconds().saturating_sub(self.last_partial);
-        let is_due = grown > 0 && (grown >= PARTIAL_BYTES || elapsed >= PARTIAL_TIME);
-        if !is_due && self.packer.finished_blobs() < PARTIAL_BLOBS {
-            return Ok(());
-        }
-        let packs = self.packer.take_finished()?;
-        self.last_partial = self.clock.boot_nanoseconds();
-        self.last_bytes = stored;
-        if packs.is_empty() {
-            return Ok(());
-        }
-        let ids: Vec<_> = packs.iter().flat_map(blobs_of).collect();
-        let partial = Some(self.partial.clone());
-        let parts = RecordParts { partial, packs, ..RecordParts::default() };
-        let committed = self.to.append(parts, self.clock.now())?;
-        self.published_bytes = self.published_bytes.saturating_add(committed.stored_bytes);
-        self.index.published(&ids);
-        Ok(())
-    }
-}
-
-fn blobs_of(pack: &Durable<ObjectUnits>) -> Vec<crate::id::BlobId> {
-    pack.get().units.iter().flat_map(|unit| unit.blobs.iter().copied()).collect()
 }

@@ -53,7 +53,9 @@ impl Repository {
                 Err(Error::new(Kind::WrongPassphrase, "cannot read record")
                     .object(object.to_string())
                     .source(error)
-                    .hint("the keys were renewed: this machine needs a new key; nothing was changed"))
+                    .hint(
+                        "the keys were renewed: this machine needs a new key; nothing was changed",
+                    ))
             }
             OpenError::Decode(error @ (DecodeError::Version(_) | DecodeError::Features(_))) => {
                 Err(Error::new(Kind::NoRepository, "cannot read record")
