@@ -13,6 +13,7 @@ use crate::format::record::ObjectUnits;
 use crate::id::{ObjectHash, SnapshotId};
 use crate::repository::Repository;
 use crate::repository::index::Index;
+use crate::repository::log::DamagedRecord;
 use crate::store::{Durable, ObjectName, Prefix};
 use crate::time::{Clock, SECOND, Timestamp};
 
@@ -20,6 +21,8 @@ use crate::time::{Clock, SECOND, Timestamp};
 const CLEANED_UP: &str = "another machine cleaned up the repository during this run";
 /// How long a full listing of a remote store's packs is good for, in nanoseconds.
 const LISTING_AGE: i64 = 7 * 24 * 3600 * SECOND;
+/// The verdict on a record of which something is lost (page 7).
+const NOT_WHOLE: u64 = 3;
 
 /// See the module's head.
 pub(super) struct Reliance<'a> {
@@ -44,6 +47,7 @@ impl<'a> Reliance<'a> {
         let began = clock.now();
         let began_boot = clock.boot_nanoseconds();
         let report = repository.sync_own()?;
+        refuse_unread(repository, &report.damaged)?;
         for damaged in report.damaged.iter().chain(&report.salvaged) {
             reporter.event(&Event::Warning {
                 message: &format!("{}; what only it names is stored again", damaged.error),
@@ -84,10 +88,12 @@ impl<'a> Reliance<'a> {
         }
         let records: HashMap<_, _> =
             self.repository.cache().snapshot_records()?.into_iter().collect();
+        let verdicts = self.repository.cache().verdicts()?;
         let order = self.repository.order()?;
         Ok(snapshots.iter().all(|id| {
             records.get(id).copied().flatten().is_some_and(|record| {
-                condemnations.iter().all(|condemnation| order.knew(condemnation, &record))
+                verdicts.get(&record) != Some(&NOT_WHOLE)
+                    && condemnations.iter().all(|condemnation| order.knew(condemnation, &record))
             })
         }))
     }
@@ -231,5 +237,24 @@ impl<'a> Reliance<'a> {
             return Ok(true);
         }
         index.has_fallen()
+    }
+}
+
+/// What a record condemns that can't be read nobody may rely on, and nobody knows.
+fn refuse_unread(repository: &Repository, damaged: &[DamagedRecord]) -> Result<()> {
+    let verdicts = repository.cache().verdicts()?;
+    let decides = |name: &ObjectName| match name {
+        ObjectName::Record(name) => matches!(&*name.kind, "condemn" | "sweep" | "checkpoint"),
+        _ => false,
+    };
+    let unread =
+        damaged.iter().find(|it| decides(&it.name) && !verdicts.contains_key(&it.name.hash()));
+    match unread {
+        None => Ok(()),
+        Some(it) => Err(Error::damaged(
+            "what is about to be deleted can't be told: cannot read",
+            it.name.to_string(),
+        )
+        .hint("try again; if it stays so, `stash repair index` takes note of the loss")),
     }
 }
