@@ -4,12 +4,22 @@ use std::sync::Arc;
 
 use super::open::Run;
 use crate::error::{Error, Kind, Result};
-use crate::machine::{self, Location};
+use crate::machine::{self, AccessOptions, Location};
 use crate::store::Store;
 
 impl Run {
     /// Returns the store at a location. With `create`, a folder that is missing is made.
     pub(super) fn store(&self, location: &Location, create: bool) -> Result<Store> {
+        self.store_with(location, create, &self.global.access())
+    }
+
+    /// Does the same with other options about reaching it.
+    pub(super) fn store_with(
+        &self,
+        location: &Location,
+        create: bool,
+        access: &AccessOptions,
+    ) -> Result<Store> {
         let place = match location {
             Location::Local(folder) => return Store::folder(folder, create),
             Location::Git(place) => {
@@ -21,8 +31,7 @@ impl Run {
             }
             Location::Remote(place) => place,
         };
-        let (credentials, mut options) =
-            machine::store_access(place, &self.global.access(), &self.environment)?;
+        let (credentials, mut options) = machine::store_access(place, access, &self.environment)?;
         options.learned = machine::known_store(&self.places.state, place);
         options.reporter = Arc::clone(&self.screen) as Arc<dyn crate::event::Reporter>;
         let store = Store::open_remote(place, &credentials, &options)?;

@@ -97,6 +97,9 @@ fn once(
         let hashes: Vec<ObjectHash> = facts.vanished.iter().map(|(hash, _)| *hash).collect();
         facts.repository.cache().distrust(&hashes)?;
     }
+    // What a check found damaged here is no place to rely on: else the damaged copy of a blob might
+    // be the one that is kept, and the good one, stored since, the one that goes.
+    facts.repository.cache().distrust(&repository.cache().distrusted()?)?;
     let prune = Prune { repository, facts: &facts, options, clocks, boot, counters, reporter };
     prune.run(wrote_checkpoint, clock)
 }

@@ -260,6 +260,11 @@ impl Cache {
         self.hashes(sql).map(|found| !found.is_empty())
     }
 
+    /// Returns the objects that were found missing or damaged here.
+    pub fn distrusted(&self) -> Result<Vec<ObjectHash>> {
+        self.hashes("SELECT hash FROM distrust").map(|found| found.into_iter().collect())
+    }
+
     /// Notes that what a segment holds is known already.
     pub fn know_segments(&self, segments: &[ObjectHash]) -> Result<()> {
         let connection = self.lock();
