@@ -166,6 +166,7 @@ impl Store {
             grid: GRID,
             folder: None,
             is_remote: true,
+            gathers: false,
             copies: None,
             remote: Some(Arc::new(remote)),
         })
