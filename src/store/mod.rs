@@ -28,7 +28,7 @@ use object_store::memory::InMemory;
 
 pub use deletion::DeletePermit;
 #[cfg(feature = "git")]
-pub use git::{GIT_BRANCH, GitOptions};
+pub use git::{GIT_BRANCH, GITHUB_API, GitOptions, GithubRepository};
 pub use listing::{Listed, Prefix};
 pub use name::{LOCK_FILE, ObjectName, RecordName};
 pub use remote::{

@@ -144,7 +144,8 @@ pub(crate) fn stores(prefix: &str) -> Vec<Running> {
     #[cfg(feature = "git")]
     {
         let folder = tempfile::tempdir().unwrap();
-        let store = git(&format!("file://{}", folder.path().join("bare").display()), &git_options());
+        let store =
+            git(&format!("file://{}", folder.path().join("bare").display()), &git_options());
         all.push(Running {
             name: "git".into(),
             store: store.unwrap(),

@@ -354,4 +354,3 @@ fn with_alternates(own: PathBuf) -> Vec<PathBuf> {
     }
     folders
 }
-

@@ -82,7 +82,11 @@ struct Shared {
 
 impl Keeper {
     /// Starts the threads.
-    pub(super) fn start(backends: [Box<dyn Backend>; 2], mirror: Mirror, options: &GitOptions) -> Keeper {
+    pub(super) fn start(
+        backends: [Box<dyn Backend>; 2],
+        mirror: Mirror,
+        options: &GitOptions,
+    ) -> Keeper {
         let shared = Arc::new(Shared {
             state: Mutex::new(Arc::new(mirror.read().unwrap_or_default())),
             mirror,
@@ -223,7 +227,9 @@ impl Worker {
                 }
             }
         }
-        Err(GitFailure::passing("the branch changed while it was read, or objects are missing in it"))
+        Err(GitFailure::passing(
+            "the branch changed while it was read, or objects are missing in it",
+        ))
     }
 
     /// Finds out how long objects are that others put there without saying so. They count as new.
@@ -328,7 +334,9 @@ impl Blobs {
         }
         while self.bytes.saturating_add(content.len()) > KEPT {
             let oldest = self.kept.iter().min_by_key(|(_, (_, used))| *used).map(|(oid, _)| *oid);
-            let Some((gone, _)) = oldest.and_then(|oldest| self.kept.remove(&oldest)) else { break };
+            let Some((gone, _)) = oldest.and_then(|oldest| self.kept.remove(&oldest)) else {
+                break;
+            };
             self.bytes = self.bytes.saturating_sub(gone.len());
         }
         self.bytes = self.bytes.saturating_add(content.len());
@@ -375,7 +383,8 @@ impl Worker {
             let mut next = state.apply(&plan.changes, seconds);
             let Some(commit) = next.state.commit else { return Err(ended()) };
             // What is referred to comes before what refers to it.
-            let objects: Vec<NewObject> = plan.objects.into_iter().chain(next.objects.drain(..)).collect();
+            let objects: Vec<NewObject> =
+                plan.objects.into_iter().chain(next.objects.drain(..)).collect();
             match self.backend.push(state.commit, commit, &objects) {
                 Ok(Pushed::Done) => {
                     self.shared.set(&Arc::new(next.state));
@@ -428,10 +437,8 @@ impl Plan {
         let mut own: HashMap<&str, Option<Oid>> = HashMap::new();
         for write in batch {
             let path = write.path.as_str();
-            let there = own
-                .get(path)
-                .copied()
-                .unwrap_or_else(|| state.find(path).map(|entry| entry.oid));
+            let there =
+                own.get(path).copied().unwrap_or_else(|| state.find(path).map(|entry| entry.oid));
             let done = match (&write.put, there) {
                 // An earlier try of this very push, whose answer was lost.
                 (Some((object, _)), Some(oid)) if maybe_done && oid == object.oid => Done::Changed,

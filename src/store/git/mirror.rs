@@ -22,8 +22,7 @@ impl Mirror {
     pub(super) fn open(cache: Option<&Path>, url: &str, branch: &str) -> Mirror {
         use std::os::unix::fs::DirBuilderExt as _;
         let hash = object_hash(format!("{url}\n{branch}").as_bytes()).to_string();
-        let folder =
-            cache.map(|cache| cache.join("git").join(hash.get(..32).unwrap_or_default()));
+        let folder = cache.map(|cache| cache.join("git").join(hash.get(..32).unwrap_or_default()));
         let make = |folder: &PathBuf| {
             std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).is_ok()
         };

@@ -49,12 +49,16 @@ mod adapter;
 mod address;
 mod bare;
 mod failure;
+mod github;
+mod http;
 mod keeper;
 mod mirror;
 mod object;
 mod pack;
 mod packet;
 mod received;
+mod smart;
+mod ssh;
 mod state;
 
 use std::path::PathBuf;
@@ -65,18 +69,25 @@ use self::address::Address;
 use self::bare::Bare;
 pub(super) use self::failure::GitFailure;
 use self::failure::Outcome;
+pub use self::github::GithubRepository;
+use self::http::Http;
 use self::keeper::Keeper;
 use self::mirror::Mirror;
 use self::object::{NewObject, Oid};
 use self::received::Received;
+use self::smart::Smart;
+use self::ssh::Ssh;
 use self::state::State;
-use super::remote::RemoteOptions;
+use super::remote::{RemoteOptions, open_wire};
 use super::{Credentials, Store};
 use crate::error::{Error, Kind, Result};
 use crate::time::Clock;
 
 /// The branch that holds a repository, where nobody names another.
 pub const GIT_BRANCH: &str = "stash";
+
+/// Where GitHub's REST API is.
+pub const GITHUB_API: &str = "https://api.github.com";
 
 /// How to reach a git remote.
 #[derive(Clone)]
@@ -148,7 +159,7 @@ impl Store {
     pub fn open_git(
         url: &str,
         description: &str,
-        _credentials: &Credentials,
+        credentials: &Credentials,
         options: &GitOptions,
         create: bool,
     ) -> Result<Store> {
@@ -158,27 +169,37 @@ impl Store {
                 .source(failure.sentence)
                 .hint(failure.remedy)
         };
-        let address = Address::parse(url)
-            .ok_or_else(|| Error::usage("this is no address of a git repository:").object(description))?;
+        let address = Address::parse(url).ok_or_else(|| {
+            Error::usage("this is no address of a git repository:").object(description)
+        })?;
         if !is_branch(&options.branch) {
             return Err(Error::usage("this is no name of a branch:").object(options.branch.clone()));
         }
+        let wire = match &address {
+            Address::Http(_) => Some(open_wire(&options.remote, description)?),
+            Address::Folder(_) | Address::Ssh(_) => None,
+        };
         let open = || -> Outcome<Box<dyn Backend>> {
             match &address {
                 Address::Folder(path) => {
                     Bare::open(path, &options.branch, create).map(|it| Box::new(it) as Box<_>)
                 }
-                Address::Ssh(_) | Address::Http(_) => Err(GitFailure::lasting(
-                    "this build reaches git repositories on a disk alone",
-                    "use `git+file:///FOLDER`",
-                )),
+                Address::Ssh(address) => {
+                    Ok(Box::new(Smart::new(Ssh::new(address, options), &options.branch)))
+                }
+                Address::Http(url) => {
+                    let Some(wire) = wire.clone() else { return Err(GitFailure::odd("no wire")) };
+                    let http = Http::new(url, wire, credentials, &options.clock)?;
+                    Ok(Box::new(Smart::new(http, &options.branch)))
+                }
             }
         };
         let mirror = Mirror::open(options.cache.as_deref(), url, &options.branch);
         let backends = [open().map_err(fail)?, open().map_err(fail)?];
         let keeper = Keeper::start(backends, mirror, options);
         let store = GitStore::new(keeper);
-        Ok(Store { gathers: true, ..Store::from_object_store(Arc::new(store), description) }.remote())
+        Ok(Store { gathers: true, ..Store::from_object_store(Arc::new(store), description) }
+            .remote())
     }
 }
 

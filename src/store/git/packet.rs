@@ -25,6 +25,12 @@ pub(super) fn line(message: &mut Vec<u8>, text: &str) {
     message.extend_from_slice(format!("{:04x}{text}\n", text.len() + 5).as_bytes());
 }
 
+/// Appends bytes as they are.
+pub(super) fn raw(message: &mut Vec<u8>, bytes: &[u8]) {
+    message.extend_from_slice(format!("{:04x}", bytes.len() + 4).as_bytes());
+    message.extend_from_slice(bytes);
+}
+
 /// Reads a packet; `None` at the end of what comes.
 pub(super) fn read(from: &mut impl Read) -> Result<Option<Packet>> {
     let mut digits = [0; 4];
@@ -86,9 +92,11 @@ impl<R: Read> Bands<R> {
                     return Ok(());
                 }
                 Some(2) => {
-                    self.told.push_str(&String::from_utf8_lossy(bytes.get(1..).unwrap_or_default()));
+                    self.told
+                        .push_str(&String::from_utf8_lossy(bytes.get(1..).unwrap_or_default()));
                     let too_long = self.told.len().saturating_sub(4096);
-                    let cut = (too_long..=self.told.len()).find(|at| self.told.is_char_boundary(*at));
+                    let cut =
+                        (too_long..=self.told.len()).find(|at| self.told.is_char_boundary(*at));
                     self.told.drain(..cut.unwrap_or_default());
                 }
                 Some(3) => {

@@ -77,12 +77,7 @@ pub(super) struct Received {
 impl Received {
     /// Starts with nothing. `folder` is where large things go; without one, to the system's own.
     pub(super) fn new(large: Large, folder: Option<&Path>) -> Received {
-        Received {
-            objects: HashMap::new(),
-            large,
-            folder: folder.map(Path::to_owned),
-            file: None,
-        }
+        Received { objects: HashMap::new(), large, folder: folder.map(Path::to_owned), file: None }
     }
 
     pub(super) fn add(&mut self, oid: Oid, kind: Kind, bytes: Vec<u8>) -> Outcome<()> {

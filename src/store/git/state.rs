@@ -74,10 +74,14 @@ impl State {
     pub(super) fn files(&self, below: &str) -> impl Iterator<Item = (String, &Entry)> {
         let inner = format!("{below}/");
         let is_below = move |path: &str| {
-            below_is_all(&inner) || path.starts_with(&inner) || inner.strip_suffix('/') == Some(path)
+            below_is_all(&inner)
+                || path.starts_with(&inner)
+                || inner.strip_suffix('/') == Some(path)
         };
         self.directories.iter().filter(move |(path, _)| is_below(path)).flat_map(
-            |(directory, it)| it.files.iter().map(move |(name, entry)| (join(directory, name), entry)),
+            |(directory, it)| {
+                it.files.iter().map(move |(name, entry)| (join(directory, name), entry))
+            },
         )
     }
 
@@ -110,10 +114,8 @@ impl State {
         for (path, change) in changes {
             let (directory, name) = split(path);
             let empty = Directory { tree: Oid([0; 20]), times: None, files: BTreeMap::new() };
-            let directory_entry = next
-                .directories
-                .entry(directory.to_owned())
-                .or_insert_with(|| Arc::new(empty));
+            let directory_entry =
+                next.directories.entry(directory.to_owned()).or_insert_with(|| Arc::new(empty));
             let files = &mut Arc::make_mut(directory_entry).files;
             match change {
                 Change::Put(oid, length, time) => {
@@ -176,13 +178,16 @@ impl State {
             oid: entry.oid,
         };
         let inner = if path.is_empty() { String::new() } else { format!("{path}/") };
-        let directories = self.directories.range(inner.clone()..).take_while(|(other, _)| other.starts_with(&inner));
+        let directories = self
+            .directories
+            .range(inner.clone()..)
+            .take_while(|(other, _)| other.starts_with(&inner));
         let directories = directories.filter_map(|(other, directory)| {
-            let name = other.strip_prefix(&inner).filter(|it| !it.is_empty() && !it.contains('/'))?;
+            let name =
+                other.strip_prefix(&inner).filter(|it| !it.is_empty() && !it.contains('/'))?;
             Some(TreeRow { mode: DIRECTORY, name: name.to_owned(), oid: directory.tree })
         });
-        let times =
-            directory.times.map(|oid| TreeRow { mode: FILE, name: TIMES.to_owned(), oid });
+        let times = directory.times.map(|oid| TreeRow { mode: FILE, name: TIMES.to_owned(), oid });
         write_tree(directory.files.iter().map(file).chain(directories).chain(times).collect())
     }
 }
@@ -377,9 +382,13 @@ mod tests {
     fn deleting_all_leaves_an_empty_tree_and_strangers_stay() {
         let first = State::default().apply(&[put("a/b/c", 1, 1)], 1);
         let gone = first.state.apply(&[("a/b/c".to_owned(), Change::Delete)], 2);
-        assert_eq!(gone.state.root.unwrap().to_string(), "4b825dc642cb6eb9a060e54bf8d69288fbee4904");
+        assert_eq!(
+            gone.state.root.unwrap().to_string(),
+            "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+        );
         let row = |mode, name: &str| TreeRow { mode, name: name.into(), oid: Oid([5; 20]) };
-        let tree = write_tree(vec![row(0o100_755, "run"), row(0o120_000, "link"), row(FILE, "README.md")]);
+        let tree =
+            write_tree(vec![row(0o100_755, "run"), row(0o120_000, "link"), row(FILE, "README.md")]);
         let commit = write_commit(oid_of(Kind::Tree, &[&tree]), 1);
         let (root, tip) = (oid_of(Kind::Tree, &[&tree]), oid_of(Kind::Commit, &[&commit]));
         let objects = HashMap::from([(root, tree), (tip, commit)]);

@@ -74,9 +74,10 @@ fn list(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn find(known: &[Index], oid: Oid) -> Option<Spot> {
-    known.iter().enumerate().find_map(|(pack, index)| {
-        index.find(oid).map(|offset| Spot { pack, offset })
-    })
+    known
+        .iter()
+        .enumerate()
+        .find_map(|(pack, index)| index.find(oid).map(|offset| Spot { pack, offset }))
 }
 
 impl Index {
@@ -114,7 +115,8 @@ impl Index {
 
 /// Reads an object: its differences down to something whole, and back.
 fn read_at(known: &[Index], spot: Spot) -> Outcome<Option<(Kind, Vec<u8>)>> {
-    let damaged = || GitFailure::lasting("a pack of the git repository is damaged", "run `git fsck` there");
+    let damaged =
+        || GitFailure::lasting("a pack of the git repository is damaged", "run `git fsck` there");
     let mut deltas = Vec::new();
     let mut spot = spot;
     let (kind, mut bytes) = loop {
