@@ -232,7 +232,7 @@ fn killed_in_the_middle_of_a_push_nothing_is_lost() {
     run(&["backup", from]);
     run(&["check", "--read-data"]);
     let out = folder.path().join("out");
-    run(&["restore", "latest", "--to", out.to_str().unwrap()]);
+    run(&["restore", "latest", "--target", out.to_str().unwrap()]);
     assert_one_commit(&bare);
 }
 

@@ -190,6 +190,8 @@ impl Way for Http {
         Ok(self.abilities.clone())
     }
 
+    fn renew(&mut self) {}
+
     fn ask(&mut self, request: Vec<u8>) -> Outcome<Box<dyn BufRead + '_>> {
         let answer = self.send(Method::POST, "git-upload-pack", request)?;
         Ok(Box::new(BufReader::new(answer)))

@@ -92,9 +92,11 @@ impl Received {
         let (file, end) = match self.file.take() {
             Some(open) => open,
             None => {
-                let file = match &self.folder {
-                    Some(folder) => tempfile::tempfile_in(folder),
-                    None => tempfile::tempfile(),
+                let own = self.folder.as_ref().map(tempfile::tempfile_in);
+                // The cache may have been deleted in the meantime.
+                let file = match own {
+                    Some(Ok(file)) => Ok(file),
+                    Some(Err(_)) | None => tempfile::tempfile(),
                 };
                 (Arc::new(file.map_err(fail)?), 0)
             }

@@ -24,6 +24,10 @@ pub(super) trait Way: Send {
     /// Returns what the server announced that it can do, in version 2.
     fn abilities(&mut self) -> Outcome<Vec<String>>;
 
+    /// Forgets a connection on which something was asked already: git reads the refs once in the
+    /// life of a process, and would give the same answer for ever.
+    fn renew(&mut self);
+
     /// Sends a request of version 2; returns the answer.
     fn ask(&mut self, request: Vec<u8>) -> Outcome<Box<dyn BufRead + '_>>;
 
@@ -71,6 +75,7 @@ impl<W: Way> Smart<W> {
     }
 
     fn try_tip(&mut self) -> Outcome<Tip> {
+        self.way.renew();
         let (mut request, _) = self.request("ls-refs")?;
         line(&mut request, &format!("ref-prefix {}", self.branch));
         request.extend_from_slice(FLUSH);

@@ -25,6 +25,8 @@ pub(super) struct Ssh {
     withheld: Vec<String>,
     silence: Duration,
     open: Option<Connection>,
+    /// What a push was begun on; it serves one, and nothing else.
+    pushing: Option<Connection>,
     abilities: Vec<String>,
 }
 
@@ -34,6 +36,7 @@ struct Connection {
     to: Option<ChildStdin>,
     from: BufReader<ChildStdout>,
     words: Option<JoinHandle<String>>,
+    was_asked: bool,
 }
 
 impl Ssh {
@@ -44,6 +47,7 @@ impl Ssh {
             withheld: options.withheld.clone(),
             silence: options.remote.silence,
             open: None,
+            pushing: None,
             abilities: Vec::new(),
         }
     }
@@ -84,7 +88,7 @@ impl Ssh {
         let (to, from, words) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let from = from.ok_or_else(|| GitFailure::odd("ssh has no output"))?;
         let words = words.map(|words| std::thread::spawn(move || collect(words)));
-        Ok(Connection { child, to, from: BufReader::new(from), words })
+        Ok(Connection { child, to, from: BufReader::new(from), words, was_asked: false })
     }
 
     fn read_abilities(&mut self, service: &str) -> Outcome<bool> {
@@ -118,34 +122,36 @@ impl Way for Ssh {
         ))
     }
 
+    fn renew(&mut self) {
+        self.open = self.open.take().filter(|open| !open.was_asked);
+    }
+
     fn ask(&mut self, request: Vec<u8>) -> Outcome<Box<dyn BufRead + '_>> {
         let Some(connection) = &mut self.open else {
             return Err(GitFailure::passing("the connection is closed"));
         };
+        connection.was_asked = true;
         connection.send(&request)?;
         Ok(Box::new(&mut connection.from))
     }
 
     fn begin_push(&mut self) -> Outcome<Vec<Vec<u8>>> {
-        // Reading goes on by another connection, later.
         let connection = self.connect("git-receive-pack")?;
-        read_lines(&mut self.open.insert(connection).from)
+        read_lines(&mut self.pushing.insert(connection).from)
     }
 
     fn push(&mut self, request: Vec<u8>) -> Outcome<Box<dyn Read + '_>> {
-        let Some(mut connection) = self.open.take() else {
+        let Some(connection) = &mut self.pushing else {
             return Err(GitFailure::passing("the connection is closed"));
         };
-        if let Err(failure) = connection.send(&request) {
-            self.open = Some(connection);
-            return Err(failure);
-        }
+        connection.send(&request)?;
         drop(connection.to.take());
         Ok(Box::new(connection))
     }
 
     fn give_up(&mut self, failure: GitFailure) -> GitFailure {
-        let Some(connection) = self.open.take() else { return failure };
+        let pushing = self.pushing.take();
+        let Some(connection) = pushing.or_else(|| self.open.take()) else { return failure };
         if !failure.passes {
             return failure;
         }
@@ -241,9 +247,13 @@ fn explain(words: &str, failure: GitFailure) -> GitFailure {
             "check the address for a typing error, and the network".to_owned(),
         );
     }
-    for missing in
-        ["not a git repository", "Repository not found", "repository not found", "ERROR: "]
-    {
+    for missing in [
+        "not appear to be a git repository",
+        "not a git repository",
+        "Repository not found",
+        "repository not found",
+        "ERROR: ",
+    ] {
         if has(missing) {
             return lasting(
                 "there is no such git repository, or these keys may not see it".to_owned(),
