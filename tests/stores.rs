@@ -1,7 +1,7 @@
 //! One suite for all stores: what a repository relies on, and whole runs of the engine.
 //!
 //! It runs on memory, on a folder, and on a small S3 server of the tests' own, once honouring "make
-//! only if nothing is there" and once ignoring it. `tests/servers/` has scripts that start real
+//! only if nothing is there" and once ignoring it, and on a git remote. `tests/servers/` has scripts that start real
 //! servers and run this with `STASH_TEST_S3` (`URL KEY SECRET [REGION]`) or `STASH_TEST_AZURE`
 //! (`URL ACCOUNT KEY`) set; the same suite then runs on those as well.
 #![allow(
@@ -18,6 +18,15 @@ mod common_engine;
 mod common_s3;
 #[path = "stores/faults.rs"]
 mod faults;
+#[cfg(feature = "git")]
+#[path = "stores/git.rs"]
+mod git;
+#[cfg(feature = "git")]
+#[path = "stores/git_faults.rs"]
+mod git_faults;
+#[cfg(feature = "git")]
+#[path = "stores/git_servers.rs"]
+mod git_servers;
 #[path = "stores/probe.rs"]
 mod probe;
 #[path = "stores/scene.rs"]

@@ -13,6 +13,7 @@
 //! | `identity` | host, user and zone offset written into snapshots |
 //! | `location`, `remote_location` | what `--repo` and its kin mean |
 //! | `store_access` | what opens a remote store, and how it is reached |
+//! | `git_access` | what opens a git remote |
 //! | `known_store` | what was found out about remote stores |
 //! | `passphrase` | passphrases: where one comes from, and what a new one must be |
 //! | `device_key` | the key file of this machine, and the recovery code that waits to be tested |
@@ -27,6 +28,8 @@ mod clock;
 mod device_key;
 mod disk;
 mod environment;
+#[cfg(feature = "git")]
+mod git_access;
 mod identity;
 mod input;
 mod known_store;
@@ -48,6 +51,8 @@ pub use device_key::{
 };
 pub use disk::{holds_something, is_same_file_system, repository_flags};
 pub use environment::Environment;
+#[cfg(feature = "git")]
+pub use git_access::git_access;
 pub use identity::{Identity, offset_minutes};
 pub use input::{SourceCommand, absolute_path, read_entries, read_lines};
 pub use known_store::{forget_store, known_store, remember_store};

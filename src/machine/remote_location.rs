@@ -9,7 +9,7 @@
 //! | `minio:HOST:PORT/BUCKET/PREFIX`, `minio:https://…` | MinIO; without TLS only on this computer, or where `http://` says so |
 //! | `gs://BUCKET/PREFIX`, `gs:BUCKET:/PREFIX` | Google Cloud Storage |
 //! | `az://CONTAINER/PREFIX`, `azure:CONTAINER:/PREFIX` | Azure; the account from `AZURE_STORAGE_ACCOUNT` |
-//! | `git+ssh://…`, `git+https://…`, `git+file://…`, `USER@HOST:PATH`, `https://….git`, `github:OWNER/NAME` | a git remote |
+//! | `git+ssh://…`, `git+https://…`, `git+file://…`, `USER@HOST:PATH`, `https://….git`, `github:OWNER/NAME` | a git remote; `#BRANCH` behind it names another branch than `stash` |
 //!
 //! Nobody's secret belongs into a location, which every user of this computer can read in the list
 //! of processes: one that holds a password is refused, and not shown.
@@ -23,6 +23,8 @@ use crate::store::{Provider, RemotePlace, Service};
 pub struct GitPlace {
     /// What git would be given.
     pub url: String,
+    /// The branch, where another than the usual one is named.
+    pub branch: Option<String>,
     /// The owner and the name at GitHub, if it was named so.
     pub github: Option<(String, String)>,
 }
@@ -147,7 +149,13 @@ fn refuse_secrets(rest: &str) -> Result<()> {
 }
 
 fn git(text: &str) -> Result<Option<GitPlace>> {
-    let plain = |url: &str| Ok(Some(GitPlace { url: url.to_owned(), github: None }));
+    let (text, branch) = match text.rsplit_once('#') {
+        Some((text, branch)) if !branch.is_empty() => (text, Some(branch.to_owned())),
+        _ => (text, None),
+    };
+    let plain = |url: &str| {
+        Ok(Some(GitPlace { url: url.to_owned(), branch: branch.clone(), github: None }))
+    };
     if let Some(rest) = text.strip_prefix("github:") {
         let names = rest.trim_start_matches('/');
         let names = names.strip_suffix(".git").unwrap_or(names);
@@ -159,6 +167,7 @@ fn git(text: &str) -> Result<Option<GitPlace>> {
             })?;
         return Ok(Some(GitPlace {
             url: format!("https://github.com/{owner}/{name}.git"),
+            branch,
             github: Some((owner.to_owned(), name.to_owned())),
         }));
     }
@@ -168,8 +177,9 @@ fn git(text: &str) -> Result<Option<GitPlace>> {
         if let Some(rest) = url.strip_prefix(scheme) {
             let host = rest.split('/').next().unwrap_or(rest);
             if host.contains('@') {
-                return Err(Error::usage("a git location holds no user and no token")
-                    .hint("a token comes from `GIT_TOKEN`, `GH_TOKEN` or a credentials command"));
+                return Err(Error::usage("a git location holds no user and no token").hint(
+                    "a token comes from `STASH_GIT_TOKEN`, `GH_TOKEN` or a credentials command",
+                ));
             }
             let is_repository = is_git || ends_like_git(rest);
             return if is_repository { plain(url) } else { Ok(None) };
@@ -210,9 +220,15 @@ impl std::fmt::Display for GitPlace {
         match self.url.split_once('@') {
             Some((before, rest)) => {
                 let scheme = before.split_once("//").map_or("", |_| "ssh://");
-                write!(f, "{scheme}{rest}")
+                write!(f, "{scheme}{rest}")?;
             }
-            None => f.write_str(&self.url),
+            // Without the word it would be a folder.
+            None if self.url.starts_with("file:") => write!(f, "git+{}", self.url)?,
+            None => f.write_str(&self.url)?,
+        }
+        match &self.branch {
+            Some(branch) => write!(f, "#{branch}"),
+            None => Ok(()),
         }
     }
 }
@@ -265,7 +281,9 @@ mod tests {
             ("https://github.com/me/backup.git", "git https://github.com/me/backup.git"),
             ("git+https://host/x", "git https://host/x"),
             ("git+ssh://git@host/x", "git ssh://host/x"),
-            ("git+file:///srv/x.git", "git file:///srv/x.git"),
+            ("git+file:///srv/x.git", "git git+file:///srv/x.git"),
+            ("git+file:///srv/x.git#laptop", "git git+file:///srv/x.git#laptop"),
+            ("git@host:x.git#a/b", "git host:x.git#a/b"),
             ("github:me/backup", "git https://github.com/me/backup.git"),
             ("/a/b:c", "none"),
             ("https://host/page", "none"),

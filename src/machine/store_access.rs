@@ -11,6 +11,8 @@ mod found;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+pub(super) use self::found::printed_by;
+
 use self::found::Found;
 use super::environment::Environment;
 use crate::error::{Error, IoContext as _, Result};

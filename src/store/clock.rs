@@ -9,6 +9,8 @@ use crate::time::Timestamp;
 
 /// What is stored below this is no object of a repository, and nobody misses it.
 pub(super) const SCRATCH: &str = "probe";
+/// What is put to learn the time begins so.
+pub(super) const CLOCK: &str = "probe/clock-";
 
 impl Store {
     /// Returns the store's own time. Writes a few bytes and deletes them again.
@@ -16,7 +18,7 @@ impl Store {
         let number = random_bytes::<8>()
             .map(u64::from_le_bytes)
             .map_err(|error| Error::failed("cannot make up a name").source(error))?;
-        let path = object_store::path::Path::from(format!("{SCRATCH}/clock-{number:016x}"));
+        let path = object_store::path::Path::from(format!("{CLOCK}{number:016x}"));
         let fail = |failed| self.error("cannot ask the time of", path.as_ref(), failed);
         self.run(self.inner.put(&path, PutPayload::from_static(b"clock"))).map_err(fail)?;
         let meta = self.run(self.inner.head(&path));

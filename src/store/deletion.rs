@@ -37,7 +37,8 @@ impl Store {
     /// Deletes objects, several at a time. Says of each whether it is gone, in the order given.
     pub fn delete_all(&self, permits: Vec<DeletePermit>) -> Vec<(ObjectName, Result<()>)> {
         let removals = permits.into_iter().map(|permit| self.remove(permit.0));
-        self.block_on(futures_util::stream::iter(removals).buffered(AT_ONCE).collect())
+        let at_once = self.side_by_side(AT_ONCE);
+        self.block_on(futures_util::stream::iter(removals).buffered(at_once).collect())
     }
 
     /// Deletes a key slot: the one thing besides garbage that is ever deleted, and only when the

@@ -39,6 +39,10 @@ pub(super) fn explain(failed: &Failed) -> Option<(String, String)> {
     if let Some(answer) = &failed.answer {
         return refusal(answer);
     }
+    #[cfg(feature = "git")]
+    if let Some(failure) = find::<super::git::GitFailure>(&*failed.error) {
+        return Some((failure.sentence.clone(), failure.remedy.clone()));
+    }
     let http = find::<HttpError>(&*failed.error)?;
     if let Some(tls) = find_tls(http) {
         return Some((

@@ -48,6 +48,7 @@ impl Store {
             grid: 1,
             folder: Some(path.into()),
             is_remote: false,
+            gathers: false,
             copies: None,
             remote: None,
         })

@@ -12,6 +12,8 @@ mod copies;
 mod deletion;
 mod failure;
 mod folder;
+#[cfg(feature = "git")]
+mod git;
 mod listing;
 mod name;
 mod objects;
@@ -25,6 +27,8 @@ use object_store::ObjectStore;
 use object_store::memory::InMemory;
 
 pub use deletion::DeletePermit;
+#[cfg(feature = "git")]
+pub use git::{GIT_BRANCH, GITHUB_API, GitOptions, GithubRepository};
 pub use listing::{Listed, Prefix};
 pub use name::{LOCK_FILE, ObjectName, RecordName};
 pub use remote::{
@@ -65,6 +69,8 @@ pub struct Store {
     grid: u64,
     folder: Option<Arc<Path>>,
     is_remote: bool,
+    /// Whether calls made side by side share a way to the server: then more of them are.
+    gathers: bool,
     copies: Option<Arc<Copies>>,
     remote: Option<Arc<remote::Remote>>,
 }
@@ -83,6 +89,7 @@ impl Store {
             grid: 1,
             folder: None,
             is_remote: false,
+            gathers: false,
             copies: None,
             remote: None,
         }
@@ -103,6 +110,11 @@ impl Store {
     /// a network most of the time goes by waiting.
     pub fn readers(&self, threads: usize) -> usize {
         if self.is_remote { threads.max(6) } else { threads }
+    }
+
+    /// Returns how many calls to make side by side where `usual` would be for most stores.
+    fn side_by_side(&self, usual: usize) -> usize {
+        if self.gathers { 1000 } else { usual }
     }
 
     /// Keeps copies of what is stored from now on in a folder of this machine, `most_bytes` of them.

@@ -81,7 +81,8 @@ impl Store {
     /// Returns the bytes of several objects, fetched side by side, in the order given.
     pub fn get_many(&self, names: &[ObjectName]) -> Vec<Result<Option<Bytes>>> {
         let fetches = names.iter().map(|name| self.fetch(name, GetOptions::default()));
-        self.block_on(futures_util::stream::iter(fetches).buffered(AT_ONCE).collect())
+        let at_once = self.side_by_side(AT_ONCE);
+        self.block_on(futures_util::stream::iter(fetches).buffered(at_once).collect())
     }
 
     /// Returns the bytes of an object from `start` to `end`, fewer if it is shorter. A remote store

@@ -71,6 +71,19 @@ pub(crate) fn connect_with(
     Store::open_remote(&place, &s3_keys(KEY, "secret"), options)
 }
 
+/// Returns options for git whose clock is this computer's.
+#[cfg(feature = "git")]
+pub(crate) fn git_options() -> stash::store::GitOptions {
+    let options = stash::store::GitOptions::new(Arc::new(stash::machine::SystemClock));
+    stash::store::GitOptions { remote: hasty(), ..options }
+}
+
+/// Opens a git remote; one on this disk is made if nothing is there.
+#[cfg(feature = "git")]
+pub(crate) fn git(url: &str, options: &stash::store::GitOptions) -> Result<Store> {
+    Store::open_git(url, url, &Credentials::default(), options, true)
+}
+
 /// Returns the real servers that were started for these tests, with an own prefix each time.
 fn real(prefix: &str) -> Vec<Running> {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
@@ -127,6 +140,18 @@ pub(crate) fn stores(prefix: &str) -> Vec<Running> {
         let store = connect(&server, prefix.trim_end_matches('/'));
         let name = format!("own server, honours creation: {creates}");
         all.push(Running { name, store, _folder: None, _server: Some(server) });
+    }
+    #[cfg(feature = "git")]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let store =
+            git(&format!("file://{}", folder.path().join("bare").display()), &git_options());
+        all.push(Running {
+            name: "git".into(),
+            store: store.unwrap(),
+            _folder: Some(folder),
+            _server: None,
+        });
     }
     all.extend(real(prefix));
     all

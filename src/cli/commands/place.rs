@@ -22,13 +22,7 @@ impl Run {
     ) -> Result<Store> {
         let place = match location {
             Location::Local(folder) => return Store::folder(folder, create),
-            Location::Git(place) => {
-                return Err(Error::usage("this build has no git remotes yet:")
-                    .object(place.to_string())
-                    .hint(
-                        "use a folder or a bucket; `stash help init` shows how they are written",
-                    ));
-            }
+            Location::Git(place) => return self.git_store(place, create),
             Location::Remote(place) => place,
         };
         let (credentials, mut options) = machine::store_access(place, access, &self.environment)?;
@@ -37,6 +31,56 @@ impl Run {
         let store = Store::open_remote(place, &credentials, &options)?;
         self.remember(&store, location);
         Ok(store)
+    }
+
+    /// Returns the store in a git remote.
+    #[cfg(feature = "git")]
+    fn git_store(&self, place: &machine::GitPlace, create: bool) -> Result<Store> {
+        let (credentials, mut options) =
+            machine::git_access(place, &self.global.access(), &self.environment)?;
+        options.cache = Some(self.places.cache.clone());
+        options.remote.reporter = Arc::clone(&self.screen) as Arc<dyn crate::event::Reporter>;
+        Store::open_git(&place.url, &place.to_string(), &credentials, &options, create)
+    }
+
+    #[cfg(not(feature = "git"))]
+    #[expect(clippy::unused_self, reason = "stands for the one above")]
+    fn git_store(&self, place: &machine::GitPlace, _create: bool) -> Result<Store> {
+        Err(Error::usage("this build has no git remotes:")
+            .object(place.to_string())
+            .hint("build it with `--features git`, or use a folder or a bucket"))
+    }
+
+    /// Sees to a git remote before a repository is made there: what hosts limit is told, and a
+    /// repository at GitHub must be private; with `create_bucket` it is made.
+    pub(super) fn prepare_git(&self, location: &Location, create_bucket: bool) -> Result<()> {
+        let Location::Git(place) = location else { return Ok(()) };
+        if !place.url.starts_with("file:") {
+            self.screen.note(
+                "git hosts limit repositories, often to a few GB, and files to 100 MB (stash's \
+                 are at most 64 MiB): for more, an object store is the better place",
+            );
+        }
+        self.prepare_github(place, create_bucket)
+    }
+
+    #[cfg(feature = "git")]
+    fn prepare_github(&self, place: &machine::GitPlace, create_bucket: bool) -> Result<()> {
+        let Some((owner, name)) = place.github.clone() else { return Ok(()) };
+        let (credentials, options) =
+            machine::git_access(place, &self.global.access(), &self.environment)?;
+        let repository = crate::store::GithubRepository { owner, name };
+        let api = crate::store::GITHUB_API;
+        if repository.prepare(api, &credentials, &options.remote, create_bucket)? {
+            self.screen.note(&format!("made the private repository {place}"));
+        }
+        Ok(())
+    }
+
+    #[cfg(not(feature = "git"))]
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "stands for the one above")]
+    fn prepare_github(&self, _place: &machine::GitPlace, _create_bucket: bool) -> Result<()> {
+        Ok(())
     }
 
     /// Tries all that a repository asks of a remote store, before one is made there.

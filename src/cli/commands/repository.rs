@@ -214,6 +214,7 @@ impl Run {
         if let Some(passphrase) = &passphrase {
             passphrase.check_new()?;
         }
+        self.prepare_git(location, create_bucket)?;
         let store = self.store(location, true)?;
         if create_bucket {
             store.create_bucket()?;

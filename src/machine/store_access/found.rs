@@ -199,22 +199,9 @@ impl Found {
 
     /// Runs a command in a shell and takes what it prints: a JSON object, or lines `NAME=VALUE`.
     pub(super) fn take_command(&mut self, command: &OsString) -> Result<()> {
-        let failed = |why: String| {
-            Error::new(Kind::Store, "the command that gives the store's credentials failed")
-                .source(why)
-                .hint("a command that was named is never replaced by another source")
-        };
-        let mut shell = Command::new("/bin/sh");
-        shell.arg("-c").arg(command).stdout(Stdio::piped()).stderr(Stdio::inherit());
-        for name in SECRET_VARIABLES {
-            shell.env_remove(name);
-        }
-        let output = shell.output().map_err(|error| failed(error.to_string()))?;
-        let text = Zeroizing::new(output.stdout);
-        if !output.status.success() {
-            return Err(failed(format!("it ended with {}", output.status)));
-        }
-        let text = std::str::from_utf8(&text).map_err(|_| failed("no text came".to_owned()))?;
+        let text = printed_by(command)?;
+        let text = text.as_str();
+        let failed = command_failed;
         if text.trim_start().starts_with('{') {
             // What the parser complains of could show a part of a secret.
             let json: serde_json::Value = serde_json::from_str(text)
@@ -286,6 +273,28 @@ impl Found {
         }
         Err(Error::new(Kind::Store, "no credentials for").object(place.to_string()).hint(hint))
     }
+}
+
+fn command_failed(why: String) -> Error {
+    Error::new(Kind::Store, "the command that gives the store's credentials failed")
+        .source(why)
+        .hint("a command that was named is never replaced by another source")
+}
+
+/// Runs a command that gives credentials in a shell; returns what it prints.
+pub(in crate::machine) fn printed_by(command: &OsString) -> Result<Zeroizing<String>> {
+    let mut shell = Command::new("/bin/sh");
+    shell.arg("-c").arg(command).stdout(Stdio::piped()).stderr(Stdio::inherit());
+    for name in SECRET_VARIABLES {
+        shell.env_remove(name);
+    }
+    let output = shell.output().map_err(|error| command_failed(error.to_string()))?;
+    let text = Zeroizing::new(output.stdout);
+    if !output.status.success() {
+        return Err(command_failed(format!("it ended with {}", output.status)));
+    }
+    let text = std::str::from_utf8(&text).map_err(|_| command_failed("no text came".to_owned()))?;
+    Ok(Zeroizing::new(text.to_owned()))
 }
 
 /// Returns the settings of the sections of an INI text that are wanted.

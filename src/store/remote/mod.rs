@@ -38,7 +38,7 @@ use object_store::prefix::PrefixStore;
 use self::seen::Seen;
 use self::service::{Bucket, Settings};
 use self::throttle::Throttle;
-use self::wire::Wire;
+pub(super) use self::wire::Wire;
 use super::Store;
 use super::calls::runtime;
 use crate::error::{Error, Kind, Result};
@@ -133,11 +133,7 @@ impl Store {
         let description = place.to_string();
         let fail = |doing: &str| Error::new(Kind::Store, doing).object(description.clone());
         let runtime = runtime().ok_or_else(|| fail("cannot start the threads that reach"))?;
-        let wire = wire(options).map_err(|error| match error {
-            WireError::Authorities => Error::usage("the file of `--ca-file` holds no certificate")
-                .hint("it must be PEM: `-----BEGIN CERTIFICATE-----`"),
-            WireError::Client(error) => fail("cannot prepare to reach").source(error),
-        })?;
+        let wire = open_wire(options, &description)?;
         let endpoint = options.endpoint.clone().or_else(|| place.endpoint.clone());
         let settings = Settings { place, credentials, endpoint, options, wire };
         let (bucket, inner) = runtime.block_on(service::open(&settings)).map_err(|failed| {
@@ -166,6 +162,7 @@ impl Store {
             grid: GRID,
             folder: None,
             is_remote: true,
+            gathers: false,
             copies: None,
             remote: Some(Arc::new(remote)),
         })
@@ -203,6 +200,17 @@ fn is_own(failed: &super::calls::Failed) -> bool {
 enum WireError {
     Authorities,
     Client(reqwest::Error),
+}
+
+/// Prepares what sends requests.
+pub(super) fn open_wire(options: &RemoteOptions, description: &str) -> Result<Wire> {
+    wire(options).map_err(|error| match error {
+        WireError::Authorities => Error::usage("the file of `--ca-file` holds no certificate")
+            .hint("it must be PEM: `-----BEGIN CERTIFICATE-----`"),
+        WireError::Client(error) => {
+            Error::new(Kind::Store, "cannot prepare to reach").object(description).source(error)
+        }
+    })
 }
 
 fn wire(options: &RemoteOptions) -> Result<Wire, WireError> {

@@ -31,7 +31,7 @@ const MOST_WORDS: usize = 64 << 10;
 
 /// Sends requests.
 #[derive(Clone)]
-pub(super) struct Wire {
+pub(in crate::store) struct Wire {
     pub(super) client: reqwest::Client,
     pub(super) silence: Duration,
     pub(super) upload: Option<Arc<Throttle>>,

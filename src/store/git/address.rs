@@ -1,0 +1,117 @@
+//! Where a git remote is, read from what git itself would be given.
+
+use std::path::PathBuf;
+
+/// A place that git knows how to reach.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Address {
+    /// A bare repository on a disk of this computer.
+    Folder(PathBuf),
+    /// One behind ssh.
+    Ssh(SshAddress),
+    /// One behind a web server: its URL, without a slash at the end.
+    Http(String),
+}
+
+/// A repository behind ssh.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SshAddress {
+    /// `HOST` or `USER@HOST`.
+    pub(super) host: String,
+    pub(super) port: Option<u16>,
+    pub(super) path: String,
+}
+
+impl Address {
+    /// Reads `file:///…`, `https://…`, `http://…`, `ssh://…` or `USER@HOST:PATH`.
+    pub(super) fn parse(url: &str) -> Option<Address> {
+        if let Some(path) = url.strip_prefix("file://") {
+            let path = path.strip_prefix("localhost").unwrap_or(path);
+            return path.starts_with('/').then(|| Address::Folder(PathBuf::from(path)));
+        }
+        if url.starts_with("https://") || url.starts_with("http://") {
+            return Some(Address::Http(url.trim_end_matches('/').to_owned()));
+        }
+        let ssh = match url.strip_prefix("ssh://") {
+            Some(rest) => {
+                let (host, path) = rest.split_once('/')?;
+                let (host, port) = match host.rsplit_once(':') {
+                    // An address of IPv6 stands in brackets.
+                    Some((name, port)) if !port.contains(']') => (name, Some(port.parse().ok()?)),
+                    _ => (host, None),
+                };
+                let host = host.replace(['[', ']'], "");
+                // `/~/x` is x in the home, as git has it.
+                let path = match path.strip_prefix("~/") {
+                    Some(_) => path.to_owned(),
+                    None => format!("/{path}"),
+                };
+                SshAddress { host, port, path }
+            }
+            None => {
+                let (host, path) = url.split_once(':')?;
+                SshAddress { host: host.to_owned(), port: None, path: path.to_owned() }
+            }
+        };
+        // What begins with a dash would be an option of ssh.
+        let is_plain = |text: &str| !text.is_empty() && !text.starts_with('-');
+        let is_good = is_plain(&ssh.host)
+            && is_plain(ssh.host.rsplit('@').next().unwrap_or_default())
+            && is_plain(&ssh.path)
+            && !url.contains(char::is_control);
+        is_good.then_some(Address::Ssh(ssh))
+    }
+}
+
+/// Returns a text as one word of a shell.
+pub(super) fn quoted(text: &str) -> String {
+    // The home of the server's user must stay outside of the quotes.
+    match text.strip_prefix("~/") {
+        Some(rest) => format!("~/'{}'", rest.replace('\'', r"'\''")),
+        None => format!("'{}'", text.replace('\'', r"'\''")),
+    }
+}
+
+/// Returns the host of an http address, and whether nobody can listen on the way there.
+pub(super) fn http_host(url: &str) -> (&str, bool) {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let authority = rest.split('/').next().unwrap_or(rest);
+    let host = match authority.strip_prefix('[').and_then(|it| it.split_once(']')) {
+        Some((host, _)) => host,
+        None => authority.split(':').next().unwrap_or(authority),
+    };
+    let is_here = host == "localhost" || host == "::1" || host.starts_with("127.");
+    (host, scheme == "https" || is_here)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_as_git_does() {
+        let ssh = |host: &str, port, path: &str| {
+            Some(Address::Ssh(SshAddress { host: host.into(), port, path: path.into() }))
+        };
+        for (text, expected) in [
+            ("file:///srv/x.git", Some(Address::Folder("/srv/x.git".into()))),
+            ("https://host/x.git/", Some(Address::Http("https://host/x.git".into()))),
+            ("git@host.lan:me/x.git", ssh("git@host.lan", None, "me/x.git")),
+            ("ssh://git@host/me/x.git", ssh("git@host", None, "/me/x.git")),
+            ("ssh://host:2222/srv/x.git", ssh("host", Some(2222), "/srv/x.git")),
+            ("ssh://host/~/x.git", ssh("host", None, "~/x.git")),
+            ("ssh://[::1]:22/x", ssh("::1", Some(22), "/x")),
+            ("ssh://-oProxyCommand=x/y", None),
+            ("git@-x:y", None),
+            ("file://host/x", None),
+            ("ssh://host", None),
+        ] {
+            assert_eq!(Address::parse(text), expected, "{text}");
+        }
+        assert_eq!(quoted("a'b"), r"'a'\''b'");
+        assert_eq!(quoted("~/a b"), "~/'a b'");
+        assert_eq!(http_host("http://host:80/x"), ("host", false));
+        assert_eq!(http_host("http://127.0.0.1:80/x"), ("127.0.0.1", true));
+        assert_eq!(http_host("https://host/x"), ("host", true));
+    }
+}

@@ -1,0 +1,465 @@
+//! Two threads that alone talk to the remote: one reads, one pushes. Whoever wants something puts
+//! it into a queue and waits; what waits together is served together, so a hundred deletes are one
+//! push and sixteen reads one fetch.
+//!
+//! The lock on the state is held for no longer than it takes to copy a pointer.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use crossbeam_channel::{Receiver, Sender};
+use tokio::sync::oneshot;
+
+use super::failure::{GitFailure, Outcome};
+use super::mirror::Mirror;
+use super::object::{Kind, NewObject, Oid};
+use super::received::{Content, Large, Received};
+use super::state::{Change, Loader, State};
+use super::{Backend, GitOptions, Pushed};
+use crate::codec::crypto::random_bytes;
+use crate::event::{Event, Reporter};
+use crate::store::ObjectName;
+use crate::time::{Clock, SECOND};
+
+/// What one push or one fetch carries at most, in bytes, unless a single object is longer.
+const TOGETHER: u64 = 64 << 20;
+/// What is kept on disk of blobs that were read, in bytes.
+const KEPT: u64 = 512 << 20;
+/// How often a push is tried that others get ahead of.
+const TURNS: u32 = 60;
+/// Waits before what fails in passing is tried again, in milliseconds.
+const WAITS: [u64; 3] = [300, 1000, 3000];
+/// How many rounds reading the trees may take: one for each level, and some.
+const ROUNDS: u32 = 48;
+
+type Reply<T> = oneshot::Sender<Outcome<T>>;
+
+/// The branch as it was just now.
+#[derive(Clone)]
+pub(super) struct Seen {
+    pub(super) state: Arc<State>,
+    /// What time a put would get, in nanoseconds.
+    pub(super) now: i64,
+}
+
+/// What came of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Done {
+    Changed,
+    /// Something lies there already, and it was to be made only if nothing does.
+    Exists,
+    /// Nothing of the name is there.
+    Missing,
+}
+
+enum Read {
+    Refresh(Reply<Seen>),
+    Blob(Oid, u64, Reply<Option<Content>>),
+}
+
+struct Write {
+    path: String,
+    /// What to put there, and whether only if nothing is; nothing to delete.
+    put: Option<(NewObject, bool)>,
+    reply: Reply<Done>,
+}
+
+/// The doors of the two threads.
+pub(super) struct Keeper {
+    reads: Sender<Read>,
+    writes: Sender<Write>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    state: Mutex<Arc<State>>,
+    mirror: Mirror,
+    clock: Arc<dyn Clock>,
+    reporter: Arc<dyn Reporter>,
+}
+
+impl Keeper {
+    /// Starts the threads.
+    pub(super) fn start(
+        backends: [Box<dyn Backend>; 2],
+        mirror: Mirror,
+        options: &GitOptions,
+    ) -> Keeper {
+        let shared = Arc::new(Shared {
+            state: Mutex::new(Arc::new(mirror.read().unwrap_or_default())),
+            mirror,
+            clock: Arc::clone(&options.clock),
+            reporter: Arc::clone(&options.remote.reporter),
+        });
+        let (reads, to_read) = crossbeam_channel::unbounded();
+        let (writes, to_write) = crossbeam_channel::unbounded();
+        let [reader, writer] = backends;
+        let reader = Worker { backend: reader, shared: Arc::clone(&shared) };
+        let writer = Worker { backend: writer, shared: Arc::clone(&shared) };
+        std::thread::spawn(move || reader.read_all(&to_read));
+        std::thread::spawn(move || writer.write_all(&to_write));
+        Keeper { reads, writes, shared }
+    }
+
+    /// Returns the state that was seen last, without asking.
+    pub(super) fn known(&self) -> Arc<State> {
+        self.shared.state()
+    }
+
+    /// Asks for the branch as it is now.
+    pub(super) async fn refresh(&self) -> Outcome<Seen> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Read::Refresh(reply), answer).await
+    }
+
+    /// Fetches a blob; `None` if the remote has it no more.
+    pub(super) async fn blob(&self, oid: Oid, length: u64) -> Outcome<Option<Content>> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Read::Blob(oid, length, reply), answer).await
+    }
+
+    async fn ask<T>(&self, read: Read, answer: oneshot::Receiver<Outcome<T>>) -> Outcome<T> {
+        self.reads.send(read).map_err(|_| ended())?;
+        answer.await.map_err(|_| ended())?
+    }
+
+    /// Puts a file, durably; with `create`, only if nothing of the name is there.
+    pub(super) async fn put(&self, path: String, parts: Vec<Bytes>, create: bool) -> Outcome<Done> {
+        self.change(path, Some((NewObject::new(Kind::Blob, parts), create))).await
+    }
+
+    /// Deletes a file.
+    pub(super) async fn delete(&self, path: String) -> Outcome<Done> {
+        self.change(path, None).await
+    }
+
+    async fn change(&self, path: String, put: Option<(NewObject, bool)>) -> Outcome<Done> {
+        let (reply, answer) = oneshot::channel();
+        self.writes.send(Write { path, put, reply }).map_err(|_| ended())?;
+        answer.await.map_err(|_| ended())?
+    }
+}
+
+fn ended() -> GitFailure {
+    GitFailure::lasting("the thread that talks to git has ended", "run the command again")
+}
+
+impl Shared {
+    fn state(&self) -> Arc<State> {
+        Arc::clone(&self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn set(&self, state: &Arc<State>) {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(state);
+        self.mirror.keep(state);
+    }
+}
+
+struct Worker {
+    backend: Box<dyn Backend>,
+    shared: Arc<Shared>,
+}
+
+impl Worker {
+    /// Returns what time a put gets on top of a state, in nanoseconds.
+    fn now(&self, state: &State) -> i64 {
+        let own = self.shared.clock.now().0;
+        let now = own.saturating_add(self.backend.clock_ahead().unwrap_or_default());
+        now.max(state.newest.saturating_mul(SECOND))
+    }
+
+    /// Does something again that fails in passing.
+    fn patiently<T>(&mut self, mut what: impl FnMut(&mut Self) -> Outcome<T>) -> Outcome<T> {
+        for (wait, number) in WAITS.into_iter().zip(2_u32..) {
+            match what(self) {
+                Err(failure) if failure.passes => self.tell(&failure, number),
+                result => return result,
+            }
+            std::thread::sleep(Duration::from_millis(wait));
+        }
+        what(self)
+    }
+
+    fn tell(&self, failure: &GitFailure, number: u32) {
+        let message = format!("{failure}; trying again ({number})");
+        self.shared.reporter.event(&Event::Warning { message: &message });
+    }
+
+    fn refresh(&mut self) -> Outcome<Arc<State>> {
+        let tip = self.patiently(|it| it.backend.tip())?;
+        let old = self.shared.state();
+        if tip.commit == old.commit {
+            return Ok(old);
+        }
+        let state = match tip.commit {
+            None => Arc::default(),
+            Some(commit) => Arc::new(self.patiently(|it| it.load(commit, &old))?),
+        };
+        self.shared.set(&state);
+        Ok(state)
+    }
+
+    fn load(&mut self, commit: Oid, old: &State) -> Outcome<State> {
+        let mut received = Received::new(Large::Drop, self.shared.mirror.folder());
+        self.backend.trees(commit, old, &mut received)?;
+        for _ in 0..ROUNDS {
+            let find = |oid: &Oid, kind| received.bytes(oid, kind);
+            let mut loader = Loader { old, find: &find, missing: Vec::new() };
+            match loader.load(commit) {
+                Some(mut state) => {
+                    self.measure(&mut state)?;
+                    return Ok(state);
+                }
+                None if loader.missing.is_empty() => {
+                    return Err(GitFailure::lasting(
+                        "the branch holds something that stash can't read",
+                        "give stash a branch, or a repository, of its own",
+                    ));
+                }
+                None => {
+                    let missing = loader.missing;
+                    self.backend.fetch(&missing, &mut received)?;
+                    if missing.iter().all(|oid| received.get(oid).is_none()) {
+                        break;
+                    }
+                }
+            }
+        }
+        Err(GitFailure::passing(
+            "the branch changed while it was read, or objects are missing in it",
+        ))
+    }
+
+    /// Finds out how long objects are that others put there without saying so. They count as new.
+    fn measure(&mut self, state: &mut State) -> Outcome<()> {
+        let is_object = |path: &String| ObjectName::parse(path).is_some();
+        let unknown = state.files("").filter(|(_, entry)| entry.known.is_none() && entry.is_file());
+        let unknown: Vec<(String, Oid)> = unknown
+            .map(|(path, entry)| (path, entry.oid))
+            .filter(|(path, _)| is_object(path))
+            .collect();
+        let time = self.now(state) / SECOND + 1;
+        for some in unknown.chunks(4) {
+            let mut received = Received::new(Large::Keep, self.shared.mirror.folder());
+            let wanted: Vec<Oid> = some.iter().map(|(_, oid)| *oid).collect();
+            self.backend.fetch(&wanted, &mut received)?;
+            for (path, oid) in some {
+                if let Some((_, content)) = received.get(oid) {
+                    state.learn(path, content.len(), time);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Worker {
+    fn read_all(mut self, requests: &Receiver<Read>) {
+        let mut blobs = Blobs::default();
+        while let Ok(first) = requests.recv() {
+            let mut refreshes = Vec::new();
+            let mut wanted: Vec<(Oid, u64, Reply<Option<Content>>)> = Vec::new();
+            for request in std::iter::once(first).chain(requests.try_iter()) {
+                match request {
+                    Read::Refresh(reply) => refreshes.push(reply),
+                    Read::Blob(oid, length, reply) => wanted.push((oid, length, reply)),
+                }
+            }
+            if !refreshes.is_empty() {
+                let seen = self.refresh().map(|state| Seen { now: self.now(&state), state });
+                for reply in refreshes {
+                    let _gone = reply.send(seen.clone());
+                }
+            }
+            self.serve(&mut blobs, wanted);
+        }
+    }
+
+    fn serve(&mut self, blobs: &mut Blobs, wanted: Vec<(Oid, u64, Reply<Option<Content>>)>) {
+        let mut waiting = wanted.into_iter().peekable();
+        while waiting.peek().is_some() {
+            let (mut group, mut bytes, mut missing) = (Vec::new(), 0_u64, HashSet::new());
+            while let Some((oid, length, reply)) =
+                waiting.next_if(|next| group.is_empty() || bytes.saturating_add(next.1) <= TOGETHER)
+            {
+                if blobs.find(&oid).is_none() && missing.insert(oid) {
+                    bytes = bytes.saturating_add(length);
+                }
+                group.push((oid, reply));
+            }
+            let missing: Vec<Oid> = missing.into_iter().collect();
+            let fetched = self.patiently(|it| {
+                let mut received = Received::new(Large::Keep, it.shared.mirror.folder());
+                if !missing.is_empty() {
+                    it.backend.fetch(&missing, &mut received)?;
+                }
+                Ok(received)
+            });
+            for (oid, reply) in group {
+                let content = fetched.as_ref().map_err(Clone::clone).map(|received| {
+                    let come = received.get(&oid).map(|(_, content)| content.clone());
+                    blobs.find(&oid).or(come)
+                });
+                if let Ok(Some(content)) = &content {
+                    blobs.keep(oid, content);
+                }
+                let _gone = reply.send(content);
+            }
+        }
+    }
+}
+
+/// Blobs that were read lately.
+#[derive(Default)]
+struct Blobs {
+    kept: HashMap<Oid, (Content, u64)>,
+    bytes: u64,
+    uses: u64,
+}
+
+impl Blobs {
+    fn find(&mut self, oid: &Oid) -> Option<Content> {
+        self.uses += 1;
+        let (content, used) = self.kept.get_mut(oid)?;
+        *used = self.uses;
+        Some(content.clone())
+    }
+
+    fn keep(&mut self, oid: Oid, content: &Content) {
+        // What is small is kept above this room, as far as it is worth it.
+        if matches!(content, Content::Memory(_)) || self.kept.contains_key(&oid) {
+            return;
+        }
+        while self.bytes.saturating_add(content.len()) > KEPT {
+            let oldest = self.kept.iter().min_by_key(|(_, (_, used))| *used).map(|(oid, _)| *oid);
+            let Some((gone, _)) = oldest.and_then(|oldest| self.kept.remove(&oldest)) else {
+                break;
+            };
+            self.bytes = self.bytes.saturating_sub(gone.len());
+        }
+        self.bytes = self.bytes.saturating_add(content.len());
+        self.kept.insert(oid, (content.clone(), self.uses));
+    }
+}
+
+impl Worker {
+    fn write_all(mut self, requests: &Receiver<Write>) {
+        let mut next: Option<Write> = None;
+        while let Some(first) = next.take().or_else(|| requests.recv().ok()) {
+            let mut bytes = first.length();
+            let mut batch = vec![first];
+            for write in requests.try_iter() {
+                bytes = bytes.saturating_add(write.length());
+                if bytes > TOGETHER {
+                    next = Some(write);
+                    break;
+                }
+                batch.push(write);
+            }
+            let done = self.push_batch(&batch);
+            for (number, write) in batch.into_iter().enumerate() {
+                let own = done.as_ref().map_err(Clone::clone);
+                let own = own.and_then(|done| done.get(number).copied().ok_or_else(ended));
+                let _gone = write.reply.send(own);
+            }
+        }
+    }
+
+    /// Makes the changes, however often others get ahead. Returns what came of each.
+    fn push_batch(&mut self, batch: &[Write]) -> Outcome<Vec<Done>> {
+        let mut state = self.refresh()?;
+        let mut maybe_done = false;
+        let mut failures = 0;
+        for turn in 0..TURNS {
+            // Rounded up: nothing may seem older than it is.
+            let now = self.now(&state);
+            let seconds = now.div_euclid(SECOND) + i64::from(now.rem_euclid(SECOND) > 0);
+            let plan = Plan::new(batch, &state, seconds, maybe_done);
+            if plan.changes.is_empty() {
+                return Ok(plan.done);
+            }
+            let mut next = state.apply(&plan.changes, seconds);
+            let Some(commit) = next.state.commit else { return Err(ended()) };
+            // What is referred to comes before what refers to it.
+            let objects: Vec<NewObject> =
+                plan.objects.into_iter().chain(next.objects.drain(..)).collect();
+            match self.backend.push(state.commit, commit, &objects) {
+                Ok(Pushed::Done) => {
+                    self.shared.set(&Arc::new(next.state));
+                    return Ok(plan.done);
+                }
+                Ok(Pushed::Moved) => self.step_aside(turn),
+                Err(failure) if failure.passes => {
+                    // It may have arrived all the same.
+                    maybe_done = true;
+                    let Some(wait) = WAITS.get(failures) else { return Err(failure) };
+                    failures += 1;
+                    self.tell(&failure, u32::try_from(failures).unwrap_or(u32::MAX) + 1);
+                    std::thread::sleep(Duration::from_millis(*wait));
+                }
+                Err(failure) => return Err(failure),
+            }
+            state = self.refresh()?;
+            if maybe_done && state.commit == Some(commit) {
+                return Ok(plan.done);
+            }
+        }
+        Err(GitFailure::passing("others push all the time, and get ahead of every try"))
+    }
+
+    /// Waits a little, each time for another and on average longer time, so that of several writers
+    /// one gets through.
+    fn step_aside(&self, turn: u32) {
+        let most = 20_u64.saturating_mul(1 << turn.min(6));
+        let random = random_bytes::<8>().map_or(most, u64::from_le_bytes);
+        std::thread::sleep(Duration::from_millis(random % most));
+    }
+}
+
+impl Write {
+    fn length(&self) -> u64 {
+        self.put.as_ref().map_or(0, |(object, _)| object.len() as u64)
+    }
+}
+
+/// What a batch comes to on top of a state.
+struct Plan {
+    done: Vec<Done>,
+    changes: Vec<(String, Change)>,
+    objects: Vec<NewObject>,
+}
+
+impl Plan {
+    fn new(batch: &[Write], state: &State, seconds: i64, maybe_done: bool) -> Plan {
+        let mut plan = Plan { done: Vec::new(), changes: Vec::new(), objects: Vec::new() };
+        let mut own: HashMap<&str, Option<Oid>> = HashMap::new();
+        for write in batch {
+            let path = write.path.as_str();
+            let there =
+                own.get(path).copied().unwrap_or_else(|| state.find(path).map(|entry| entry.oid));
+            let done = match (&write.put, there) {
+                // An earlier try of this very push, whose answer was lost.
+                (Some((object, _)), Some(oid)) if maybe_done && oid == object.oid => Done::Changed,
+                (Some((_, true)), Some(_)) => Done::Exists,
+                (Some((object, _)), _) => {
+                    let change = Change::Put(object.oid, object.len() as u64, seconds);
+                    plan.changes.push((write.path.clone(), change));
+                    plan.objects.push(object.clone());
+                    own.insert(path, Some(object.oid));
+                    Done::Changed
+                }
+                (None, Some(_)) => {
+                    plan.changes.push((write.path.clone(), Change::Delete));
+                    own.insert(path, None);
+                    Done::Changed
+                }
+                (None, None) if maybe_done => Done::Changed,
+                (None, None) => Done::Missing,
+            };
+            plan.done.push(done);
+        }
+        plan
+    }
+}
