@@ -123,7 +123,7 @@ fn wrong_words_end_with_2_and_say_what_to_do() {
         (&["key", "recovery"], "required arguments were not provided: <--show|--test>"),
         (&["snapshots", "-q", "-v"], "cannot be used with"),
         (&["snapshots", "--wait", "ages"], "write a length of time"),
-        (&["--repo", "s3:bucket"], "this build reaches local folders only"),
+        (&["--repo", "sftp:host:path"], "does not know stores of the kind"),
     ];
     for (words, expected) in table {
         let failed = stash(home.path(), words).code(2);

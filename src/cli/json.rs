@@ -3,6 +3,7 @@
 //! Names and meanings are restic's where it has them. Fields are added, never changed; a test
 //! compares each shape with its documentation here.
 
+mod copy;
 mod items;
 mod lists;
 mod nodes;
@@ -15,6 +16,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+pub use copy::{AlsoLine, CopiedLine, CopySummary, RepairDataSummary, RepairableLine};
 pub use items::{
     ChangeLine, DiffStatistics, KeyLine, KeyRow, SnapshotLine, StatsLine, VersionRow, ratio,
 };
@@ -202,6 +204,7 @@ of the same name with `_b64` appended (`item`, `item_b64`).
         summaries::MESSAGE_TYPES,
         verify::MESSAGE_TYPES,
         retention::MESSAGE_TYPES,
+        copy::MESSAGE_TYPES,
         items::MESSAGE_TYPES,
     ];
     for message in types.into_iter().flatten() {

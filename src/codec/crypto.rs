@@ -67,6 +67,12 @@ impl MasterKeys {
         Ok(MasterKeys { root: Key::random()?, content: Key::random()?, epochs: Vec::new() })
     }
 
+    /// Draws the secrets of a repository that shares ids and cut points with this one, and nothing
+    /// that opens it.
+    pub fn sharing_content(&self) -> Result<Self, CodecError> {
+        Ok(MasterKeys { root: Key::random()?, content: self.content.clone(), epochs: Vec::new() })
+    }
+
     /// Returns secrets made of fixed bytes, for vectors and tests.
     pub fn from_parts(root: [u8; 32], content: [u8; 32]) -> Self {
         MasterKeys { root: Key(root), content: Key(content), epochs: Vec::new() }
@@ -103,6 +109,11 @@ impl RepositoryKeys {
             name: content("name"),
             sealing,
         }
+    }
+
+    /// Returns whether equal content has equal ids and cuts under both.
+    pub fn shares_content_with(&self, other: &RepositoryKeys) -> bool {
+        constant_time_equal(&self.gear.0, &other.gear.0)
     }
 
     /// Returns a blob's id.

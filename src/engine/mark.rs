@@ -1,6 +1,8 @@
 //! Words about snapshots: forgetting, pinning, tagging. All of one call ride in one record.
 
+use super::prune::stands;
 use crate::error::{Error, Kind, Result};
+use crate::event::Counters;
 use crate::format::record::{Mark, MarkKind};
 use crate::repository::Repository;
 use crate::repository::cache::SnapshotEntry;
@@ -57,7 +59,8 @@ pub fn unforget_mark(
     let Some(forgotten) = entry.forgotten else { return Ok(None) };
     // Where a prune need not wait, the space may be freed already.
     let swept = repository.cache().last_sweep()?.filter(|_| repository.is_exclusive());
-    if swept.is_some_and(|swept| swept >= forgotten.since) {
+    let is_freed = swept.is_some_and(|swept| swept >= forgotten.since);
+    if is_freed || !stands(repository, &entry.snapshot, &Counters::default())? {
         return Err(Error::failed(format!(
             "it is too late to bring back snapshot {}: a prune has freed its space",
             entry.id.short()

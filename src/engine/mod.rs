@@ -4,10 +4,12 @@
 pub mod backup;
 pub mod browse;
 pub mod check;
+pub mod copy;
 pub mod inspect;
 pub mod mark;
 pub mod prune;
 pub mod purge;
+mod reliance;
 pub mod repair;
 pub mod restore;
 pub mod retention;

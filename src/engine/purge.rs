@@ -153,6 +153,8 @@ fn without(
     let is_held = |agent: &String| snapshot.roots.iter().any(|root| is_of(root, agent));
     let was_held = |agent: &String| entry.snapshot.roots.iter().any(|root| is_of(root, agent));
     snapshot.agents.retain(|agent| is_held(agent) || !was_held(agent));
+    // It is a faithful copy of nothing any more.
+    snapshot.original = None;
     snapshot.attachments.clear();
     snapshot.statistics = removed.left_of(&entry.snapshot.statistics);
     env!("CARGO_PKG_VERSION").clone_into(&mut snapshot.program);

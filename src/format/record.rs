@@ -111,6 +111,8 @@ cbor_map! {
         "s" => statistics: Statistics,
         /// The program's version.
         "v" => program: String,
+        /// The snapshot, of another repository, that this is a copy of; of a copy's copy the first.
+        "c" => original: Option<SnapshotId>,
     }
 }
 

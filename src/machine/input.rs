@@ -10,8 +10,14 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use crate::error::{Error, IoContext as _, Result};
 
 /// Variables that hold a passphrase or where one is: nothing that a backup runs needs them.
-pub(super) const SECRET_VARIABLES: [&str; 3] =
-    ["STASH_PASSPHRASE", "STASH_PASSPHRASE_FILE", "STASH_PASSPHRASE_COMMAND"];
+pub(super) const SECRET_VARIABLES: [&str; 6] = [
+    "STASH_PASSPHRASE",
+    "STASH_PASSPHRASE_FILE",
+    "STASH_PASSPHRASE_COMMAND",
+    "STASH_FROM_PASSPHRASE",
+    "STASH_FROM_PASSPHRASE_FILE",
+    "STASH_FROM_PASSPHRASE_COMMAND",
+];
 
 /// Returns the path from the root on, `.` and `..` resolved by the words alone: no link is
 /// followed, so that a link is saved as the link that it is.

@@ -141,6 +141,27 @@ pub fn choose(
     }
 }
 
+/// Returns the repository that is copied from: `--from-repo` or `--from-repository-file`, else
+/// `STASH_FROM_REPOSITORY` or `STASH_FROM_REPOSITORY_FILE`; `None` if nobody named one.
+pub fn choose_source(
+    location: Option<&OsStr>,
+    file: Option<&Path>,
+    environment: &Environment,
+) -> Result<Option<Location>> {
+    let variables = ["STASH_FROM_REPOSITORY", "STASH_FROM_REPOSITORY_FILE"];
+    let (text, listed) = (environment.get(variables[0]), environment.get(variables[1]));
+    let chosen = match (location, file, &text, &listed) {
+        (Some(_), Some(_), ..) => Err(two_names("--from-repo", "--from-repository-file")),
+        (Some(text), None, ..) => named(text, "`--from-repo`".to_owned(), environment),
+        (None, Some(file), ..) => named_in_file(file, "--from-repository-file", environment),
+        (None, None, Some(_), Some(_)) => Err(two_names(variables[0], variables[1])),
+        (None, None, Some(text), None) => named(text, format!("`{}`", variables[0]), environment),
+        (None, None, None, Some(file)) => named_in_file(Path::new(file), variables[1], environment),
+        (None, None, None, None) => return Ok(None),
+    }?;
+    Ok(Some(chosen.location().clone()))
+}
+
 fn named(text: &OsStr, came_from: String, environment: &Environment) -> Result<Chosen> {
     Ok(Chosen::Named { location: Location::parse(text, environment)?, came_from })
 }

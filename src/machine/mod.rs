@@ -57,15 +57,15 @@ pub use identity::{Identity, offset_minutes};
 pub use input::{SourceCommand, absolute_path, read_entries, read_lines};
 pub use known_store::{forget_store, known_store, remember_store};
 pub use limits::{raise_open_files, worker_count};
-pub use location::{Chosen, Location, LocationOptions, choose};
+pub use location::{Chosen, Location, LocationOptions, choose, choose_source};
 pub use lock::{RunLock, SharedLock};
 pub use moment::{Bare, parse as parse_moment, show as show_moment, zone as local_zone};
 pub use passphrase::{
     Ask, MINIMUM_PASSPHRASE_CHARS, Passphrase, SecretOptions, SecretText, explicit_source,
-    new_passphrase,
+    new_passphrase, other_source,
 };
 pub use places::{PlaceOptions, Places, make_private_folder, remove_older};
 pub use remote_location::GitPlace;
 pub use signal::stop_on_signals;
 pub use store_access::{AccessOptions, store_access};
-pub use unlock::{Secret, unlock};
+pub use unlock::{Secret, unlock, unlock_other};

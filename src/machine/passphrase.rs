@@ -74,25 +74,63 @@ pub fn explicit_source(
     options: &SecretOptions,
     environment: &Environment,
 ) -> Result<Option<Passphrase>> {
-    if let Some(passphrase) = from_options(options, ["--passphrase-file", "--passphrase-command"])?
-    {
+    source_of(options, environment, &OWN)
+}
+
+/// Reads the passphrase of a second repository from the source that was named for it, if one was:
+/// `--from-passphrase-file` or `--from-passphrase-command`, else `STASH_FROM_PASSPHRASE` and its kin.
+pub fn other_source(
+    options: &SecretOptions,
+    environment: &Environment,
+) -> Result<Option<Passphrase>> {
+    source_of(options, environment, &OTHER)
+}
+
+/// What the sources of a passphrase are called.
+struct SourceNames {
+    options: [&'static str; 2],
+    text: &'static str,
+    file: &'static str,
+    command: &'static str,
+}
+
+const OWN: SourceNames = SourceNames {
+    options: ["--passphrase-file", "--passphrase-command"],
+    text: "STASH_PASSPHRASE",
+    file: "STASH_PASSPHRASE_FILE",
+    command: "STASH_PASSPHRASE_COMMAND",
+};
+
+const OTHER: SourceNames = SourceNames {
+    options: ["--from-passphrase-file", "--from-passphrase-command"],
+    text: "STASH_FROM_PASSPHRASE",
+    file: "STASH_FROM_PASSPHRASE_FILE",
+    command: "STASH_FROM_PASSPHRASE_COMMAND",
+};
+
+fn source_of(
+    options: &SecretOptions,
+    environment: &Environment,
+    names: &SourceNames,
+) -> Result<Option<Passphrase>> {
+    if let Some(passphrase) = from_options(options, names.options)? {
         return Ok(Some(passphrase));
     }
-    let text = environment.get("STASH_PASSPHRASE");
-    let file = environment.get("STASH_PASSPHRASE_FILE");
-    let command = environment.get("STASH_PASSPHRASE_COMMAND");
+    let text = environment.get(names.text);
+    let file = environment.get(names.file);
+    let command = environment.get(names.command);
     match (text, file, command) {
         (None, None, None) => Ok(None),
         (Some(text), None, None) => {
             let text = SecretText::new(text.into_encoded_bytes());
-            Ok(Some(Passphrase { text, came_from: "`STASH_PASSPHRASE`".to_owned() }))
+            Ok(Some(Passphrase { text, came_from: format!("`{}`", names.text) }))
         }
-        (None, Some(file), None) => from_file(Path::new(&file), "STASH_PASSPHRASE_FILE").map(Some),
-        (None, None, Some(command)) => from_command(&command, "STASH_PASSPHRASE_COMMAND").map(Some),
-        _ => Err(Error::usage(
-            "more than one of `STASH_PASSPHRASE`, `STASH_PASSPHRASE_FILE` and \
-             `STASH_PASSPHRASE_COMMAND` is set",
-        )
+        (None, Some(file), None) => from_file(Path::new(&file), names.file).map(Some),
+        (None, None, Some(command)) => from_command(&command, names.command).map(Some),
+        _ => Err(Error::usage(format!(
+            "more than one of `{}`, `{}` and `{}` is set",
+            names.text, names.file, names.command
+        ))
         .hint("set one of them")),
     }
 }

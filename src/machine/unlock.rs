@@ -10,7 +10,9 @@ use zeroize::Zeroizing;
 
 use super::device_key::read_device_key;
 use super::environment::Environment;
-use super::passphrase::{Ask, SecretOptions, SecretText, explicit_source};
+use super::passphrase::{
+    Ask, Passphrase, SecretOptions, SecretText, explicit_source, other_source,
+};
 use crate::error::{Error, Kind, Result};
 use crate::id::RepositoryId;
 
@@ -34,23 +36,59 @@ pub fn unlock<T>(
     keys: &Path,
     repository: RepositoryId,
     ask: &mut Ask<'_>,
-    mut open: impl FnMut(&Secret) -> Result<T>,
+    open: impl FnMut(&Secret) -> Result<T>,
 ) -> Result<T> {
     if let Some(passphrase) = explicit_source(options, environment)? {
-        return open(&Secret::Text(passphrase.text)).map_err(|error| {
-            if error.kind() == Kind::WrongPassphrase {
-                error.hint(format!("it came from {}", passphrase.came_from))
-            } else {
-                error
-            }
-        });
+        return open_named(passphrase, open);
     }
+    search(None, keys, repository, ask, open)
+}
+
+/// Opens a second repository: with what was named for it and nothing else; else with this machine's
+/// device key; else with what was named for the first one, since people give both the same; else a
+/// person is asked.
+pub fn unlock_other<T>(
+    other: &SecretOptions,
+    own: &SecretOptions,
+    environment: &Environment,
+    keys: &Path,
+    repository: RepositoryId,
+    ask: &mut Ask<'_>,
+    open: impl FnMut(&Secret) -> Result<T>,
+) -> Result<T> {
+    if let Some(passphrase) = other_source(other, environment)? {
+        return open_named(passphrase, open);
+    }
+    search(explicit_source(own, environment)?, keys, repository, ask, open)
+}
+
+/// Tries a passphrase that was named, and says where it came from if it is wrong.
+fn open_named<T>(passphrase: Passphrase, mut open: impl FnMut(&Secret) -> Result<T>) -> Result<T> {
+    open(&Secret::Text(passphrase.text)).map_err(|error| {
+        if error.kind() == Kind::WrongPassphrase {
+            error.hint(format!("it came from {}", passphrase.came_from))
+        } else {
+            error
+        }
+    })
+}
+
+fn search<T>(
+    perhaps: Option<Passphrase>,
+    keys: &Path,
+    repository: RepositoryId,
+    ask: &mut Ask<'_>,
+    mut open: impl FnMut(&Secret) -> Result<T>,
+) -> Result<T> {
     let mut has_key = false;
     if let Some(key) = read_device_key(keys, repository)? {
         match open(&Secret::DeviceKey(key)) {
             Err(error) if error.kind() == Kind::WrongPassphrase => has_key = true,
             other => return other,
         }
+    }
+    if let Some(passphrase) = perhaps {
+        return open_named(passphrase, open);
     }
     let mut last = None;
     for _ in 0..MAXIMUM_ASKED {

@@ -14,6 +14,7 @@ mod said;
 mod tables;
 
 pub use contents::{BlobRow, PlaceRow};
+pub use fates::KnownRecord;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};

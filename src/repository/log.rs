@@ -183,8 +183,12 @@ impl Repository {
     /// then the store was set back, or lost something.
     pub fn lost_tip(&self) -> Option<LaneState> {
         let remembered = self.state().and_then(super::state::StateFolder::lane)?;
-        let is_listed = self.heads().iter().any(|name| name.hash == remembered.tip);
-        // One that a checkpoint covers may be deleted.
+        // A clone of this machine may have gone on from there; then the tip is no lane's newest
+        // record, and once a checkpoint covers it, it may be deleted.
+        let is_listed = self.heads().iter().any(|name| {
+            name.hash == remembered.tip
+                || (name.lane == remembered.lane && name.sequence > remembered.sequence)
+        });
         let is_known = is_listed || self.cache().covers(&remembered.tip).unwrap_or(false);
         (!is_known).then_some(remembered)
     }

@@ -17,11 +17,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use crate::format::record::{Mark, MarkKind};
 use crate::id::{LaneId, ObjectHash, SnapshotId, Tip};
 use crate::repository::lifetimes::Lifetimes;
-use crate::time::{SECOND, Timestamp};
-
-/// A forget that was taken back is repeated for this long, in nanoseconds: longer than another
-/// checkpoint might repeat the forget.
-const UNFORGET_REPEATS: i64 = 72 * 3600 * SECOND;
+use crate::time::Timestamp;
 
 /// What a record's writer knew.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,9 +28,9 @@ pub struct RecordLink {
     pub lane: LaneId,
     /// The record before it in its lane.
     pub previous: Option<ObjectHash>,
-    /// The tips of `log/g` that had been read and applied.
+    /// The tips that had been read and applied.
     pub view: Vec<Tip>,
-    /// Whether it lies in `log/g`, and so can be a tip.
+    /// Whether it lies in `log/g`.
     pub is_global: bool,
 }
 
@@ -110,14 +106,16 @@ pub struct MarkState {
     pub unforgotten: Option<i64>,
     /// Since when it is pinned (nanoseconds, UTC).
     pub pinned: Option<i64>,
+    /// When a pin was taken back last (nanoseconds, UTC), if that holds.
+    pub unpinned: Option<i64>,
     /// The tags that replace its own, and since when (nanoseconds, UTC).
     pub tags: Option<(Vec<String>, i64)>,
 }
 
 impl MarkState {
-    /// Returns the marks that a checkpoint must repeat about a snapshot that it lists. A forget
-    /// taken back is repeated too, as long as another checkpoint might still repeat the forget.
-    pub fn repeated(&self, snapshot: SnapshotId, now: Timestamp) -> Vec<Mark> {
+    /// Returns the marks that a checkpoint must repeat about a snapshot that it lists. What took
+    /// another back is repeated too: that other may stand in a record that is not covered.
+    pub fn repeated(&self, snapshot: SnapshotId) -> Vec<Mark> {
         let mark = |kind: MarkKind, since: i64, tags: &[String]| Mark {
             snapshot,
             kind: kind as u64,
@@ -127,10 +125,9 @@ impl MarkState {
         };
         let mut marks = Vec::new();
         marks.extend(self.forgotten.map(|forgotten| mark(MarkKind::Forget, forgotten.since, &[])));
-        let recent = |since: &i64| now.0.saturating_sub(*since) < UNFORGET_REPEATS;
-        let unforgotten = self.unforgotten.filter(recent);
-        marks.extend(unforgotten.map(|since| mark(MarkKind::Unforget, since, &[])));
+        marks.extend(self.unforgotten.map(|since| mark(MarkKind::Unforget, since, &[])));
         marks.extend(self.pinned.map(|since| mark(MarkKind::Pin, since, &[])));
+        marks.extend(self.unpinned.map(|since| mark(MarkKind::Unpin, since, &[])));
         if let Some((tags, since)) = &self.tags {
             marks.push(mark(MarkKind::Tags, *since, tags));
         }
@@ -180,11 +177,16 @@ impl MarkLog {
                 Matter::Forgetting => {
                     state.unforgotten = latest(MarkKind::Unforget);
                     if state.unforgotten.is_none() {
-                        let since = latest(MarkKind::Forget);
+                        // Said once more, it does not begin anew.
+                        let since = knowledge.first_forget(group);
                         state.forgotten = since.map(|since| Forgotten { since });
                     }
                 }
-                Matter::Pinning => state.pinned = latest(MarkKind::Pin),
+                Matter::Pinning => {
+                    state.pinned = latest(MarkKind::Pin);
+                    state.unpinned =
+                        if state.pinned.is_none() { latest(MarkKind::Unpin) } else { None };
+                }
                 Matter::Tagging => {
                     let since = latest(MarkKind::Tags);
                     state.tags = since.map(|since| (union(&standing), since));
@@ -240,7 +242,7 @@ struct Knowledge<'a> {
 impl<'a> Knowledge<'a> {
     fn new(log: &'a MarkLog, contested: HashSet<ObjectHash>) -> Knowledge<'a> {
         let mut tips = HashMap::new();
-        for link in log.records.iter().filter(|link| link.is_global) {
+        for link in &log.records {
             let Some(tip) = link.hash.0.first_chunk::<8>().map(|first| Tip(*first)) else {
                 continue;
             };
@@ -272,6 +274,19 @@ impl<'a> Knowledge<'a> {
             beaten.extend(covered.intersection(&records).copied());
         }
         group.iter().filter(|said| !beaten.contains(&said.record)).copied().collect()
+    }
+
+    /// Returns when the first forget was said that no unforget took back.
+    fn first_forget(&mut self, group: &[&SaidMark]) -> Option<i64> {
+        let mut taken_back = HashSet::new();
+        for unforget in group.iter().filter(|said| said.is(MarkKind::Unforget)) {
+            taken_back.extend(self.covered_by(unforget.record).iter().copied());
+        }
+        group
+            .iter()
+            .filter(|said| said.is(MarkKind::Forget) && !taken_back.contains(&said.record))
+            .map(|said| said.since())
+            .min()
     }
 
     /// Returns the contested records that a record's writer had read: from its own predecessor and

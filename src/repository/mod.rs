@@ -7,6 +7,7 @@
 pub mod cache;
 pub mod container;
 pub mod index;
+pub mod ledger;
 pub mod lifetimes;
 pub mod log;
 pub mod marks;
@@ -326,12 +327,37 @@ impl Repository {
         now: Timestamp,
         folders: &LocalFolders,
     ) -> Result<Repository> {
+        let master = MasterKeys::random().map_err(cannot_make)?;
+        Self::make(store, options, master, secrets, now, folders)
+    }
+
+    /// Does the same; the new repository takes the same units as this one (`stash copy` carries them
+    /// over as they are), and opens by other keys.
+    pub fn init_like(
+        &self,
+        store: &Store,
+        options: &InitOptions,
+        secrets: &[(SlotSecret, String)],
+        now: Timestamp,
+        folders: &LocalFolders,
+    ) -> Result<Repository> {
+        let master = self.master.sharing_content().map_err(cannot_make)?;
+        Self::make(store, options, master, secrets, now, folders)
+    }
+
+    fn make(
+        store: &Store,
+        options: &InitOptions,
+        master: MasterKeys,
+        secrets: &[(SlotSecret, String)],
+        now: Timestamp,
+        folders: &LocalFolders,
+    ) -> Result<Repository> {
         Self::refuse_occupied(store)?;
-        let internal = |error: CodecError| Error::failed("cannot make a repository").source(error);
         let header = RepositoryHeader {
             id: match options.id {
                 Some(id) => id,
-                None => RepositoryId(random_bytes().map_err(internal)?),
+                None => RepositoryId(random_bytes().map_err(cannot_make)?),
             },
             created: now.0,
             flags: options.flags,
@@ -343,11 +369,11 @@ impl Repository {
         let header_bytes = header.encode();
         RepositoryHeader::decode(&header_bytes)
             .map_err(|error| Error::usage("bad options for a repository").source(error))?;
-        let master = MasterKeys::random().map_err(internal)?;
         let mut first = None;
         for (secret, label) in secrets {
             let about = About { label: label.clone(), created: now.0, ..About::default() };
-            let slot = make_slot(&master, &header_bytes, secret, &about, None).map_err(internal)?;
+            let slot =
+                make_slot(&master, &header_bytes, secret, &about, None).map_err(cannot_make)?;
             let hash = put_slot(store, &slot)?;
             first.get_or_insert(hash);
         }
@@ -521,6 +547,10 @@ impl Repository {
         }
         self.store.delete_key_slot(id)
     }
+}
+
+fn cannot_make(error: CodecError) -> Error {
+    Error::failed("cannot make a repository").source(error)
 }
 
 fn put_slot(store: &Store, slot: &KeySlot) -> Result<ObjectHash> {

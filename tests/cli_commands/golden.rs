@@ -293,6 +293,37 @@ fn repairs_look_as_reviewed() {
 }
 
 #[test]
+fn copies_look_as_reviewed() {
+    let home = packed();
+    let main = home.text(".local/share/stash/repository");
+    let copy = ["copy", "-r", "second", "--from-repo", &main];
+    let dry = [&copy[..], &["--dry-run"]].concat();
+    let runs: &[&[&str]] = &[
+        &copy,
+        &["init", "-r", "second", "--like", &main],
+        &dry,
+        &copy,
+        &copy,
+        &["copy"],
+        &["init", "-r", "apart"],
+        &["copy", "-r", "apart", "--from-repo", &main, "latest"],
+        &["repair", "data", "--with", "apart"],
+        &["repair", "data", "--with", "second"],
+        &["backup", "work", "--also", "second", "--also", "nowhere"],
+    ];
+    let mut shown = transcript(&home, runs);
+    flip(&home);
+    let runs: &[&[&str]] = &[
+        &["check", "--read-data", "--with", "second"],
+        &["repair", "data", "--with", "second", "--dry-run"],
+        &["repair", "data", "--with", "second"],
+        &["check", "--read-data"],
+    ];
+    shown += &transcript(&home, runs);
+    assert_golden("copy.txt", &shown);
+}
+
+#[test]
 fn json_of_checks_and_repairs_looks_as_reviewed() {
     let home = packed();
     let check: &[&str] = &["check", "--read-data", "--json"];

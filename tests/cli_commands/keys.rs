@@ -104,3 +104,22 @@ fn the_recovery_code_is_shown_on_a_terminal_only_and_tested_once() {
     assert!(gone.err.contains("no recovery code waits"), "{}", gone.err);
     home.run_with("STASH_PASSPHRASE", words.trim(), &["snapshots"]).code(0);
 }
+
+#[test]
+fn a_further_machine_gets_a_key_of_its_own_that_can_be_removed_alone() {
+    let home = Home::new();
+    home.write("work/a", "x");
+    home.run_with("STASH_PASSPHRASE", "correct horse", &["backup", "work"]).code(0);
+    let again = home.run(&["key", "add", "--device"]).code(1);
+    assert!(again.err.contains("has a key of this repository already"), "{}", again.err);
+    // As on another machine: nothing but the passphrase opens it.
+    std::fs::remove_file(&home.key_files("device")[0]).unwrap();
+    let words = ["key", "add", "--device", "--label", "desk", "--json"];
+    let added = home.run_with("STASH_PASSPHRASE", "correct horse", &words).code(0).json();
+    home.run(&["snapshots"]).code(0);
+    assert!(kinds(&home).contains(&"device desk".to_owned()));
+    assert!(kinds(&home).contains(&"device laptop".to_owned()));
+    let id = added[0]["id"].as_str().unwrap();
+    home.run_with("STASH_PASSPHRASE", "correct horse", &["key", "remove", id]).code(0);
+    home.run(&["snapshots"]).code(12);
+}

@@ -235,7 +235,10 @@ pub fn assert_restores(world: &World, snapshots: &[SnapshotId]) {
     let repository = super::open_fresh(&world.store);
     let entries = repository.cached_snapshots().unwrap();
     for id in snapshots {
-        let entry = entries.iter().find(|entry| entry.id == *id).expect("the snapshot is listed");
+        let entry = entries
+            .iter()
+            .find(|entry| entry.id == *id)
+            .unwrap_or_else(|| panic!("snapshot {} is not listed", id.short()));
         let into = tempfile::tempdir().unwrap();
         let out = super::restored(&repository, entry, into.path());
         let copy = world.folder.path().join("copies").join(id.to_string());

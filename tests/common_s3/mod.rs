@@ -7,6 +7,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::format_push_string,
     reason = "each test takes what it needs, and stops where things are not as they should be"
 )]
 
@@ -271,13 +272,14 @@ impl Shared {
                     return Ok(());
                 }
                 Action::Refuse(status, code) => Answer::refusal(status, code),
-                _ => match self.refuse_signature(&header("authorization").unwrap_or_default()) {
-                    Some(refusal) => refusal,
-                    None => {
+                _ => {
+                    let refusal =
+                        self.refuse_signature(&header("authorization").unwrap_or_default());
+                    refusal.unwrap_or_else(|| {
                         let mut objects = self.objects.lock().unwrap();
                         objects.serve(&self.behaviour, &request, body, action)
-                    }
-                },
+                    })
+                }
             };
             if action == Action::LoseReply {
                 return writer.shutdown(Shutdown::Both);

@@ -18,7 +18,7 @@ unpack() {
     command -v apt-get >/dev/null || { echo "ceph.sh: no apt-get here, so no Ceph" >&2; exit 3; }
     mkdir -p "$work/packages" "$root"
     # What would be installed beside what is here already.
-    list=$(apt-get -s install --no-install-recommends radosgw ceph-mon ceph-osd ceph-common 2>/dev/null | sed -n 's/^Inst \([^ ]*\).*/\1/p')
+    list=$(apt-get -s install --no-install-recommends radosgw ceph-mon ceph-osd ceph-common 2>/dev/null | sed -n 's/^Inst \([^ ]*\).*/\1/p') || true
     if [ -z "$list" ]; then
         apt-get update -qq || true
         list=$(apt-get -s install --no-install-recommends radosgw ceph-mon ceph-osd ceph-common | sed -n 's/^Inst \([^ ]*\).*/\1/p')
@@ -69,7 +69,7 @@ plugin dir = $lib/ceph
 [client.rgw]
 ms mon client mode = crc secure
 rgw data = $run/rgw
-rgw frontends = beast endpoint=127.0.0.1:$port
+rgw frontends = beast endpoint=127.0.0.1:$port tcp_nodelay=1
 CONF
 }
 

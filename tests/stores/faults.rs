@@ -49,7 +49,7 @@ fn a_failure_in_the_middle_of_an_upload_is_an_error_and_the_next_run_is_fine() {
         let packs = server.take().iter().filter(|it| it.is_put() && it.is_pack()).count();
         assert!(packs <= 4, "{action:?}: what was durable was stored again: {packs} packs");
         machine.assert_restores(&store, "after the failure");
-        machine.assert_sound(&store, "after the failure");
+        Machine::assert_sound(&store, "after the failure");
     }
 }
 
@@ -81,7 +81,7 @@ fn what_fails_in_passing_is_tried_again_and_told() {
     assert!(told.iter().any(|line| line.contains("trying again (2)")), "{told:?}");
     server.heal();
     machine.assert_restores(&store, "a bad line");
-    machine.assert_sound(&store, "a bad line");
+    Machine::assert_sound(&store, "a bad line");
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn a_listing_that_repeats_is_harmless_and_one_that_drops_loses_nothing() {
         server.heal();
         assert_eq!(snapshots(&open_fresh(&store)).len(), 5, "{action:?}");
         machine.assert_restores(&store, "after bad listings");
-        machine.assert_sound(&store, "after bad listings");
+        Machine::assert_sound(&store, "after bad listings");
     }
 }
 
@@ -193,7 +193,7 @@ fn credentials_that_may_only_add_are_enough_for_backups() {
     }
     let requests = server.take();
     assert!(requests.iter().all(|request| request.method != "DELETE"), "something was deleted");
-    machine.assert_sound(&store, "with append-only credentials");
+    Machine::assert_sound(&store, "with append-only credentials");
 }
 
 #[test]

@@ -211,7 +211,7 @@ impl Machine {
     }
 
     /// Reads all that is stored.
-    pub(crate) fn assert_sound(&self, store: &Store, what: &str) {
+    pub(crate) fn assert_sound(store: &Store, what: &str) {
         let repository = open_fresh(store);
         let options =
             CheckOptions { read_data: ReadData::All, threads: 3, ..CheckOptions::default() };

@@ -163,7 +163,7 @@ fn a_repository_is_made_changed_restored_and_checked() {
         std::fs::remove_file(machine.source().join("large/30")).unwrap();
         machine.save(store).unwrap();
         machine.assert_restores(store, what);
-        machine.assert_sound(store, what);
+        Machine::assert_sound(store, what);
         let again = stash::repository::Repository::refuse_occupied(store).unwrap_err();
         assert_eq!(again.kind(), Kind::Failed, "{what}");
     }

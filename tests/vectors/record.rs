@@ -106,9 +106,13 @@ pub fn snapshots(set: &mut Set) {
     change("attachments-twice", "order", "each kind once", |s| {
         s.attachments[1].kind = "machines".into();
     });
+    change("snapshot-copy", "ok", "a copy names its original", |s| {
+        s.original = Some(SnapshotId([8; 32]));
+    });
     let bytes = cbor::encode(&snapshot());
     set.add("snapshot-cut", "cut", "one byte short", cut(&bytes, 1));
     set.add("snapshot-trailing", "trailing-bytes", "one byte more", join(&[&bytes, b"\0"]));
+    set.add("snapshot-half-original", "malformed", "an id of one byte", *b"\xa1\x61c\x41a");
     set.add("snapshot-half-parent", "malformed", "an id of one byte", *b"\xa1\x61p\x41a");
 }
 

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
 
+use super::copy::OtherOptions;
 use super::values;
 use crate::codec::Compression;
 use crate::error::{Error, Result};
@@ -69,11 +70,19 @@ impl DatabaseCheck {
   STASH_PASSPHRASE_FILE=~/.pass stash init --repo /mnt/disk/backups
   stash init --repo s3://my-bucket/laptop
   stash init --repo minio:nas.lan:9000/backups --create-bucket
-  GH_TOKEN=… stash init --repo github:me/backups --create-bucket")]
+  GH_TOKEN=… stash init --repo github:me/backups --create-bucket
+  stash init --repo /mnt/disk/backups --like ~/backups")]
 pub struct InitArguments {
     /// Makes the bucket, container or private GitHub repository first, if it is missing
     #[arg(long)]
     pub create_bucket: bool,
+    /// Takes the keys of content from the repository at LOCATION, so that `stash copy` brings
+    /// everything over as it is compressed; neither opens the other
+    #[arg(long, value_name = "LOCATION")]
+    pub like: Option<OsString>,
+    /// What opens the repository that --like names.
+    #[command(flatten)]
+    pub other: OtherOptions,
 }
 
 /// Arguments of `backup`.
@@ -82,6 +91,7 @@ pub struct InitArguments {
   stash backup ~/work
   stash backup ~/work /etc --exclude '*.tmp' --tag nightly
   stash backup --dry-run ~/work
+  stash backup ~/work --also /mnt/disk/backups
   pg_dump shop | stash backup --stdin --stdin-filename shop.sql
   stash backup --stdin-from-command --stdin-filename shop.sql -- pg_dump shop")]
 #[expect(clippy::struct_excessive_bools, reason = "one field per switch of the command line")]
@@ -141,6 +151,19 @@ pub struct BackupArguments {
         hide_env_values = true
     )]
     pub check_databases: DatabaseCheck,
+    /// Brings the snapshot into the repository at LOCATION, too; may be repeated. Files are read once;
+    /// if one of the repositories fails, the others still get it
+    #[arg(
+        long,
+        value_name = "LOCATION",
+        value_delimiter = '\n',
+        env = "STASH_ALSO",
+        hide_env_values = true
+    )]
+    pub also: Vec<OsString>,
+    /// What opens the repositories that --also names.
+    #[command(flatten)]
+    pub other: OtherOptions,
     /// Dates the snapshot TIME instead of now, as in `2026-11-20 14:30`
     #[arg(long, value_name = "TIME")]
     pub time: Option<String>,

@@ -13,6 +13,7 @@
 )]
 
 mod backup;
+mod copy;
 mod inspect;
 mod prune;
 mod restore;
@@ -28,6 +29,7 @@ use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 pub use backup::{BackupArguments, CompressionLevel, InitArguments};
+pub use copy::{CopyArguments, OtherOptions};
 pub use inspect::{
     CatArguments, CatKind, DiffArguments, FilterOptions, FindArguments, HistoryArguments,
     LsArguments, SnapshotsArguments, StatsArguments,
@@ -39,7 +41,8 @@ pub use retention::{
 };
 pub use upkeep::{
     CheckArguments, KeyAddArguments, KeyCommand, KeyRecoveryArguments, KeyRemoveArguments,
-    NewPassphraseOptions, RepairCommand, RepairIndexArguments, RepairSnapshotsArguments,
+    NewPassphraseOptions, RepairCommand, RepairDataArguments, RepairIndexArguments,
+    RepairSnapshotsArguments,
 };
 pub use values::{ReadSubset, SnapshotArgument, SnapshotName};
 
@@ -313,6 +316,13 @@ pub enum Command {
     /// a backup that goes on meanwhile loses nothing. Anything that looks as if something was wrong
     /// stops it before anything is deleted, and --accept goes on in spite of it.
     Prune(PruneArguments),
+    /// Copies snapshots into another repository
+    ///
+    /// They are copied from the repository that --from-repo names into the one that --repo names.
+    /// What is there already is not sent again, and a copy that was interrupted is ended by running
+    /// it again. Into a repository made with `stash init --like`, everything goes over as it is
+    /// compressed; into any other, all content is decoded and stored anew.
+    Copy(Box<CopyArguments>),
     /// Verifies the repository, and says what a damage means
     ///
     /// Without options the structure is verified: that everything that is referred to is there.
@@ -353,6 +363,7 @@ impl Command {
             Command::Forget(_) => "forget",
             Command::Unforget(_) => "unforget",
             Command::Prune(_) => "prune",
+            Command::Copy(_) => "copy",
             Command::Check(_) => "check",
             Command::Repair(_) => "repair",
             Command::Key(_) => "key",

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::copy::OtherOptions;
 use super::inspect::FilterOptions;
 use super::values::{self, ReadSubset, SnapshotArgument};
 use crate::machine::SecretOptions;
@@ -15,7 +16,8 @@ use crate::machine::SecretOptions;
   stash check
   stash check --read-data
   stash check --read-data-subset 10%
-  stash check --read-data-subset 1/7      one seventh; 1/7 to 7/7 read everything")]
+  stash check --read-data-subset 1/7      one seventh; 1/7 to 7/7 read everything
+  stash check --read-data --with /mnt/disk/backups")]
 pub struct CheckArguments {
     /// Reads and verifies all data
     #[arg(long, conflicts_with = "read_data_subset")]
@@ -23,6 +25,12 @@ pub struct CheckArguments {
     /// Reads a share (`10%`), a part (`1/7`) or a size (`5G`) of the data
     #[arg(long, value_name = "SUBSET", value_parser = values::read_subset)]
     pub read_data_subset: Option<ReadSubset>,
+    /// Tells how much of what is damaged the repository at LOCATION could give back
+    #[arg(long, value_name = "LOCATION")]
+    pub with: Option<OsString>,
+    /// What opens the repository that --with names.
+    #[command(flatten)]
+    pub other: OtherOptions,
 }
 
 /// What is repaired.
@@ -34,6 +42,12 @@ pub enum RepairCommand {
     /// is put back from a key slot if it is missing or damaged.
     #[command(after_help = "Examples:\n  stash repair index --dry-run\n  stash repair index")]
     Index(RepairIndexArguments),
+    /// Takes what is damaged or missing from another repository
+    ///
+    /// All data is read to find what is lost. What can still be read here, or is whole in the
+    /// other repository, is stored anew beside the damaged objects, and the snapshots are whole
+    /// again. Only a repository with the same keys of content (`stash init --like`) can help.
+    Data(RepairDataArguments),
     /// Makes snapshots anew from what is intact, and lists the holes
     ///
     /// All data is read to find what is lost. New snapshots, with the tag `repaired`, are written
@@ -47,6 +61,23 @@ pub struct RepairIndexArguments {
     /// Shows what would be done; writes nothing
     #[arg(short = 'n', long)]
     pub dry_run: bool,
+}
+
+/// Arguments of `repair data`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  stash repair data --with /mnt/disk/backups --dry-run
+  stash repair data --with s3://bucket/laptop")]
+pub struct RepairDataArguments {
+    /// Takes it from the repository at LOCATION
+    #[arg(long, value_name = "LOCATION")]
+    pub with: OsString,
+    /// Shows what would be done; writes nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// What opens the repository that --with names.
+    #[command(flatten)]
+    pub other: OtherOptions,
 }
 
 /// Arguments of `repair snapshots`.
@@ -76,12 +107,15 @@ pub enum KeyCommand {
     /// Lists what opens the repository
     #[command(after_help = "Examples:\n  stash key list\n  stash key list --json")]
     List,
-    /// Adds a passphrase
+    /// Adds a passphrase, or a key for this machine
     Add(KeyAddArguments),
     /// Removes a key slot
     ///
-    /// Whoever opened the repository with it before may have kept its content: a removed slot
-    /// protects what is saved from now on only together with a new sealing key.
+    /// What it opened stays open to whoever kept the keys: a machine that has used the repository can
+    /// have read all that is in it, and holds the keys that are in every slot, so that it can also
+    /// read what is saved later, if it still reaches the store. Take its access to the store away,
+    /// too. If it was stolen, begin a repository of other keys (`stash init`, without --like), copy
+    /// what you need into it, and delete the old one.
     Remove(KeyRemoveArguments),
     /// Replaces the passphrase that opened the repository
     #[command(after_help = "Examples:
@@ -121,8 +155,12 @@ impl NewPassphraseOptions {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   stash key add
-  stash key add --new-passphrase-file ~/.stash-passphrase --label home")]
+  stash key add --new-passphrase-file ~/.stash-passphrase --label home
+  stash key add --device --passphrase-file ~/.stash-passphrase")]
 pub struct KeyAddArguments {
+    /// Makes a key for this machine, named after it, so that it needs no passphrase any more
+    #[arg(long, conflicts_with_all = ["new_passphrase_file", "new_passphrase_command"])]
+    pub device: bool,
     /// The new passphrase.
     #[command(flatten)]
     pub new: NewPassphraseOptions,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::Map;
 
+use super::also;
 use super::open::Run;
 use super::repository::{Make, Opened};
 use crate::cli::args::BackupArguments;
@@ -16,7 +17,7 @@ use crate::cli::json::{BackupContributor, BackupSummary};
 use crate::cli::name;
 use crate::codec::crypto::object_hash;
 use crate::engine::backup::{BackupOptions, BackupReport, StreamSource, backup, backup_stream};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::files::{ExcludeOptions, Excludes};
 use crate::machine::{self, Bare, SourceCommand};
 use crate::time::{Clock as _, Timestamp};
@@ -34,6 +35,14 @@ struct Began {
     boot: i64,
 }
 
+/// What is to be saved, wherever it goes.
+struct Wish {
+    paths: Vec<PathBuf>,
+    excludes: ExcludeOptions,
+    time: Option<Timestamp>,
+    began: Began,
+}
+
 pub(super) fn run(run: &Run, arguments: &BackupArguments) -> Result<u8> {
     run.stop_on_signals()?;
     let paths = paths(arguments)?;
@@ -41,20 +50,77 @@ pub(super) fn run(run: &Run, arguments: &BackupArguments) -> Result<u8> {
     // Patterns that make no sense must not leave a new repository behind.
     Excludes::new(&excludes)?;
     let time = arguments.time.as_deref().map(|text| run.moment(text, Bare::Start)).transpose()?;
+    let began = Began { time: run.clock.now(), boot: run.clock.boot_nanoseconds() };
+    let wish = Wish { paths, excludes, time, began };
+    let (repository, report) = match save_main(run, arguments, &wish) {
+        Ok(saved) => saved,
+        Err(error) => return Err(without_main(run, arguments, &wish, error)),
+    };
+    let failed = match report.snapshot.or(report.parent) {
+        Some(id) if !arguments.dry_run => {
+            also::each(run, arguments, |other| also::bring(run, &repository, other, id))?
+        }
+        _ => 0,
+    };
+    Ok(if report.statistics.errors > 0 || failed > 0 { 3 } else { 0 })
+}
+
+/// Saves into the repository that is meant, and says what was saved.
+fn save_main(
+    run: &Run,
+    arguments: &BackupArguments,
+    wish: &Wish,
+) -> Result<(Opened, BackupReport)> {
     let make = if arguments.dry_run { Make::InMemory } else { Make::Default };
     let repository = run.repository(make)?;
     let _lock = (!arguments.dry_run).then(|| run.lock(repository.id())).transpose()?;
-    let excludes = ExcludeOptions { skip: own_folders(run, &repository), ..excludes };
-    let began = Began { time: run.clock.now(), boot: run.clock.boot_nanoseconds() };
-    let options = BackupOptions {
+    let options = options(run, arguments, wish, &repository)?;
+    let progress = run.screen.progress(&run.counters);
+    let report = save(run, arguments, &repository, &options);
+    drop(progress);
+    let report = report?;
+    show(run, arguments, &repository, &options, &report, &wish.began)?;
+    Ok((repository, report))
+}
+
+/// Saves straight into the further repositories, since the main one failed; returns that failure.
+fn without_main(run: &Run, arguments: &BackupArguments, wish: &Wish, error: Error) -> Error {
+    let may_help =
+        matches!(error.kind(), Kind::Store | Kind::Damaged | Kind::NoRepository | Kind::Failed);
+    let is_stream = arguments.stdin || arguments.stdin_from_command;
+    if arguments.also.is_empty() || arguments.dry_run || is_stream || !may_help {
+        return error;
+    }
+    run.screen.warning(&format!("{error}; saving straight into the other repositories"));
+    let saved = also::each(run, arguments, |other| {
+        let options = options(run, arguments, wish, other)?;
+        let report = save(run, arguments, other, &options)?;
+        Ok((report.snapshot, report.statistics.stored_bytes))
+    });
+    match saved {
+        Err(other) if other.kind() == Kind::Interrupted => other,
+        _ => error,
+    }
+}
+
+fn options(
+    run: &Run,
+    arguments: &BackupArguments,
+    wish: &Wish,
+    repository: &Opened,
+) -> Result<BackupOptions> {
+    let skip = own_folders(run, arguments, repository);
+    let excludes = ExcludeOptions { skip, ..wish.excludes.clone() };
+    let moment = wish.time.unwrap_or(wish.began.time);
+    Ok(BackupOptions {
         excludes: Arc::new(Excludes::new(&excludes)?),
         host: arguments.host.clone().unwrap_or_else(|| run.identity.host.clone()),
         user: run.identity.user.clone(),
-        job: arguments.job.clone().unwrap_or_else(|| job_name(&paths)),
-        paths,
+        job: arguments.job.clone().unwrap_or_else(|| job_name(&wish.paths)),
+        paths: wish.paths.clone(),
         tags: tags(arguments),
-        time,
-        offset_minutes: machine::offset_minutes(time.unwrap_or(began.time), &run.zone).into(),
+        time: wish.time,
+        offset_minutes: machine::offset_minutes(moment, &run.zone).into(),
         force: arguments.force,
         always: arguments.always,
         dry_run: arguments.dry_run,
@@ -62,13 +128,7 @@ pub(super) fn run(run: &Run, arguments: &BackupArguments) -> Result<u8> {
         threads: machine::worker_count(),
         check_databases_after: arguments.check_databases.interval(),
         temporary_folder: temporary_folder(run)?,
-    };
-    let progress = run.screen.progress(&run.counters);
-    let report = save(run, arguments, &repository, &options);
-    drop(progress);
-    let report = report?;
-    show(run, &repository, &options, &report, &began)?;
-    Ok(if report.statistics.errors > 0 { 3 } else { 0 })
+    })
 }
 
 fn save(
@@ -152,9 +212,13 @@ pub(super) fn patterns(words: &[OsString]) -> Result<Vec<String>> {
 }
 
 /// The folders that no backup holds: what is in them is made from the repository, or is it.
-fn own_folders(run: &Run, repository: &Opened) -> Vec<PathBuf> {
+fn own_folders(run: &Run, arguments: &BackupArguments, repository: &Opened) -> Vec<PathBuf> {
     let own = [&run.places.cache, &run.places.state];
-    repository.folder().into_iter().chain(own.map(PathBuf::as_path)).map(Path::to_owned).collect()
+    let also = arguments.also.iter().filter_map(|text| run.location(text).ok());
+    let folders = repository.folder().into_iter().chain(own.map(PathBuf::as_path));
+    let mut folders: Vec<PathBuf> = folders.map(Path::to_owned).collect();
+    folders.extend(also.filter_map(|location| location.folder().map(Path::to_owned)));
+    folders
 }
 
 /// Returns where private copies of databases go: beside the cache, which no backup includes.
@@ -182,6 +246,7 @@ fn job_name(paths: &[PathBuf]) -> String {
 
 fn show(
     run: &Run,
+    arguments: &BackupArguments,
     repository: &Opened,
     options: &BackupOptions,
     report: &BackupReport,
@@ -189,9 +254,11 @@ fn show(
 ) -> Result<()> {
     let took = run.clock.boot_nanoseconds().saturating_sub(began.boot);
     let took = Duration::from_nanos(u64::try_from(took).unwrap_or(0));
-    let same_disk = repository.folder().is_some_and(|folder| {
-        options.paths.iter().any(|path| machine::is_same_file_system(path, folder))
-    });
+    let is_beside =
+        |folder: &Path| options.paths.iter().any(|path| machine::is_same_file_system(path, folder));
+    let mut also = arguments.also.iter().map(|text| run.location(text));
+    let same_disk = repository.folder().is_some_and(is_beside)
+        && also.all(|other| other.is_ok_and(|other| other.folder().is_some_and(is_beside)));
     let left_out = own_left_out(repository, report);
     if run.screen.is_json() {
         let summary = summary(run, options, report, began, took, same_disk);

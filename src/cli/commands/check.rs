@@ -7,13 +7,15 @@ use super::open::Run;
 use super::repository::Make;
 use crate::cli::args::{CheckArguments, ReadSubset};
 use crate::cli::figures::{counted, duration, size};
-use crate::cli::json::{CheckSummary, FindingLine, NoteLine};
+use crate::cli::json::{CheckSummary, FindingLine, NoteLine, RepairableLine};
 use crate::cli::name;
 use crate::codec::crypto::random_bytes;
 use crate::engine::check::{CheckOptions, CheckReport, Finding, ReadData, check};
+use crate::engine::repair::{RepairDataOptions, repair_data};
 use crate::error::{Error, Kind, Result};
 use crate::id::SnapshotId;
 use crate::machine;
+use crate::repository::Repository;
 use crate::time::Clock as _;
 
 pub(super) fn run(run: &Run, arguments: &CheckArguments) -> Result<u8> {
@@ -34,7 +36,40 @@ pub(super) fn run(run: &Run, arguments: &CheckArguments) -> Result<u8> {
     let report = report?;
     let took = run.clock.boot_nanoseconds().saturating_sub(began);
     show(run, &report, Duration::from_nanos(u64::try_from(took).unwrap_or(0)))?;
-    Ok(if report.is_clean() { 0 } else { Kind::Damaged.exit_code() })
+    if report.is_clean() {
+        return Ok(0);
+    }
+    if let Some(with) = &arguments.with {
+        look_elsewhere(run, &repository, arguments, with, options)?;
+    }
+    Ok(Kind::Damaged.exit_code())
+}
+
+/// Says how much of what is damaged another repository could give back.
+fn look_elsewhere(
+    run: &Run,
+    repository: &Repository,
+    arguments: &CheckArguments,
+    with: &std::ffi::OsStr,
+    checked: CheckOptions,
+) -> Result<()> {
+    let location = run.location(with)?;
+    let other = run.other_repository(&location, &arguments.other)?;
+    run.catch_up(&other)?;
+    let CheckOptions { read_data, threads, .. } = checked;
+    let options = RepairDataOptions { read_data, threads, dry_run: true };
+    let report = repair_data(repository, &other, &options, run.clock.now(), &run.counters)?;
+    if run.screen.is_json() {
+        let line = RepairableLine::new(location.to_string(), &report);
+        return run.screen.message("repairable", &line);
+    }
+    run.screen.summary(&format!(
+        "`{location}` has {} of what is lost here, {} can still be read, {} in neither; `stash \
+         repair data --with {location}` stores it anew",
+        counted(report.fetched_blobs, "blob"),
+        counted(report.saved_blobs, "blob"),
+        counted(report.lost_blobs, "blob"),
+    ))
 }
 
 fn read_data(arguments: &CheckArguments) -> ReadData {

@@ -7,7 +7,7 @@ use crate::cli::ask;
 use crate::cli::json::{KeyLine, KeyRow};
 use crate::cli::name;
 use crate::cli::table::{Align, Table};
-use crate::codec::crypto::{SlotSecret, read_recovery_words};
+use crate::codec::crypto::{Key, SlotSecret, read_recovery_words};
 use crate::error::{Error, Kind, Result};
 use crate::format::key::SlotKind;
 use crate::id::{Match, ObjectHash, match_prefix};
@@ -75,10 +75,37 @@ fn done(run: &Run, action: &'static str, id: Option<&ObjectHash>, line: &str) ->
 
 fn add(run: &Run, arguments: &KeyAddArguments) -> Result<()> {
     let repository = run.repository(super::repository::Make::Never)?;
+    if arguments.device {
+        return add_device(run, &repository, arguments.label.as_deref());
+    }
     let secret = new_secret(&arguments.new)?;
     let label = arguments.label.as_deref().unwrap_or("passphrase");
     let id = repository.add_key(&secret, label, None, run.clock.now())?;
     done(run, "added", Some(&id), &format!("added a passphrase, key slot {}", id.short()))
+}
+
+/// Makes a key for this machine. It is on the disk before it is in the repository: a slot that nothing
+/// opens would only be in the way.
+fn add_device(run: &Run, repository: &Opened, label: Option<&str>) -> Result<()> {
+    let keys = run.places.keys();
+    if machine::read_device_key(&keys, repository.id())?.is_some() {
+        return Err(Error::failed("this machine has a key of this repository already")
+            .hint(format!(
+                "`stash key list` shows whose keys open it; if this one was removed, delete its file \
+                 in {}",
+                keys.display()
+            )));
+    }
+    let key = Key::random().map_err(|error| Error::failed("cannot make a key").source(error))?;
+    machine::write_device_key(&keys, repository.id(), &key.0)?;
+    let label = label.unwrap_or(&run.identity.host);
+    let id = repository.add_key(&SlotSecret::Device(key), label, None, run.clock.now())?;
+    let line = format!(
+        "added a key of this machine, `{}`, key slot {}",
+        name::shown(label.as_bytes()),
+        id.short()
+    );
+    done(run, "added", Some(&id), &line)
 }
 
 fn new_secret(options: &NewPassphraseOptions) -> Result<SlotSecret> {

@@ -1,8 +1,10 @@
 //! What is done for each command: resolve, call, hand over.
 
+mod also;
 mod backup;
 mod cat;
 mod check;
+mod copy;
 mod diff;
 mod dump;
 mod find;
@@ -15,6 +17,7 @@ mod key;
 mod ls;
 mod marks;
 pub mod open;
+mod other;
 mod pick;
 mod place;
 mod prune;
@@ -51,6 +54,7 @@ pub fn run(arguments: Arguments, screen: &Arc<Screen>, environment: Environment)
         Command::Restore(restore) => restore::run(&run, &restore),
         Command::Repair(repair) => repair::run(&run, &repair),
         Command::Prune(prune) => prune::run(&run, &prune),
+        Command::Copy(copy) => copy::run(&run, &copy),
         Command::Check(check) => check::run(&run, &check),
         Command::Snapshots(snapshots) => snapshots::run(&run, &snapshots),
         Command::Ls(ls) => ls::run(&run, &ls),

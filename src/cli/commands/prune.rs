@@ -36,6 +36,7 @@ pub(super) fn free(
         alone: repository.shared_lock().is_some() || limits.nobody_else_writes,
         dry_run,
         accepted: Accepted(limits.accept.iter().map(|doubt| (*doubt).into()).collect()),
+        ..PruneOptions::default()
     };
     let progress = run.screen.progress(&run.counters);
     let report = prune(repository, &options, &run.clock, &run.counters, &*run.screen);

@@ -1,15 +1,19 @@
-//! `stash repair index` and `stash repair snapshots`.
+//! `stash repair index`, `stash repair data` and `stash repair snapshots`.
 
 use super::open::Run;
 use super::repository::Make;
-use crate::cli::args::{RepairCommand, RepairIndexArguments, RepairSnapshotsArguments};
+use crate::cli::args::{
+    RepairCommand, RepairDataArguments, RepairIndexArguments, RepairSnapshotsArguments,
+};
 use crate::cli::figures::counted;
-use crate::cli::json::{RepairIndexSummary, RepairSnapshotsSummary, RepairedLine};
+use crate::cli::json::{
+    RepairDataSummary, RepairIndexSummary, RepairSnapshotsSummary, RepairedLine,
+};
 use crate::cli::name;
 use crate::engine::check::ReadData;
 use crate::engine::repair::{
-    RepairIndexReport, RepairSnapshotsOptions, Repaired, RepairedSnapshot, put_header_back,
-    repair_index, repair_snapshots,
+    RepairDataOptions, RepairDataReport, RepairIndexReport, RepairSnapshotsOptions, Repaired,
+    RepairedSnapshot, put_header_back, repair_data, repair_index, repair_snapshots,
 };
 use crate::error::{Kind, Result};
 use crate::machine;
@@ -19,8 +23,48 @@ pub(super) fn run(run: &Run, command: &RepairCommand) -> Result<u8> {
     run.stop_on_signals()?;
     match command {
         RepairCommand::Index(arguments) => index(run, arguments),
+        RepairCommand::Data(arguments) => data(run, arguments),
         RepairCommand::Snapshots(arguments) => snapshots(run, arguments),
     }
+}
+
+fn data(run: &Run, arguments: &RepairDataArguments) -> Result<u8> {
+    let location = run.location(&arguments.with)?;
+    let other = run.other_repository(&location, &arguments.other)?;
+    run.catch_up(&other)?;
+    let repository = run.current_repository()?;
+    let dry_run = arguments.dry_run;
+    let _lock = (!dry_run).then(|| run.lock(repository.id())).transpose()?;
+    let options =
+        RepairDataOptions { read_data: ReadData::All, threads: machine::worker_count(), dry_run };
+    let progress = run.screen.progress(&run.counters);
+    let report = repair_data(&repository, &other, &options, run.clock.now(), &run.counters);
+    drop(progress);
+    let report = report?;
+    if run.screen.is_json() {
+        run.screen.message("summary", &RepairDataSummary::new(&report, dry_run))?;
+    } else {
+        run.screen.summary(&data_line(&report, dry_run))?;
+    }
+    Ok(if report.lost_blobs > 0 { Kind::Damaged.exit_code() } else { 0 })
+}
+
+fn data_line(report: &RepairDataReport, dry_run: bool) -> String {
+    if report.objects == 0 {
+        return "nothing to repair: no object is damaged".to_owned();
+    }
+    let stored = if dry_run { "would be stored anew" } else { "stored anew" };
+    let mut line = format!(
+        "{} damaged: {} {stored} from what can still be read, {} from the other repository",
+        counted(report.objects, "object"),
+        counted(report.saved_blobs, "blob"),
+        counted(report.fetched_blobs, "blob"),
+    );
+    if report.lost_blobs > 0 {
+        let lost = counted(report.lost_blobs, "blob");
+        line.push_str(&format!("; {lost} in neither: `stash repair snapshots` saves the rest"));
+    }
+    line
 }
 
 fn index(run: &Run, arguments: &RepairIndexArguments) -> Result<u8> {

@@ -104,17 +104,22 @@ impl Run {
     }
 
     /// Makes a repository at the place that is meant; one that is there already is an error.
-    pub fn make_repository(&self, create_bucket: bool) -> Result<Opened> {
+    /// With `like` it takes the same units as that one.
+    pub fn make_repository(
+        &self,
+        create_bucket: bool,
+        like: Option<&Repository>,
+    ) -> Result<Opened> {
         let chosen = self.chosen()?;
         let _one_at_a_time = self.lock(RepositoryId::default())?;
-        self.make(chosen.location(), create_bucket)
+        self.make(chosen.location(), create_bucket, like)
     }
 
     /// Makes the default repository, unless another process just did.
     fn make_default(&self, location: &Location, folder: &Path) -> Result<Opened> {
         let _one_at_a_time = self.lock(RepositoryId::default())?;
         if is_unborn(folder)? {
-            self.make(location, false)
+            self.make(location, false, None)
         } else {
             self.open(Store::folder(folder, false)?, location)
         }
@@ -137,11 +142,11 @@ impl Run {
 
     /// Finds the repository that is meant, without opening it.
     pub fn find_locked(&self) -> Result<LockedRepository> {
-        self.locked(self.store(self.chosen()?.location(), false)?)
+        let store = self.store(self.chosen()?.location(), false)?;
+        self.locked(store, self.global.repo_id.as_deref())
     }
 
-    fn locked(&self, store: Store) -> Result<LockedRepository> {
-        let wanted = self.global.repo_id.as_deref();
+    pub(super) fn locked(&self, store: Store, wanted: Option<&str>) -> Result<LockedRepository> {
         let folders = self.local_folders();
         let locked = LockedRepository::find_remembered(store, wanted, folders.cache.as_deref())?;
         for (_, error) in locked.damaged_slots() {
@@ -172,11 +177,22 @@ impl Run {
     }
 
     fn open(&self, store: Store, location: &Location) -> Result<Opened> {
-        let locked = self.locked(store).inspect_err(|error| self.doubt(location, error))?;
         let folders = self.local_folders();
-        let unlock = |locked: &LockedRepository| {
+        self.open_by(store, location, self.global.repo_id.as_deref(), |locked| {
             self.unlock(locked.id(), |secret| try_secret(locked, secret, &folders))
-        };
+        })
+    }
+
+    /// Opens the repository at a location; `unlock` tries secrets on it.
+    pub(super) fn open_by(
+        &self,
+        store: Store,
+        location: &Location,
+        wanted: Option<&str>,
+        unlock: impl Fn(&LockedRepository) -> Result<Repository>,
+    ) -> Result<Opened> {
+        let locked = self.locked(store, wanted);
+        let locked = locked.inspect_err(|error| self.doubt(location, error))?;
         let repository = match unlock(&locked) {
             // What was remembered of the key slots may be older than the slot that would fit.
             Err(error) if error.kind() == Kind::WrongPassphrase => match locked.renewed()? {
@@ -188,7 +204,12 @@ impl Run {
         opened(repository, location)
     }
 
-    fn make(&self, location: &Location, create_bucket: bool) -> Result<Opened> {
+    fn make(
+        &self,
+        location: &Location,
+        create_bucket: bool,
+        like: Option<&Repository>,
+    ) -> Result<Opened> {
         let passphrase = self.named_passphrase()?;
         if let Some(passphrase) = &passphrase {
             passphrase.check_new()?;
@@ -222,7 +243,11 @@ impl Run {
             ..InitOptions::default()
         };
         let now = self.clock.now();
-        let made = Repository::init(&store, &options, &secrets, now, &self.local_folders())?;
+        let folders = self.local_folders();
+        let made = match like {
+            Some(like) => like.init_like(&store, &options, &secrets, now, &folders)?,
+            None => Repository::init(&store, &options, &secrets, now, &folders)?,
+        };
         self.show_made(location, &words)?;
         opened(made, location)
     }
@@ -267,7 +292,7 @@ fn is_unborn(folder: &Path) -> Result<bool> {
 }
 
 /// Tries one secret: what a person typed may be a passphrase or the recovery code.
-fn try_secret(
+pub(super) fn try_secret(
     locked: &LockedRepository,
     secret: &Secret,
     folders: &LocalFolders,

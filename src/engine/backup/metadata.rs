@@ -24,7 +24,7 @@ pub(super) const UNIT_BYTES: usize = 1 << 20;
 pub(crate) type Sums = (u64, u64, u64);
 
 /// Collects blobs of one kind into units.
-pub(super) struct UnitWriter<'a> {
+pub(crate) struct UnitWriter<'a> {
     kind: BlobKind,
     packer: &'a Packer,
     encoder: UnitEncoder,
@@ -36,11 +36,11 @@ pub(super) struct UnitWriter<'a> {
     /// Bytes of units written, with what sealing adds.
     pub(super) stored_bytes: u64,
     /// Blobs written.
-    pub(super) blob_count: u64,
+    pub(crate) blob_count: u64,
 }
 
 impl<'a> UnitWriter<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         kind: BlobKind,
         packer: &'a Packer,
         compression: Compression,
@@ -59,7 +59,7 @@ impl<'a> UnitWriter<'a> {
     }
 
     /// Adds a blob that this run has claimed.
-    pub(super) fn add(&mut self, id: BlobId, blob: &[u8]) -> Result<()> {
+    pub(crate) fn add(&mut self, id: BlobId, blob: &[u8]) -> Result<()> {
         if !self.blobs.is_empty() && self.plain.len().saturating_add(blob.len()) > UNIT_BYTES {
             self.flush()?;
         }
@@ -81,7 +81,7 @@ impl<'a> UnitWriter<'a> {
     }
 
     /// Closes the unit under way, if there is one.
-    pub(super) fn flush(&mut self) -> Result<()> {
+    pub(crate) fn flush(&mut self) -> Result<()> {
         if self.blobs.is_empty() {
             return Ok(());
         }
@@ -162,7 +162,7 @@ impl<'a> MetadataWriter<'a> {
     }
 
     /// Stores one list segment; `before` is the parent's in its place.
-    pub(super) fn store_list(&mut self, ids: &[BlobId], before: Option<BlobId>) -> Result<BlobId> {
+    pub(crate) fn store_list(&mut self, ids: &[BlobId], before: Option<BlobId>) -> Result<BlobId> {
         self.store(BlobKind::List, &encode_list(ids), |_| before)
     }
 
@@ -173,7 +173,7 @@ impl<'a> MetadataWriter<'a> {
     }
 
     /// Returns raw bytes, stored bytes and blobs written.
-    pub(super) fn sums(&self) -> (u64, u64, u64) {
+    pub(crate) fn sums(&self) -> (u64, u64, u64) {
         (
             self.trees.raw_bytes.saturating_add(self.lists.raw_bytes),
             self.trees.stored_bytes.saturating_add(self.lists.stored_bytes),

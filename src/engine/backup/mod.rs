@@ -40,12 +40,12 @@ mod seen;
 mod source;
 mod walked;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 pub use contributors::Contributor;
 pub use options::{BackupOptions, BackupReport, StreamSource};
 
+use super::reliance::Reliance;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Counters, Event, Reporter};
 use crate::format::record::{Partial, Root, RootKind, SNAPSHOT_INCOMPLETE, Snapshot, Statistics};
@@ -58,17 +58,13 @@ use crate::repository::log::RecordParts;
 use crate::repository::packer::{Packed, Packer};
 use crate::repository::reader::BlobReader;
 use crate::repository::snapshots::{SnapshotFilter, SnapshotWish};
-use crate::store::{Durable, ObjectName, Prefix};
-use crate::time::{Clock, SECOND, Timestamp};
+use crate::store::{Durable, ObjectName};
+use crate::time::{Clock, Timestamp};
 
-/// Why a run begins anew.
-const CLEANED_UP: &str = "another machine cleaned up the repository during this run";
 /// How often a run begins anew when others clean up meanwhile.
 const ROUNDS: usize = 3;
 /// What a writer that died has left half-stored is removed when it is this old.
 const STAGING_AGE: std::time::Duration = std::time::Duration::from_hours(24);
-/// How long a full listing of a remote store's packs is good for, in nanoseconds.
-const LISTING_AGE: i64 = 7 * 24 * 3600 * SECOND;
 
 /// Runs a backup of paths. See the module's head.
 pub fn backup(
@@ -120,8 +116,8 @@ struct Backup<'a> {
     adopted: Vec<Durable<crate::format::record::ObjectUnits>>,
     /// Whether some of what the parent refers to may not stand, so that each reference is looked up.
     has_gaps: bool,
-    /// The condemnations that the run began with.
-    condemnations: HashSet<ObjectHash>,
+    /// What the run relies on beside the files.
+    reliance: Reliance<'a>,
 }
 
 impl<'a> Backup<'a> {
@@ -132,44 +128,25 @@ impl<'a> Backup<'a> {
         counters: &'a Counters,
         reporter: &'a dyn Reporter,
     ) -> Result<Self> {
-        let began = clock.now();
-        let began_boot = clock.boot_nanoseconds();
-        let report = repository.sync_own()?;
-        for damaged in report.damaged.iter().chain(&report.salvaged) {
-            reporter.event(&Event::Warning {
-                message: &format!("{}; what only it names is stored again", damaged.error),
-            });
-        }
-        if let Some(lane) = repository.lost_tip() {
-            reporter.event(&Event::Warning {
-                message: &format!(
-                    "the repository has lost a record that this machine wrote, {} of lane {}; a \
-                     snapshot may have gone with it; `stash check` says what is left",
-                    lane.sequence,
-                    lane.lane.short()
-                ),
-            });
-        }
+        let reliance = Reliance::begin(repository, clock, reporter)?;
         let mut backup = Backup {
             repository,
             options,
             clock,
             counters,
             reporter,
-            began,
-            began_boot,
+            began: reliance.began,
+            began_boot: reliance.began_boot,
             parent: None,
             adopted: Vec::new(),
             has_gaps: false,
-            condemnations: repository.cache().condemnations()?,
+            reliance,
         };
         backup.find_parent();
-        backup.look_for_packs()?;
-        // A check may have found more than a listing shows.
-        let is_sound = !repository.cache().has_distrusted()?;
-        backup.has_gaps =
-            !is_sound || !backup.condemned_with_parent_in_sight(&backup.condemnations)?;
-        backup.adopt_journal()?;
+        backup.reliance.look_for_packs()?;
+        let parents: Vec<SnapshotId> = backup.parent.iter().map(|parent| parent.id).collect();
+        backup.has_gaps = !backup.reliance.is_whole(&parents)?;
+        backup.adopted = backup.reliance.unnamed_packs()?;
         if let Some(parent) = &backup.parent {
             let statistics = &parent.snapshot.statistics;
             Counters::add(&counters.total_items, statistics.files);
@@ -188,95 +165,9 @@ impl<'a> Backup<'a> {
             self.repository.find_snapshot(&SnapshotWish::Latest(0), &filter, self.began).ok();
     }
 
-    /// Returns whether every condemnation was decided by one who had read the parent's record: then
-    /// nothing that the parent refers to was condemned without standing elsewhere, and whoever
-    /// sweeps sees to it that it goes on standing as long as the parent lives (rule 8).
-    fn condemned_with_parent_in_sight(&self, condemnations: &HashSet<ObjectHash>) -> Result<bool> {
-        let Some(parent) = self.parent.as_ref().filter(|_| !condemnations.is_empty()) else {
-            return Ok(true);
-        };
-        let records = self.repository.cache().snapshot_records()?;
-        let record = records.into_iter().find(|(id, _)| *id == parent.id);
-        let Some(record) = record.and_then(|(_, record)| record) else { return Ok(false) };
-        let order = self.repository.order()?;
-        Ok(condemnations.iter().all(|condemnation| order.knew(condemnation, &record)))
-    }
-
-    /// Looks whether all packs are there: those of a near store each time, those of a remote one
-    /// once a week, since its listings cost a request for each thousand.
-    fn look_for_packs(&self) -> Result<()> {
-        // Remembered beside what it found: a cache that is made anew has to look again.
-        let cache = self.repository.cache();
-        let looked = cache.packs_listed()?.filter(|_| self.repository.store().is_remote());
-        let age = looked.map(|then| self.began.0.saturating_sub(then));
-        if age.is_some_and(|age| (0..LISTING_AGE).contains(&age)) {
-            return Ok(());
-        }
-        self.distrust_missing_packs()?;
-        if self.repository.store().is_remote() { cache.note_listing(self.began.0) } else { Ok(()) }
-    }
-
-    /// Compares the index with a listing, so that what has vanished is stored again. Returns whether
-    /// something has vanished since the cache last looked.
-    fn distrust_missing_packs(&self) -> Result<bool> {
-        let listed: std::collections::HashMap<ObjectName, u64> = self
-            .repository
-            .store()
-            .list(Prefix::Packs)?
-            .into_iter()
-            .map(|row| (row.name, row.size))
-            .collect();
-        let objects = self.repository.cache().objects()?;
-        let known: HashSet<_> = self.repository.cache().unreliable()?.into_iter().collect();
-        let missing: Vec<_> = objects
-            .iter()
-            .filter(|(name, _)| matches!(name, ObjectName::Pack(_)))
-            .filter(|(name, reach)| listed.get(name).is_none_or(|size| size < reach))
-            .filter(|(name, _)| !known.contains(&name.hash()))
-            .map(|(name, _)| name.hash())
-            .collect();
-        if !missing.is_empty() {
-            self.reporter.event(&Event::Warning {
-                message: &format!(
-                    "{} packs are missing or cut short; what is still on this disk is stored again",
-                    missing.len()
-                ),
-            });
-            self.repository.cache().distrust(&missing)?;
-        }
-        Ok(!missing.is_empty())
-    }
-
-    /// Takes over packs that a run which died had stored: nothing durable is uploaded twice.
-    fn adopt_journal(&mut self) -> Result<()> {
-        let Some(state) = self.repository.state() else { return Ok(()) };
-        let cache = self.repository.cache();
-        let mut known: HashSet<_> = cache.objects()?.iter().map(|(name, _)| name.hash()).collect();
-        known.extend(cache.condemned()?.into_keys());
-        known.extend(cache.gone()?);
-        let age = self.repository.lifetimes().journal;
-        for hash in state.noted_packs(self.began.0, age) {
-            if !known.contains(&hash)
-                && let Some(units) = self.repository.find_pack(&hash)?
-            {
-                self.adopted.push(units);
-            }
-        }
-        Ok(())
-    }
-
     fn run(self, stream: Option<&mut StreamSource<'_>>) -> Result<BackupReport> {
         let index = Index::new(Arc::clone(self.repository.cache()))?;
-        for unit in self.adopted.iter().flat_map(|pack| &pack.get().units) {
-            // A difference whose base is gone since counts for nothing: it is stored anew.
-            if !unit.bases.iter().all(|base| self.repository.cache().stands(base).unwrap_or(false))
-            {
-                continue;
-            }
-            for id in unit.blobs.iter() {
-                index.claim(id)?;
-            }
-        }
+        self.reliance.claim(&self.adopted, &index)?;
         let outcome = run::run(&self, &index, stream)?;
         self.counters.go_on()?;
         if self.options.dry_run {
@@ -345,38 +236,9 @@ impl<'a> Backup<'a> {
 
     /// What a run relied on may be gone if it took longer than the window: look again.
     fn check_window(&self, index: &Index, packed: &Packed) -> Result<()> {
-        let elapsed = self
-            .clock
-            .boot_nanoseconds()
-            .saturating_sub(self.began_boot)
-            .max(self.clock.now().0.saturating_sub(self.began.0));
-        let window = i64::try_from(self.repository.header().window).unwrap_or(i64::MAX);
-        if elapsed < window.saturating_mul(SECOND) {
-            return Ok(());
-        }
-        self.repository.sync_own()?;
-        let cache = self.repository.cache();
-        let now = cache.condemnations()?;
-        let has_lost = self.distrust_missing_packs()?
-            || (!self.has_gaps && !self.condemned_with_parent_in_sight(&now)?)
-            || (now != self.condemnations && self.has_fallen(index, packed)?);
-        if has_lost {
-            return Err(Error::new(Kind::Busy, CLEANED_UP)
-                .hint("run the same command again; what is durable is not uploaded twice"));
-        }
-        Ok(())
-    }
-
-    /// Returns whether something that the run relied on, its own packs included, does not stand any
-    /// more.
-    fn has_fallen(&self, index: &Index, packed: &Packed) -> Result<bool> {
-        let cache = self.repository.cache();
-        let (condemned, gone) = (cache.condemned()?, cache.gone()?);
-        let is_doomed = |hash: &ObjectHash| condemned.contains_key(hash) || gone.contains(hash);
-        if packed.packs.iter().any(|pack| is_doomed(&pack.get().object)) {
-            return Ok(true);
-        }
-        index.has_fallen()
+        let parents: Vec<SnapshotId> =
+            self.parent.iter().filter(|_| !self.has_gaps).map(|parent| parent.id).collect();
+        self.reliance.check_window(index, &packed.packs, &parents)
     }
 
     fn partial(&self) -> Partial {

@@ -99,9 +99,20 @@ pub(in crate::engine) struct Found {
     losses: Losses,
     report: CheckReport,
     awaited: Option<ObjectName>,
+    bad: Vec<ObjectHash>,
 }
 
 impl Found {
+    /// Returns the objects with something wrong.
+    pub(in crate::engine) fn bad_objects(&self) -> impl Iterator<Item = ObjectHash> + '_ {
+        self.bad.iter().copied()
+    }
+
+    /// Returns the blobs that snapshots need and that can't be read.
+    pub(in crate::engine) fn lost_blobs(&self) -> impl Iterator<Item = BlobId> + '_ {
+        self.losses.lost.keys().copied()
+    }
+
     /// Returns a pack that snapshots need and that may yet arrive: what seems lost need not be.
     pub(in crate::engine) fn awaited(&self) -> Option<&ObjectName> {
         self.awaited.as_ref()
@@ -188,7 +199,9 @@ pub(in crate::engine) fn look(
     let suspects: Vec<ObjectHash> = suspects.into_keys().collect();
     original.cache().distrust(&suspects)?;
     (report.findings, report.notes) = findings.finish(snapshots.len());
-    Ok(Found { losses, report, awaited })
+    let mut bad = suspects;
+    bad.extend(inventory.bad.into_keys());
+    Ok(Found { losses, report, awaited, bad })
 }
 
 fn read_data(

@@ -24,9 +24,7 @@ use crate::repository::log::{RecordParts, tip_of};
 use crate::store::ObjectName;
 use crate::time::Timestamp;
 
-/// A checkpoint is due when it would cover so many records …
-const DUE_RECORDS: usize = 256;
-/// … or so many bytes of them.
+/// A checkpoint is due when it would cover so many bytes of records, however few.
 const DUE_BYTES: u64 = 8 << 20;
 /// A segment names no more units than this: each is a map of its body.
 const SEGMENT_UNITS: usize = 100_000;
@@ -48,17 +46,21 @@ pub(super) struct CheckpointWriter<'c> {
     /// Every snapshot that lives.
     pub(super) live: &'c [SnapshotEntry],
     pub(super) now: Timestamp,
+    /// How many records make a checkpoint due.
+    pub(super) due_records: usize,
     pub(super) counters: &'c Counters,
 }
 
 impl CheckpointWriter<'_> {
     /// Prepares a checkpoint if one is due: all that it names is durable then.
     pub(super) fn prepare(&self) -> Result<Option<Prepared>> {
-        let covers = self.facts.coverable(self.now);
+        let mut covers = self.facts.coverable(self.now);
         let bytes = self.facts.bytes(covers.iter());
-        if covers.len() < DUE_RECORDS && bytes < DUE_BYTES {
+        if covers.len() < self.due_records.max(1) && bytes < DUE_BYTES {
             return Ok(None);
         }
+        // Of two checkpoints only the one that knew the other may say what lives.
+        covers.extend(self.facts.older_checkpoints());
         self.prepare_covering(&covers).map(Some)
     }
 
@@ -98,7 +100,7 @@ impl CheckpointWriter<'_> {
         let states = facts.repository.cache().mark_states()?;
         let marks = snapshots
             .iter()
-            .filter_map(|id| states.get(id).map(|state| state.repeated(*id, self.now)))
+            .filter_map(|id| states.get(id).map(|state| state.repeated(*id)))
             .flatten()
             .collect();
         let checkpoint = Checkpoint {
@@ -272,6 +274,11 @@ impl Facts {
             }
         }
         covers
+    }
+
+    /// Returns the checkpoints that a new one replaces wherever they stand in their lanes.
+    pub(super) fn older_checkpoints(&self) -> impl Iterator<Item = ObjectHash> + '_ {
+        self.checkpoints.iter().filter(|hash| !self.late.contains(hash)).copied()
     }
 
     /// Returns whether what a record says is still needed from itself.

@@ -9,8 +9,9 @@ use std::collections::{HashMap, HashSet};
 use crate::error::{Error, Result};
 use crate::format::key::REPOSITORY_REPLICATED;
 use crate::format::record::Record;
-use crate::id::{ObjectHash, Tip};
+use crate::id::{LaneId, ObjectHash, Tip};
 use crate::repository::Repository;
+use crate::repository::cache::KnownRecord;
 use crate::repository::log::{LogEntry, Order, SyncReport, tip_of};
 use crate::store::{Listed, ObjectName, RecordName};
 use crate::time::{SECOND, Timestamp};
@@ -119,6 +120,10 @@ pub(super) struct Facts {
     pub(super) covered: HashSet<ObjectHash>,
     /// Segments that a checkpoint names which no other one covers.
     pub(super) segments: HashSet<ObjectHash>,
+    /// Objects that a record or segment names which no checkpoint replaces.
+    named: HashSet<ObjectHash>,
+    /// Checkpoints that no other one covers.
+    pub(super) checkpoints: Vec<ObjectHash>,
     /// The objects that each segment names.
     segment_objects: HashMap<ObjectHash, Vec<ObjectHash>>,
     /// The packs that each record names.
@@ -133,6 +138,8 @@ pub(super) struct Facts {
     pub(super) kept_by_partials: HashSet<ObjectHash>,
     /// Packs that the log names and the listing lacks, and when they were first named.
     pub(super) vanished: Vec<(ObjectHash, i64)>,
+    /// Records that must exist and that this run has not read: a listing lacks them.
+    pub(super) unseen: Vec<ObjectHash>,
     /// Records that came late, without a verdict.
     pub(super) late: Vec<ObjectHash>,
     /// Records that something is lost of.
@@ -143,11 +150,18 @@ pub(super) struct Facts {
     written: HashMap<ObjectHash, i64>,
     /// The newest records of lanes that may go on.
     newest_of_lanes: HashSet<ObjectHash>,
+    /// The first sequence of each lane that no checkpoint covers.
+    first_uncovered: HashMap<LaneId, u64>,
 }
 
 impl Facts {
-    /// Reads everything. `now` is the machine's own time.
-    pub(super) fn gather(original: &Repository, now: Timestamp) -> Result<Facts> {
+    /// Reads everything. `now` is the machine's own time; `known` are records that this machine had
+    /// read before.
+    pub(super) fn gather(
+        original: &Repository,
+        known: &[KnownRecord],
+        now: Timestamp,
+    ) -> Result<Facts> {
         let lifetimes = original.lifetimes();
         let (objects, _) = original.store().list_all()?;
         refuse_strangers(original, &objects)?;
@@ -174,19 +188,31 @@ impl Facts {
             .map(|(hash, named)| (*hash, *named))
             .collect();
         vanished.sort_unstable();
+        let damaged = report.damaged.iter().map(|damaged| damaged.name.hash());
+        let read: HashSet<ObjectHash> = order
+            .links()
+            .map(|link| link.hash)
+            .chain(covered.iter().copied())
+            .chain(verdicts.keys().copied())
+            .chain(damaged)
+            .collect();
+        let replaced = replaced_until(&order, &covered, &listed);
+        let known = known
+            .iter()
+            .filter(|it| replaced.get(&it.lane).is_none_or(|until| it.sequence > *until))
+            // A lane that is nobody's any more goes as a whole.
+            .filter(|it| now.0.saturating_sub(it.written) < LANE_LIVES)
+            .map(|it| it.hash);
+        let unseen = unseen(&order, &read, &listed, known);
         let late = late(&repository, &order, &covered)?
             .into_iter()
             .filter(|record| !verdicts.contains_key(record))
             .collect();
         let is_broken =
             |(record, verdict): (&ObjectHash, &u64)| (*verdict == NOT_WHOLE).then_some(*record);
-        let lives = |hash: &ObjectHash| {
-            let written = gathered.written.get(hash).copied().unwrap_or(i64::MAX);
-            now.0.saturating_sub(written) < LANE_LIVES
-        };
-        let newest_of_lanes = order.newest().into_iter().filter(lives).collect();
         Ok(Facts {
-            newest_of_lanes,
+            newest_of_lanes: newest_of_lanes(&listed, now),
+            first_uncovered: first_uncovered(&listed, &covered),
             kept_by_partials: kept_by_partials(&gathered, &order, lifetimes.partial, now),
             broken: verdicts.iter().filter_map(is_broken).collect(),
             segments: gathered
@@ -194,6 +220,13 @@ impl Facts {
                 .iter()
                 .filter(|(checkpoint, _)| !covered.contains(checkpoint))
                 .flat_map(|(_, segments)| segments.iter().copied())
+                .collect(),
+            named: gathered.named.keys().copied().collect(),
+            checkpoints: gathered
+                .checkpoints
+                .iter()
+                .map(|(checkpoint, _)| *checkpoint)
+                .filter(|checkpoint| !covered.contains(checkpoint))
                 .collect(),
             segment_objects: gathered.segments,
             packs: gathered.packs,
@@ -210,6 +243,7 @@ impl Facts {
             gone,
             covered,
             vanished,
+            unseen,
             late,
         })
     }
@@ -223,6 +257,94 @@ impl Facts {
     pub(super) fn bytes<'h>(&self, hashes: impl Iterator<Item = &'h ObjectHash>) -> u64 {
         hashes.filter_map(|hash| self.listed.get(hash)).map(|row| row.size).sum()
     }
+}
+
+/// Returns the newest records of each lane that may go on, whoever covers them: its machine goes on
+/// from there, and takes it for a loss if they are not there.
+fn newest_of_lanes(listed: &HashMap<ObjectHash, Listed>, now: Timestamp) -> HashSet<ObjectHash> {
+    let mut lanes: HashMap<LaneId, (u64, Vec<ObjectHash>)> = HashMap::new();
+    for row in listed.values() {
+        let ObjectName::Record(name) = &row.name else { continue };
+        if now.0.saturating_sub(row.modified.0) >= LANE_LIVES {
+            continue;
+        }
+        let (sequence, newest) = lanes.entry(name.lane).or_default();
+        if name.sequence > *sequence {
+            *sequence = name.sequence;
+            newest.clear();
+        }
+        if name.sequence == *sequence {
+            newest.push(name.hash);
+        }
+    }
+    lanes.into_values().flat_map(|(_, newest)| newest).collect()
+}
+
+fn first_uncovered(
+    listed: &HashMap<ObjectHash, Listed>,
+    covered: &HashSet<ObjectHash>,
+) -> HashMap<LaneId, u64> {
+    let mut first: HashMap<LaneId, u64> = HashMap::new();
+    for row in listed.values().filter(|row| !covered.contains(&row.name.hash())) {
+        if let ObjectName::Record(name) = &row.name {
+            let known = first.entry(name.lane).or_insert(name.sequence);
+            *known = name.sequence.min(*known);
+        }
+    }
+    first
+}
+
+/// Returns how far checkpoints have replaced each lane: what came before may be deleted, and need
+/// not be named any more. A beginning is covered without gaps, so a sequence tells.
+fn replaced_until(
+    order: &Order,
+    covered: &HashSet<ObjectHash>,
+    listed: &HashMap<ObjectHash, Listed>,
+) -> HashMap<LaneId, u64> {
+    let mut until: HashMap<LaneId, u64> = HashMap::new();
+    for row in listed.values() {
+        let ObjectName::Record(name) = &row.name else { continue };
+        let previous = order.link(&name.hash).and_then(|link| link.previous);
+        // A checkpoint may be covered behind what is not.
+        let sequence = if covered.contains(&name.hash) && name.kind != "checkpoint" {
+            name.sequence
+        } else if previous.is_some_and(|previous| covered.contains(&previous)) {
+            name.sequence.saturating_sub(1)
+        } else {
+            continue;
+        };
+        let known = until.entry(name.lane).or_default();
+        *known = sequence.max(*known);
+    }
+    until
+}
+
+/// Returns the records that must exist and were not read: those of the other listing, those that
+/// this machine had read, and those that others name. A store whose listings leave something out
+/// must not make it look as if nobody needed anything.
+fn unseen(
+    order: &Order,
+    read: &HashSet<ObjectHash>,
+    listed: &HashMap<ObjectHash, Listed>,
+    known: impl Iterator<Item = ObjectHash>,
+) -> Vec<ObjectHash> {
+    let is_record = |row: &&Listed| matches!(row.name, ObjectName::Record(_));
+    let of_listing = listed.values().filter(is_record).map(|row| row.name.hash());
+    let before = order.links().filter_map(|link| link.previous);
+    let mut unseen: Vec<ObjectHash> =
+        of_listing.chain(known).chain(before).filter(|hash| !read.contains(hash)).collect();
+    let tips: HashSet<Tip> = read.iter().map(tip_of).collect();
+    let lost = order.links().flat_map(|link| link.view.iter()).filter(|tip| !tips.contains(*tip));
+    unseen.extend(lost.map(|tip| {
+        let mut hash = ObjectHash::default();
+        for (to, from) in hash.0.iter_mut().zip(tip.0) {
+            *to = from;
+        }
+        hash
+    }));
+    unseen.sort_unstable();
+    unseen.dedup();
+    unseen
 }
 
 /// Objects of another repository in the same place would look as if nobody needed them.
@@ -289,6 +411,11 @@ fn late(
 ) -> Result<Vec<ObjectHash>> {
     let mut late = Vec::new();
     for (condemnation, sweeps) in repository.cache().sweeps()? {
+        // One that is deleted measures nobody any more: a newer pair does, which is never deleted
+        // before there is another.
+        if order.link(&condemnation).is_none() {
+            continue;
+        }
         for sweep in sweeps {
             let is_late = |record: &ObjectHash| {
                 *record != condemnation
@@ -343,9 +470,24 @@ impl Facts {
         })
     }
 
+    /// Returns whether a record condemns something that is still there, or that something which no
+    /// checkpoint replaces still says where to find: then it must be readable for all to see.
+    pub(super) fn keeps_word(&self, record: &ObjectHash) -> bool {
+        self.condemned.iter().any(|(object, by)| {
+            by == record && (self.listed.contains_key(object) || self.named.contains(object))
+        })
+    }
+
     /// Returns when a record was written (nanoseconds, UTC).
     pub(super) fn written(&self, record: &ObjectHash) -> Option<i64> {
         self.written.get(record).copied()
+    }
+
+    /// Returns whether a record is covered, and so is all that comes before it in its lane: else
+    /// nobody could follow the lane down to what is not covered.
+    pub(super) fn is_spent(&self, name: &RecordName) -> bool {
+        self.covered.contains(&name.hash)
+            && self.first_uncovered.get(&name.lane).is_none_or(|first| name.sequence < *first)
     }
 
     /// Returns whether a record is one of the newest of a lane that may go on.
@@ -354,7 +496,8 @@ impl Facts {
     }
 
     /// Returns whether everyone who still writes into a replicated repository has read a record
-    /// (rule 28); elsewhere the grace suffices.
+    /// (rule 28); elsewhere the grace suffices. A lane whose newest record a checkpoint covers has
+    /// not spoken since: nobody can tell what it read.
     pub(super) fn is_known_to_all(&self, record: &ObjectHash) -> bool {
         if self.repository.header().flags & REPOSITORY_REPLICATED == 0 {
             return true;

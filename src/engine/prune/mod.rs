@@ -23,6 +23,23 @@ mod plan;
 mod run;
 mod usage;
 
-pub use options::{Accepted, Brake, Limit, PruneOptions, PruneReport};
+pub use options::{Accepted, Brake, CHECKPOINT_RECORDS, Limit, PruneOptions, PruneReport};
 pub use plan::PrunePlan;
 pub use run::prune;
+
+use crate::error::{Kind, Result};
+use crate::event::Counters;
+use crate::format::record::Snapshot;
+use crate::repository::Repository;
+
+/// Returns whether everything that a snapshot needs stands: on that a new promise may be given.
+pub fn stands(repository: &Repository, snapshot: &Snapshot, counters: &Counters) -> Result<bool> {
+    let mut walk = needs::NeedsWalk::new(repository, counters)?;
+    match walk.snapshot(snapshot) {
+        Ok(()) => {}
+        Err(error) if error.kind() == Kind::Damaged => return Ok(false),
+        Err(error) => return Err(error),
+    }
+    let usage = usage::Usage::choose(repository.cache(), &mut walk.finish())?;
+    Ok(usage.fallen.is_empty())
+}

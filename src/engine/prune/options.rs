@@ -4,6 +4,9 @@ use std::collections::BTreeSet;
 
 use crate::error::{Error, Kind, Result};
 
+/// How many records make a checkpoint due (page 8, rule 37).
+pub const CHECKPOINT_RECORDS: usize = 256;
+
 /// How much may stay unused, or may be copied.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Limit {
@@ -66,7 +69,7 @@ impl std::str::FromStr for Limit {
 /// A doubt that stops a deletion unless the user says, case by case, that it is no matter (rule 30).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Brake {
-    /// A pack is gone that no sweep named.
+    /// A pack or a record is gone that no sweep named.
     Vanished,
     /// More than half of the bytes would go.
     Half,
@@ -123,6 +126,8 @@ pub struct PruneOptions {
     pub grace: Option<u64>,
     /// Whether nobody else reads or writes meanwhile: then no grace need pass.
     pub alone: bool,
+    /// A checkpoint is due when it would cover so many records.
+    pub checkpoint_records: usize,
     /// Only plan.
     pub dry_run: bool,
     /// Doubts that don't stop it.
@@ -136,6 +141,7 @@ impl Default for PruneOptions {
             max_repack: Limit::Unlimited,
             grace: None,
             alone: false,
+            checkpoint_records: CHECKPOINT_RECORDS,
             dry_run: false,
             accepted: Accepted::default(),
         }

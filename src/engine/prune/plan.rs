@@ -81,7 +81,7 @@ struct Candidate<'f> {
 
 impl Candidate<'_> {
     fn unused(&self) -> u64 {
-        self.row.size.saturating_sub(self.usage.used_bytes)
+        self.usage.unit_bytes.saturating_sub(self.usage.used_bytes)
     }
 }
 
@@ -122,11 +122,16 @@ impl Planner<'_> {
         Ok(plan)
     }
 
-    /// Returns whether an object may be condemned if nobody needs it.
+    /// Returns whether an object may be condemned if nobody needs it. The newest record of a lane stays:
+    /// its machine goes on from it.
     fn may_go(&self, row: &Listed) -> bool {
         let hash = row.name.hash();
         let is_replaced = match &row.name {
-            ObjectName::Record(_) => self.is_spent(&hash),
+            ObjectName::Record(name) => {
+                self.facts.is_spent(name)
+                    && !self.facts.keeps_lane(&hash)
+                    && !self.facts.keeps_word(&hash)
+            }
             ObjectName::Pack(_) => true,
             ObjectName::Segment(_) => !self.facts.segments.contains(&hash),
             ObjectName::Repository(_) | ObjectName::KeySlot(_) => false,
@@ -136,12 +141,6 @@ impl Planner<'_> {
             && !self.facts.gone.contains(&hash)
             && !self.facts.kept_by_partials.contains(&hash)
             && (self.options.alone || self.clocks.age(row) >= self.lifetimes.condemn_age)
-    }
-
-    /// Returns whether a record's words live on in a checkpoint. The newest of a lane stays: its
-    /// machine goes on from it.
-    fn is_spent(&self, hash: &ObjectHash) -> bool {
-        self.facts.covered.contains(hash) && !self.facts.keeps_lane(hash)
     }
 
     /// What the index does not know: packs of runs that died, spent records, replaced segments.

@@ -1,6 +1,8 @@
 //! Carries a prune out, step by step: nothing is condemned before its copies are durable and read
 //! back, and nothing is deleted before the record that says so is durable.
 
+use std::collections::HashSet;
+
 use super::checkpoint::CheckpointWriter;
 use super::copies::Copier;
 use super::facts::{Facts, NOT_WHOLE};
@@ -14,7 +16,7 @@ use crate::format::cbor::Ids;
 use crate::format::record::{Condemn, Heal, ObjectUnits, Partial, Sweep};
 use crate::id::ObjectHash;
 use crate::repository::Repository;
-use crate::repository::cache::SnapshotEntry;
+use crate::repository::cache::{KnownRecord, SnapshotEntry};
 use crate::repository::log::RecordParts;
 use crate::store::{DeletePermit, Durable, ObjectName};
 use crate::time::{Clock, Timestamp};
@@ -36,6 +38,8 @@ pub fn prune(
     counters: &Counters,
     reporter: &dyn Reporter,
 ) -> Result<PruneReport> {
+    // A sync forgets what a listing lacks; here that matters.
+    let known = repository.cache().known_records()?;
     repository.sync()?;
     if let Some(lane) = repository.lost_tip() {
         let problem = format!(
@@ -45,35 +49,59 @@ pub fn prune(
         );
         options.accepted.stop(Brake::Rollback, problem, Kind::Damaged)?;
     }
+    let mut wrote_checkpoint = false;
     for _ in 0..ROUNDS {
-        if let Some(report) = once(repository, options, clock, counters, reporter)? {
-            return Ok(report);
+        match once(repository, &known, options, wrote_checkpoint, clock, counters, reporter)? {
+            Round::Done(report) => return Ok(report),
+            Round::Checkpoint => wrote_checkpoint = true,
+            Round::TookTooLong => {}
         }
     }
     Err(Error::new(Kind::Busy, "other machines kept changing the repository during this run")
         .hint("run the same command again; copies that were made are used"))
 }
 
-/// Does it once; `None` if it must be decided anew.
+/// What came of one look at the repository.
+enum Round {
+    Done(PruneReport),
+    /// A checkpoint was written: what it replaces can be told from what is needed by looking again.
+    Checkpoint,
+    /// What was read can't be relied upon any more.
+    TookTooLong,
+}
+
 fn once(
     repository: &Repository,
+    known: &[KnownRecord],
     options: &PruneOptions,
+    wrote_checkpoint: bool,
     clock: &dyn Clock,
     counters: &Counters,
     reporter: &dyn Reporter,
-) -> Result<Option<PruneReport>> {
+) -> Result<Round> {
     let (own, boot) = (clock.now(), clock.boot_nanoseconds());
     // A plan writes nothing, not even to ask the time.
     let store = if options.dry_run { own } else { repository.store().now()? };
     let clocks = Clocks { own, store };
-    let facts = Facts::gather(repository, own)?;
+    let facts = Facts::gather(repository, known, own)?;
+    if let Some(first) = facts.unseen.first() {
+        let problem = format!(
+            "{} records are missing from the store's listing, this one first: {}",
+            facts.unseen.len(),
+            first.short()
+        );
+        options.accepted.stop(Brake::Vanished, problem, Kind::Damaged)?;
+    }
     clocks.verify(facts.newest, &repository.lifetimes(), options)?;
     if !facts.vanished.is_empty() {
         let hashes: Vec<ObjectHash> = facts.vanished.iter().map(|(hash, _)| *hash).collect();
         facts.repository.cache().distrust(&hashes)?;
     }
+    // What a check found damaged here is no place to rely on: else the damaged copy of a blob might
+    // be the one that is kept, and the good one, stored since, the one that goes.
+    facts.repository.cache().distrust(&repository.cache().distrusted()?)?;
     let prune = Prune { repository, facts: &facts, options, clocks, boot, counters, reporter };
-    prune.run(clock)
+    prune.run(wrote_checkpoint, clock)
 }
 
 struct Prune<'p> {
@@ -88,7 +116,7 @@ struct Prune<'p> {
 }
 
 impl Prune<'_> {
-    fn run(&self, clock: &dyn Clock) -> Result<Option<PruneReport>> {
+    fn run(&self, wrote_checkpoint: bool, clock: &dyn Clock) -> Result<Round> {
         let (mut needs, live, verdicts) = self.needs()?;
         let usage = Usage::choose(self.facts.repository.cache(), &mut needs)?;
         let planner = Planner {
@@ -103,30 +131,35 @@ impl Prune<'_> {
         let broken = verdicts.iter().filter(|heal| heal.verdict == NOT_WHOLE);
         plan.report.broken_records = broken.count() as u64;
         if self.options.dry_run {
-            return Ok(Some(plan.report));
+            return Ok(Round::Done(plan.report));
         }
         for heal in verdicts {
             let parts = RecordParts { heal: Some(heal), ..self.parts() };
             self.repository.append(parts, clock.now())?;
         }
-        if self.checkpoint(&needs, &live, clock)? {
-            // What it replaces can be told from what is needed only by looking again.
-            return Ok(None);
+        if !wrote_checkpoint && let Some(round) = self.checkpoint(&needs, &live, clock)? {
+            return Ok(round);
         }
         self.act(plan, &needs, clock)
     }
 
-    /// Writes a checkpoint if one is due.
-    fn checkpoint(&self, needs: &Needs, live: &[SnapshotEntry], clock: &dyn Clock) -> Result<bool> {
+    /// Writes a checkpoint if one is due; `None` if not.
+    fn checkpoint(
+        &self,
+        needs: &Needs,
+        live: &[SnapshotEntry],
+        clock: &dyn Clock,
+    ) -> Result<Option<Round>> {
         let (facts, now, counters) = (self.facts, self.clocks.own, self.counters);
-        let writer = CheckpointWriter { facts, needs, live, now, counters };
-        let Some(prepared) = writer.prepare()? else { return Ok(false) };
+        let due_records = self.options.checkpoint_records;
+        let writer = CheckpointWriter { facts, needs, live, now, due_records, counters };
+        let Some(prepared) = writer.prepare()? else { return Ok(None) };
         if !self.is_within_window(clock) {
-            return Ok(true);
+            return Ok(Some(Round::TookTooLong));
         }
         self.repository.append(prepared.parts, clock.now())?;
         Counters::add(&self.counters.done_items, prepared.covered_records);
-        Ok(true)
+        Ok(Some(Round::Checkpoint))
     }
 
     /// Returns whether what was read can still be relied upon (rule 10).
@@ -167,13 +200,12 @@ impl Prune<'_> {
             {
                 walk.remains(&entry.snapshot)?;
             } else {
-                walk.snapshot(&entry.snapshot).map_err(|error| self.lost(error))?;
+                walk.snapshot(&entry.snapshot).map_err(Self::lost)?;
             }
             live.push(entry);
         }
         // A late record without a snapshot needs nothing that could be lost.
-        let with_snapshot: std::collections::HashSet<_> =
-            verdicts.iter().map(|heal| heal.record).collect();
+        let with_snapshot: HashSet<_> = verdicts.iter().map(|heal| heal.record).collect();
         verdicts.extend(
             facts
                 .late
@@ -184,7 +216,7 @@ impl Prune<'_> {
         Ok((walk.finish(), live, verdicts))
     }
 
-    fn lost(&self, error: Error) -> Error {
+    fn lost(error: Error) -> Error {
         if error.kind() != Kind::Damaged {
             return error;
         }
@@ -202,12 +234,7 @@ impl Prune<'_> {
         RecordParts { view: Some(self.facts.view.clone()), ..RecordParts::default() }
     }
 
-    fn act(
-        &self,
-        mut plan: PrunePlan,
-        needs: &Needs,
-        clock: &dyn Clock,
-    ) -> Result<Option<PruneReport>> {
+    fn act(&self, mut plan: PrunePlan, needs: &Needs, clock: &dyn Clock) -> Result<Round> {
         let (packs, bytes) = self.copy(&mut plan, needs)?;
         plan.report.copied_bytes = bytes;
         if !self.is_within_window(clock) {
@@ -217,7 +244,7 @@ impl Prune<'_> {
                 let parts = RecordParts { partial: Some(self.partial()), packs, ..self.parts() };
                 self.repository.append(parts, clock.now())?;
             }
-            return Ok(None);
+            return Ok(Round::TookTooLong);
         }
         let hashes = |names: &[ObjectName]| Ids(names.iter().map(ObjectName::hash).collect());
         let mut permits = self.repository.permit_leftovers(&plan.leftovers)?;
@@ -239,7 +266,7 @@ impl Prune<'_> {
             permits.extend(swept);
         }
         self.delete(permits, &mut plan.report);
-        Ok(Some(plan.report))
+        Ok(Round::Done(plan.report))
     }
 
     fn copy(
@@ -252,7 +279,7 @@ impl Prune<'_> {
         }
         let mut copier = Copier::new(self.facts, needs, self.clocks.own.0, self.counters)?;
         for object in &plan.repack {
-            copier.object(object).map_err(|error| self.lost(error))?;
+            copier.object(object).map_err(Self::lost)?;
         }
         let mut lost = Vec::new();
         for id in &plan.rescue {

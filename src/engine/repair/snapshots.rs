@@ -228,6 +228,7 @@ fn rebuild(
         snapshot.tags.push(TAG.to_owned());
     }
     snapshot.parent = Some(entry.id);
+    snapshot.original = None;
     snapshot.flags |= SNAPSHOT_INCOMPLETE;
     env!("CARGO_PKG_VERSION").clone_into(&mut snapshot.program);
     let statistics = rewriter.take_removed().left_of(&entry.snapshot.statistics);

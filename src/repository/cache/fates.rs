@@ -7,11 +7,11 @@ use std::collections::{HashMap, HashSet};
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::tables::insert_units;
+use super::tables::{insert_place, insert_units};
 use super::{Cache, wrap};
 use crate::error::Result;
 use crate::format::record::{Record, Segment, Snapshot};
-use crate::id::{ObjectHash, SnapshotId};
+use crate::id::{LaneId, ObjectHash, SnapshotId};
 use crate::store::{ObjectName, RecordName};
 
 pub(super) const TABLES: &str = "\
@@ -104,7 +104,39 @@ fn lose<'o>(
     )
 }
 
+/// A record that was read once, and its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KnownRecord {
+    /// Its hash.
+    pub hash: ObjectHash,
+    /// Its lane.
+    pub lane: LaneId,
+    /// Its place in it.
+    pub sequence: u64,
+    /// When it was written (nanoseconds, UTC).
+    pub written: i64,
+}
+
 impl Cache {
+    /// Returns the records that were read.
+    pub fn known_records(&self) -> Result<Vec<KnownRecord>> {
+        let connection = self.lock();
+        let mut statement = connection
+            .prepare_cached("SELECT hash, lane, sequence, written FROM record")
+            .map_err(wrap)?;
+        let rows = statement
+            .query_map([], |row| {
+                Ok(KnownRecord {
+                    hash: ObjectHash(row.get(0)?),
+                    lane: LaneId(row.get(1)?),
+                    sequence: row.get(2)?,
+                    written: row.get(3)?,
+                })
+            })
+            .map_err(wrap)?;
+        rows.map(|row| row.map_err(wrap)).collect()
+    }
+
     /// Returns the records that condemn something.
     pub fn condemnations(&self) -> Result<HashSet<ObjectHash>> {
         self.hashes("SELECT record FROM condemnation")
@@ -228,6 +260,11 @@ impl Cache {
         self.hashes(sql).map(|found| !found.is_empty())
     }
 
+    /// Returns the objects that were found missing or damaged here.
+    pub fn distrusted(&self) -> Result<Vec<ObjectHash>> {
+        self.hashes("SELECT hash FROM distrust").map(|found| found.into_iter().collect())
+    }
+
     /// Notes that what a segment holds is known already.
     pub fn know_segments(&self, segments: &[ObjectHash]) -> Result<()> {
         let connection = self.lock();
@@ -267,10 +304,31 @@ impl Cache {
         transaction.commit().map_err(wrap)
     }
 
-    /// Drops snapshots that a checkpoint covers and does not hold to be alive.
-    pub fn drop_snapshots(&self, ids: &[SnapshotId]) -> Result<()> {
+    /// Enters the place in its lane of a record that a checkpoint covers, and what it says about the
+    /// fates of objects. Its other words are the checkpoint's now.
+    pub fn note_record(&self, name: &RecordName, record: &Record) -> Result<()> {
         let connection = self.lock();
-        for id in ids {
+        insert_place(&connection, name, record)
+            .and_then(|_| insert_fates(&connection, name, record))
+            .map_err(wrap)
+    }
+
+    /// Drops snapshots whose records a checkpoint covers, and that no checkpoint holds to be alive.
+    /// One that another checkpoint covers has no say: whoever wrote that knew better.
+    pub fn drop_dead_snapshots(&self) -> Result<()> {
+        let covered = self.covered()?;
+        let alive: HashSet<SnapshotId> = self
+            .replaced()?
+            .into_iter()
+            .filter(|replaced| !covered.contains(&replaced.checkpoint))
+            .flat_map(|replaced| replaced.snapshots)
+            .collect();
+        let records = self.snapshot_records()?;
+        let connection = self.lock();
+        for (id, record) in records {
+            if alive.contains(&id) || record.is_some_and(|record| !covered.contains(&record)) {
+                continue;
+            }
             connection
                 .execute("DELETE FROM snapshot WHERE id = ?1", [id.as_bytes()])
                 .map_err(wrap)?;

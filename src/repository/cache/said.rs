@@ -73,7 +73,7 @@ impl Cache {
         rows.map(|row| row.map_err(wrap)).collect()
     }
 
-    fn replaced(&self) -> Result<Vec<Replaced>> {
+    pub(super) fn replaced(&self) -> Result<Vec<Replaced>> {
         let connection = self.lock();
         let mut statement = connection
             .prepare_cached("SELECT record, records, snapshots FROM checkpoint")

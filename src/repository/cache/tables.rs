@@ -21,14 +21,13 @@ fn concatenated<const N: usize>(ids: impl Iterator<Item = [u8; N]>) -> Vec<u8> {
     ids.flatten().collect()
 }
 
-/// Enters what a record says, unless that was done before.
-pub(super) fn insert_record(
+/// Enters a record's place in its lane; returns how many rows are new.
+pub(super) fn insert_place(
     connection: &Connection,
     name: &RecordName,
     record: &Record,
-    snapshot: Option<(SnapshotId, &Snapshot)>,
-) -> rusqlite::Result<()> {
-    let inserted = connection.execute(
+) -> rusqlite::Result<usize> {
+    connection.execute(
         "INSERT OR IGNORE INTO record VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         params![
             name.hash.as_bytes(),
@@ -39,7 +38,17 @@ pub(super) fn insert_record(
             record.previous.as_ref().map(ObjectHash::as_bytes),
             concatenated(record.view.iter().map(|tip| tip.0)),
         ],
-    )?;
+    )
+}
+
+/// Enters what a record says, unless that was done before.
+pub(super) fn insert_record(
+    connection: &Connection,
+    name: &RecordName,
+    record: &Record,
+    snapshot: Option<(SnapshotId, &Snapshot)>,
+) -> rusqlite::Result<()> {
+    let inserted = insert_place(connection, name, record)?;
     if inserted == 0 {
         return Ok(());
     }

@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::id::{LaneId, ObjectHash, Tip};
+use crate::id::{ObjectHash, Tip};
 use crate::repository::marks::RecordLink;
 
 /// Returns a record's hash cut to a tip.
@@ -52,7 +52,7 @@ impl Order {
         let starts = tips.iter().filter_map(|tip| self.tips.get(tip).copied().flatten());
         starts
             .filter(|hash| self.links.get(hash).map(|link| link.lane) == lane)
-            .any(|start| self.chain(start).any(|hash| hash == *record))
+            .any(|start| self.reaches(start, record))
     }
 
     /// Returns whether a record's writer had read another: its own predecessors too.
@@ -61,7 +61,26 @@ impl Order {
         self.covers(&link.view, record)
             || (self.links.get(record).is_some_and(|other| other.lane == link.lane)
                 && writer != record
-                && self.chain(*writer).any(|hash| hash == *record))
+                && self.reaches(*writer, record))
+    }
+
+    /// Returns whether a record is reached from another of its lane: over predecessors, and over the
+    /// tips of its own lane that a view names, since records between may be covered and not read.
+    fn reaches(&self, start: ObjectHash, record: &ObjectHash) -> bool {
+        let mut stack = vec![start];
+        let mut seen = HashSet::new();
+        while let Some(hash) = stack.pop() {
+            if hash == *record {
+                return true;
+            }
+            let Some(link) = self.links.get(&hash).filter(|_| seen.insert(hash)) else { continue };
+            stack.extend(link.previous);
+            let tips = link.view.iter().filter_map(|tip| self.tips.get(tip).copied().flatten());
+            stack.extend(
+                tips.filter(|tip| self.links.get(tip).is_some_and(|other| other.lane == link.lane)),
+            );
+        }
+        false
     }
 
     /// Returns a record and those before it in its lane, as far as they are known.
@@ -85,37 +104,23 @@ impl Order {
         newest
     }
 
-    /// Returns the records of `log/g` that no other one there follows in its lane: a full view.
-    pub fn global_tips(&self) -> Vec<Tip> {
-        let mut followed = HashSet::new();
-        for newest in self.newest() {
-            // All but the first that lies in `log/g` are followed by that.
-            let global = self.chain(newest).filter(|hash| self.is_global(hash));
-            followed.extend(global.skip(1));
+    /// Returns the records that another one of their lane follows: as its predecessor, or as a tip
+    /// of the own lane in its view.
+    pub fn passed(&self) -> HashSet<ObjectHash> {
+        let mut passed = HashSet::new();
+        for link in self.links.values() {
+            passed.extend(self.before(link));
         }
-        let mut tips: Vec<ObjectHash> = self
-            .links
-            .keys()
-            .filter(|hash| self.is_global(hash) && !followed.contains(*hash))
-            .copied()
-            .collect();
-        tips.sort_unstable();
-        tips.iter().map(tip_of).collect()
+        passed
     }
 
-    fn is_global(&self, hash: &ObjectHash) -> bool {
-        self.links.get(hash).is_some_and(|link| link.is_global)
-    }
-
-    /// Returns the newest record of each lane; of a forked one all.
-    pub fn newest_of_lanes(&self) -> HashMap<LaneId, Vec<ObjectHash>> {
-        let mut lanes: HashMap<LaneId, Vec<ObjectHash>> = HashMap::new();
-        for hash in self.newest() {
-            if let Some(link) = self.links.get(&hash) {
-                lanes.entry(link.lane).or_default().push(hash);
-            }
-        }
-        lanes
+    /// Returns the records of its lane that a record names.
+    fn before<'a>(&'a self, link: &'a RecordLink) -> impl Iterator<Item = ObjectHash> + 'a {
+        let tips = link.view.iter().filter_map(|tip| self.tips.get(tip).copied().flatten());
+        let own = tips.filter(|tip| {
+            *tip != link.hash && self.links.get(tip).is_some_and(|other| other.lane == link.lane)
+        });
+        link.previous.into_iter().chain(own)
     }
 }
 
@@ -157,18 +162,19 @@ mod tests {
         assert!(order.knew(&hash(5), &hash(1)) && !order.knew(&hash(5), &hash(4)));
         assert!(order.knew(&hash(4), &hash(1)) && !order.knew(&hash(1), &hash(1)));
         assert_eq!(order.newest(), [hash(3), hash(4), hash(5)]);
-        assert_eq!(order.global_tips(), [Tip([3; 8]), Tip([4; 8]), Tip([5; 8])]);
     }
 
     #[test]
-    fn a_lane_whose_newest_record_lies_elsewhere_has_its_last_global_one_as_tip() {
+    fn records_that_were_not_read_hide_nothing_of_what_their_lane_had_read() {
+        // 2 and 3 are covered, and lie in log/s: nobody reads them any more.
         let order = Order::new(vec![
             link(1, 1, 0, true, &[]),
-            link(2, 1, 1, true, &[]),
-            link(3, 1, 2, false, &[]),
+            link(4, 1, 3, true, &[1]),
+            link(5, 2, 0, true, &[4]),
         ]);
-        assert_eq!(order.global_tips(), [Tip([2; 8])]);
-        assert_eq!(order.newest(), [hash(3)]);
+        assert!(order.knew(&hash(5), &hash(1)));
+        assert!(order.knew(&hash(4), &hash(1)));
+        assert_eq!(order.passed(), HashSet::from([hash(1), hash(3)]));
     }
 
     #[test]

@@ -47,6 +47,16 @@ impl Repository {
         match failure {
             // The bytes are what the name says, so this is no damage.
             OpenError::Codec(CodecError::WrongKey) => Ok(ReadRecord::Foreign),
+            // Its name fits, so this is no damage either; but what it says may be that something is
+            // about to be deleted.
+            OpenError::Codec(error @ CodecError::UnknownEpoch(_)) => {
+                Err(Error::new(Kind::WrongPassphrase, "cannot read record")
+                    .object(object.to_string())
+                    .source(error)
+                    .hint(
+                        "the keys were renewed: this machine needs a new key; nothing was changed",
+                    ))
+            }
             OpenError::Decode(error @ (DecodeError::Version(_) | DecodeError::Features(_))) => {
                 Err(Error::new(Kind::NoRepository, "cannot read record")
                     .object(object.to_string())

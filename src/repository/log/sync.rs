@@ -174,15 +174,25 @@ impl Repository {
                 self.load_checkpoint(checkpoint, visit)?;
                 visit(LogEntry::Record(name, record));
                 self.apply(name, record)?;
-                self.drop_dead(checkpoint)?;
                 report.applied_records = report.applied_records.saturating_add(1);
+            } else {
+                self.cache().note_record(name, record)?;
             }
+        }
+        if !checkpoints.is_empty() {
+            self.cache().drop_dead_snapshots()?;
         }
         let whole: HashSet<ObjectHash> = checkpoints.iter().map(|(name, _)| name.hash).collect();
         let covered = self.cache().covered()?;
-        for name in new {
-            if !covered.contains(&name.hash) && !whole.contains(&name.hash) {
+        for name in new.iter().filter(|name| !whole.contains(&name.hash)) {
+            if !covered.contains(&name.hash) {
                 self.apply_one(name, visit, report)?;
+            } else if name.global
+                && let Ok(ReadRecord::Whole(record)) = self.read_record(name)
+            {
+                // All of `log/g` is read: what a condemnation says holds as long as it is there, and
+                // who had read it tells who came late.
+                self.cache().note_record(name, &record)?;
             }
         }
         Ok(())
@@ -248,20 +258,15 @@ impl Repository {
         }
         let known = self.cache().segments()?;
         let gone: HashSet<ObjectHash> = checkpoint.gone.iter().copied().collect();
-        let live: HashSet<_> = checkpoint.snapshots.iter().copied().collect();
         for hash in segments.iter().filter(|hash| !known.contains(*hash)) {
             let mut segment = self.load_segment(hash)?;
             visit(LogEntry::Segment(hash, &segment));
             segment.entries.retain(|entry| !gone.contains(&entry.object));
             let mut snapshots = Vec::new();
             for bytes in &segment.snapshots {
-                let id = self.keys().snapshot_id(bytes);
-                if live.contains(&id) {
-                    let snapshot = Snapshot::decode(bytes).map_err(|error| {
-                        reader::damaged(&ObjectName::Segment(*hash), &error.into())
-                    })?;
-                    snapshots.push((id, snapshot, bytes.0.as_slice()));
-                }
+                let snapshot = Snapshot::decode(bytes)
+                    .map_err(|error| reader::damaged(&ObjectName::Segment(*hash), &error.into()))?;
+                snapshots.push((self.keys().snapshot_id(bytes), snapshot, bytes.0.as_slice()));
             }
             self.cache().apply_segment(hash, &segment, &snapshots)?;
         }
@@ -271,22 +276,6 @@ impl Repository {
     fn knows_all(&self, segments: &[ObjectHash]) -> Result<bool> {
         let known = self.cache().segments()?;
         Ok(segments.iter().all(|hash| known.contains(hash)))
-    }
-
-    /// Drops snapshots of covered records that the checkpoint does not hold to be alive.
-    fn drop_dead(&self, checkpoint: &Checkpoint) -> Result<()> {
-        let live: HashSet<_> = checkpoint.snapshots.iter().collect();
-        let covered: HashSet<_> = checkpoint.records.iter().collect();
-        let dead: Vec<_> = self
-            .cache()
-            .snapshot_records()?
-            .into_iter()
-            .filter(|(id, record)| {
-                !live.contains(id) && record.as_ref().is_none_or(|hash| covered.contains(hash))
-            })
-            .map(|(id, _)| id)
-            .collect();
-        self.cache().drop_snapshots(&dead)
     }
 
     /// Returns who had read what, of the records that are known.
@@ -312,49 +301,26 @@ impl Repository {
         let (mut applied, covered) = (self.cache().records()?, self.cache().covered()?);
         applied.extend(covered);
         let mut lanes: HashMap<LaneId, BTreeMap<u64, Vec<ObjectHash>>> = HashMap::new();
-        let mut places = HashSet::new();
-        let mut forked = HashSet::new();
-        for name in self.heads().iter() {
-            if !places.insert((name.lane, name.sequence)) {
-                forked.insert(name.lane);
-            }
-            if counts(name) {
-                let lane = lanes.entry(name.lane).or_default();
-                lane.entry(name.sequence).or_default().push(name.hash);
-            }
+        for name in self.heads().iter().filter(|name| counts(name)) {
+            let lane = lanes.entry(name.lane).or_default();
+            lane.entry(name.sequence).or_default().push(name.hash);
         }
-        let passed = if forked.is_empty() { HashSet::new() } else { self.passed(&lanes)? };
+        let order = self.order()?;
+        let passed = order.passed();
         let mut tips = Vec::new();
-        for (lane, records) in &lanes {
+        for records in lanes.values() {
             let readable = records
                 .values()
                 .take_while(|forks| forks.iter().all(|hash| applied.contains(hash)));
-            if forked.contains(lane) {
-                let newest = readable.flatten().filter(|hash| !passed.contains(*hash));
-                tips.extend(newest.map(tip_of));
-            } else {
-                tips.extend(readable.last().into_iter().flatten().map(tip_of));
+            let mut unread = Vec::new();
+            for hash in readable.flatten().filter(|hash| !passed.contains(*hash)) {
+                // Of those that a checkpoint covers and nobody read the last speaks for all.
+                if order.link(hash).is_some() { tips.push(tip_of(hash)) } else { unread.push(hash) }
             }
+            tips.extend(unread.last().map(|hash| tip_of(hash)));
         }
         tips.sort_unstable();
         Ok(tips)
-    }
-
-    /// Returns the records that a later one of these is reached from.
-    fn passed(
-        &self,
-        lanes: &HashMap<LaneId, BTreeMap<u64, Vec<ObjectHash>>>,
-    ) -> Result<HashSet<ObjectHash>> {
-        let order = self.order()?;
-        let mut passed = HashSet::new();
-        for hash in lanes.values().flat_map(BTreeMap::values).flatten() {
-            for before in order.chain(*hash).skip(1) {
-                if !passed.insert(before) {
-                    break;
-                }
-            }
-        }
-        Ok(passed)
     }
 }
 

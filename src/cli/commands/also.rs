@@ -1,0 +1,90 @@
+//! `stash backup --also`: the same snapshot in further repositories.
+//!
+//! What the main repository has got is brought over by copying, so that no file is read twice. If the
+//! main one fails, the others are saved into directly: a broken disk or network costs one copy, not
+//! all of them.
+
+use std::ffi::OsString;
+
+use super::open::Run;
+use super::repository::Opened;
+use crate::cli::args::BackupArguments;
+use crate::cli::figures::size;
+use crate::cli::json::AlsoLine;
+use crate::engine::copy::{CopyOptions, copy};
+use crate::error::{Error, Kind, Result};
+use crate::id::SnapshotId;
+use crate::repository::Repository;
+
+/// Opens each further repository, and does something with it. One that fails is told and does not
+/// stop the others; returns how many failed.
+pub(super) fn each(
+    run: &Run,
+    arguments: &BackupArguments,
+    act: impl Fn(&Opened) -> Result<(Option<SnapshotId>, u64)>,
+) -> Result<u64> {
+    let mut failed = 0_u64;
+    for text in &arguments.also {
+        let done = one(run, arguments, text, &act);
+        if let Err(error) = &done
+            && error.kind() == Kind::Interrupted
+        {
+            return done.map(|_| failed);
+        }
+        failed = failed.saturating_add(u64::from(done.is_err()));
+        tell(run, text, &done)?;
+    }
+    Ok(failed)
+}
+
+fn one(
+    run: &Run,
+    arguments: &BackupArguments,
+    text: &OsString,
+    act: impl Fn(&Opened) -> Result<(Option<SnapshotId>, u64)>,
+) -> Result<(Option<SnapshotId>, u64)> {
+    let other = run.other_repository(&run.location(text)?, &arguments.other)?;
+    let _lock = run.lock(other.id())?;
+    act(&other)
+}
+
+fn tell(run: &Run, text: &OsString, done: &Result<(Option<SnapshotId>, u64)>) -> Result<()> {
+    // A location that can't be read may hold a password: it is not shown.
+    let place = run.location(text).map_or_else(|_| "--also".to_owned(), |it| it.to_string());
+    if let Err(error) = done {
+        run.screen.warning(&format!("nothing was saved into `{place}`: {error}"));
+    }
+    if run.screen.is_json() {
+        let (snapshot_id, stored_bytes) = *done.as_ref().unwrap_or(&(None, 0));
+        let error = done.as_ref().err().map(ToString::to_string);
+        let line = AlsoLine { repository: place, snapshot_id, stored_bytes, error };
+        return run.screen.message("also", &line);
+    }
+    match done {
+        Ok((Some(id), bytes)) => run.screen.summary(&format!(
+            "also in `{place}`: stored as {}; snapshot {}",
+            size(*bytes),
+            id.short()
+        )),
+        Ok((None, _)) => run.screen.summary(&format!("also in `{place}`: it is there already")),
+        Err(_) => Ok(()),
+    }
+}
+
+/// Brings one snapshot over.
+pub(super) fn bring(
+    run: &Run,
+    from: &Repository,
+    to: &Opened,
+    id: SnapshotId,
+) -> Result<(Option<SnapshotId>, u64)> {
+    let mut entries = from.cached_snapshots()?;
+    entries.retain(|entry| entry.id == id);
+    let options = CopyOptions::default();
+    let report = copy(from, to, &entries, &options, &run.clock, &run.counters, &*run.screen)?;
+    if report.failed > 0 {
+        return Err(Error::new(Kind::Damaged, "the snapshot can't be read back")
+            .hint("`stash check --read-data` says what is damaged"));
+    }
+    Ok((report.copied.first().and_then(|row| row.copy), report.stored_bytes))
+}

@@ -1,0 +1,46 @@
+//! Opening a second repository, beside the one that is meant.
+
+use std::ffi::OsStr;
+
+use super::open::Run;
+use super::repository::{Opened, try_secret};
+use crate::cli::args::OtherOptions;
+use crate::cli::ask;
+use crate::error::Result;
+use crate::machine::{self, AccessOptions, Location};
+use crate::repository::LockedRepository;
+
+impl Run {
+    /// Reads a location as people write it.
+    pub(super) fn location(&self, text: &OsStr) -> Result<Location> {
+        Location::parse(text, &self.environment)
+    }
+
+    /// Opens a second repository. What was said of the first one's store (its region, endpoint and
+    /// credentials) does not hold for it.
+    pub(super) fn other_repository(
+        &self,
+        location: &Location,
+        options: &OtherOptions,
+    ) -> Result<Opened> {
+        let access = AccessOptions {
+            region: None,
+            endpoint: None,
+            credentials_command: options.from_credentials_command.clone(),
+            ..self.global.access()
+        };
+        let store = self.store_with(location, false, &access)?;
+        let folders = self.local_folders();
+        self.open_by(store, location, None, |locked: &LockedRepository| {
+            machine::unlock_other(
+                &options.secret(),
+                &self.global.secret(),
+                &self.environment,
+                &self.places.keys(),
+                locked.id(),
+                &mut ask::secret,
+                |secret| try_secret(locked, secret, &folders),
+            )
+        })
+    }
+}
