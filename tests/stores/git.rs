@@ -68,7 +68,7 @@ fn whole_life(url: &str, bare: &Path, options: &GitOptions, with_prune: bool) {
     let fresh = open(url, &options).unwrap();
     assert_eq!(snapshots(&open_fresh(&fresh)).len(), 2);
     assert_restores(&world, &[first, second]);
-    Machine::new().assert_sound(&fresh, url);
+    Machine::assert_sound(&fresh, url);
     assert_one_commit(bare);
     let before = collected(bare);
     assert!(before > 23_000_000, "{before}");
@@ -87,7 +87,7 @@ fn whole_life(url: &str, bare: &Path, options: &GitOptions, with_prune: bool) {
     world.pass(HOUR);
     let third = machine.save();
     assert_restores(&world, &[second, third]);
-    Machine::new().assert_sound(&open(url, &options).unwrap(), url);
+    Machine::assert_sound(&open(url, &options).unwrap(), url);
     assert_one_commit(bare);
 }
 

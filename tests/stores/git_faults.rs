@@ -292,5 +292,5 @@ fn a_backup_over_a_bad_line_is_whole() {
     web.go_wrong(Wrong::Nothing);
     assert_eq!(snapshots(&open_fresh(&store)).len(), 1);
     machine.assert_restores(&store, "after lost answers");
-    machine.assert_sound(&store, "after lost answers");
+    Machine::assert_sound(&store, "after lost answers");
 }
