@@ -102,8 +102,8 @@ fn what_is_wrong_is_one_sentence_and_no_secret() {
     });
     let text = machine.fail(KEY, 14, &["init"]);
     assert!(text.contains("the secret does not fit"), "{text}");
-    let git = machine.fail(KEY, 2, &["-r", "git@example.com:me/x.git", "snapshots"]);
-    assert!(git.contains("no git remotes yet"), "{git}");
+    let git = machine.fail(KEY, 2, &["-r", "https://me:hunter2@host/x.git", "snapshots"]);
+    assert!(git.contains("no user and no token") && !git.contains("hunter2"), "{git}");
     let key = machine.fail(KEY, 2, &["-r", "s3:https://k:hunter2@host/b", "snapshots"]);
     assert!(key.contains("don't belong into a location"), "{key}");
 }

@@ -30,14 +30,13 @@ pub fn git_access(
     environment: &Environment,
 ) -> Result<(Credentials, GitOptions)> {
     let mut credentials = Credentials::default();
-    match &options.credentials_command {
-        Some(command) => take_printed(&printed_by(command)?, &mut credentials)?,
-        None => {
-            let is_github = place.url.starts_with("https://github.com/");
-            for name in [OWN].into_iter().chain(GITHUB.into_iter().filter(|_| is_github)) {
-                if let Some(token) = environment.text(name)?.filter(|token| !token.is_empty()) {
-                    credentials.add("git_token", Zeroizing::new(token));
-                }
+    if let Some(command) = &options.credentials_command {
+        take_printed(&printed_by(command)?, &mut credentials)?;
+    } else {
+        let is_github = place.url.starts_with("https://github.com/");
+        for name in [OWN].into_iter().chain(GITHUB.into_iter().filter(|_| is_github)) {
+            if let Some(token) = environment.text(name)?.filter(|token| !token.is_empty()) {
+                credentials.add("git_token", Zeroizing::new(token));
             }
         }
     }

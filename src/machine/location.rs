@@ -204,7 +204,7 @@ fn unreachable_scheme(scheme: &[u8]) -> Error {
     let scheme = scheme.rsplit(|byte| *byte == b'@').next().unwrap_or(scheme);
     let scheme = String::from_utf8_lossy(scheme);
     Error::usage(format!("stash does not know stores of the kind `{scheme}:…`")).hint(format!(
-        "it knows folders, `s3:`, `r2:`, `b2:`, `minio:`, `gs:` and `az:`; for a folder of that name \
+        "it knows folders, `s3:`, `r2:`, `b2:`, `minio:`, `gs:`, `az:` and git remotes; for a folder of that name \
          write `./{scheme}:…`"
     ))
 }

@@ -8,6 +8,9 @@
 
 mod found;
 
+#[cfg(feature = "git")]
+pub(super) use found::printed_by;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 

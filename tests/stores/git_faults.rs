@@ -246,7 +246,7 @@ fn a_lock_that_nobody_holds_any_more_is_taken_over() {
     let file = std::fs::File::create(&lock).unwrap();
     let error = store_pack(&store, b"second").unwrap_err();
     assert!(error.to_string().contains("stash.lock"), "{error}");
-    file.set_modified(std::time::SystemTime::now() - Duration::from_secs(3600)).unwrap();
+    file.set_modified(std::time::SystemTime::now() - Duration::from_hours(1)).unwrap();
     store_pack(&store, b"second").unwrap();
     assert!(!lock.exists());
 }

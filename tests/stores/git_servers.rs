@@ -239,7 +239,7 @@ impl WebShared {
         let is_push = method == "POST" && path.ends_with("/git-receive-pack");
         let wrong = *self.wrong.lock().unwrap();
         if wrong == Wrong::Hang {
-            std::thread::sleep(Duration::from_secs(60));
+            std::thread::sleep(Duration::from_mins(1));
         }
         let taken = if is_push && wrong == Wrong::CutRequest { length / 2 } else { length };
         let mut body = vec![0; taken];
@@ -272,12 +272,10 @@ impl WebShared {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut stdin = child.stdin.take()?;
+        let mut stdin = child.stdin.take().unwrap();
         let feeder = std::thread::spawn(move || stdin.write_all(&body));
-        let mut answer = Vec::new();
-        child.stdout.take()?.read_to_end(&mut answer).ok()?;
+        let answer = child.wait_with_output().unwrap().stdout;
         let _fed = feeder.join();
-        child.wait().ok()?;
         if is_push && wrong == Wrong::LoseAnswer {
             self.wrong.lock().map(|mut wrong| *wrong = Wrong::Nothing).ok()?;
             return None;

@@ -70,9 +70,10 @@ impl DatabaseCheck {
   STASH_PASSPHRASE_FILE=~/.pass stash init --repo /mnt/disk/backups
   stash init --repo s3://my-bucket/laptop
   stash init --repo minio:nas.lan:9000/backups --create-bucket
+  GH_TOKEN=… stash init --repo github:me/backups --create-bucket
   stash init --repo /mnt/disk/backups --like ~/backups")]
 pub struct InitArguments {
-    /// Makes the bucket or container first, if it is missing
+    /// Makes the bucket, container or private GitHub repository first, if it is missing
     #[arg(long)]
     pub create_bucket: bool,
     /// Takes the keys of content from the repository at LOCATION, so that `stash copy` brings

@@ -77,7 +77,8 @@ pub struct Arguments {
 #[command(next_help_heading = "Global options")]
 pub struct GlobalOptions {
     /// Uses the repository at LOCATION: a folder, `s3://BUCKET/PREFIX`, `s3:https://HOST/BUCKET`,
-    /// `r2:ACCOUNT/BUCKET`, `b2:BUCKET`, `minio:HOST:9000/BUCKET`, `gs://BUCKET`, `az://CONTAINER`
+    /// `r2:ACCOUNT/BUCKET`, `b2:BUCKET`, `minio:HOST:9000/BUCKET`, `gs://BUCKET`, `az://CONTAINER`,
+    /// `git+ssh://HOST/PATH`, `git+file:///PATH`, `https://HOST/PATH.git`, `github:OWNER/NAME`
     /// [env: STASH_REPOSITORY]
     #[arg(short, long, global = true, value_name = "LOCATION")]
     pub repo: Option<OsString>,

@@ -22,7 +22,7 @@ impl Run {
     ) -> Result<Store> {
         let place = match location {
             Location::Local(folder) => return Store::folder(folder, create),
-            Location::Git(place) => return self.git_store(place, create),
+            Location::Git(place) => return self.git_store(place, create, access),
             Location::Remote(place) => place,
         };
         let (credentials, mut options) = machine::store_access(place, access, &self.environment)?;
@@ -35,9 +35,13 @@ impl Run {
 
     /// Returns the store in a git remote.
     #[cfg(feature = "git")]
-    fn git_store(&self, place: &machine::GitPlace, create: bool) -> Result<Store> {
-        let (credentials, mut options) =
-            machine::git_access(place, &self.global.access(), &self.environment)?;
+    fn git_store(
+        &self,
+        place: &machine::GitPlace,
+        create: bool,
+        access: &AccessOptions,
+    ) -> Result<Store> {
+        let (credentials, mut options) = machine::git_access(place, access, &self.environment)?;
         options.cache = Some(self.places.cache.clone());
         options.remote.reporter = Arc::clone(&self.screen) as Arc<dyn crate::event::Reporter>;
         Store::open_git(&place.url, &place.to_string(), &credentials, &options, create)
@@ -45,7 +49,12 @@ impl Run {
 
     #[cfg(not(feature = "git"))]
     #[expect(clippy::unused_self, reason = "stands for the one above")]
-    fn git_store(&self, place: &machine::GitPlace, _create: bool) -> Result<Store> {
+    fn git_store(
+        &self,
+        place: &machine::GitPlace,
+        _create: bool,
+        _access: &AccessOptions,
+    ) -> Result<Store> {
         Err(Error::usage("this build has no git remotes:")
             .object(place.to_string())
             .hint("build it with `--features git`, or use a folder or a bucket"))

@@ -90,7 +90,8 @@ impl ObjectStore for GitStore {
         payload: PutPayload,
         options: PutOptions,
     ) -> Result<PutResult> {
-        let result = PutResult { e_tag: None, version: None, extensions: Default::default() };
+        let result =
+            PutResult { e_tag: None, version: None, extensions: http::Extensions::default() };
         if location.as_ref().starts_with(CLOCK) {
             let now = self.keeper.refresh().await?.now;
             let mut clocks = self.clocks.lock().unwrap_or_else(PoisonError::into_inner);
@@ -125,8 +126,8 @@ impl ObjectStore for GitStore {
             payload: GetResultPayload::Stream(stream::iter([Ok(bytes)]).boxed()),
             meta,
             range,
-            attributes: Default::default(),
-            extensions: Default::default(),
+            attributes: object_store::Attributes::default(),
+            extensions: http::Extensions::default(),
         };
         if let Some(now) = self.clock(location) {
             return Ok(answer(meta_of(location.clone(), 0, now), 0..0, Bytes::new()));

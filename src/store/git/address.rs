@@ -32,26 +32,21 @@ impl Address {
         if url.starts_with("https://") || url.starts_with("http://") {
             return Some(Address::Http(url.trim_end_matches('/').to_owned()));
         }
-        let ssh = match url.strip_prefix("ssh://") {
-            Some(rest) => {
-                let (host, path) = rest.split_once('/')?;
-                let (host, port) = match host.rsplit_once(':') {
-                    // An address of IPv6 stands in brackets.
-                    Some((name, port)) if !port.contains(']') => (name, Some(port.parse().ok()?)),
-                    _ => (host, None),
-                };
-                let host = host.replace(['[', ']'], "");
-                // `/~/x` is x in the home, as git has it.
-                let path = match path.strip_prefix("~/") {
-                    Some(_) => path.to_owned(),
-                    None => format!("/{path}"),
-                };
-                SshAddress { host, port, path }
-            }
-            None => {
-                let (host, path) = url.split_once(':')?;
-                SshAddress { host: host.to_owned(), port: None, path: path.to_owned() }
-            }
+        let ssh = if let Some(rest) = url.strip_prefix("ssh://") {
+            let (host, path) = rest.split_once('/')?;
+            let (host, port) = match host.rsplit_once(':') {
+                // An address of IPv6 stands in brackets.
+                Some((name, port)) if !port.contains(']') => (name, Some(port.parse().ok()?)),
+                _ => (host, None),
+            };
+            let host = host.replace(['[', ']'], "");
+            // `/~/x` is x in the home, as git has it.
+            let is_home = path.starts_with("~/");
+            let path = if is_home { path.to_owned() } else { format!("/{path}") };
+            SshAddress { host, port, path }
+        } else {
+            let (host, path) = url.split_once(':')?;
+            SshAddress { host: host.to_owned(), port: None, path: path.to_owned() }
         };
         // What begins with a dash would be an option of ssh.
         let is_plain = |text: &str| !text.is_empty() && !text.starts_with('-');

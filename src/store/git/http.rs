@@ -53,7 +53,7 @@ impl Http {
         })
     }
 
-    fn send(&mut self, method: Method, path: &str, body: Vec<u8>) -> Outcome<Answer> {
+    fn send(&mut self, method: &Method, path: &str, body: Vec<u8>) -> Outcome<Answer> {
         let service = path.rsplit(['/', '=']).next().unwrap_or_default().to_owned();
         let mut request = Request::builder()
             .method(method.clone())
@@ -62,7 +62,7 @@ impl Http {
         if service == "git-upload-pack" {
             request = request.header("Git-Protocol", "version=2");
         }
-        if method == Method::POST {
+        if *method == Method::POST {
             request = request
                 .header(header::CONTENT_TYPE, format!("application/x-{service}-request"))
                 .header(header::ACCEPT, format!("application/x-{service}-result"));
@@ -97,7 +97,8 @@ impl Http {
     }
 
     fn announcement(&mut self, service: &str) -> Outcome<Vec<Vec<u8>>> {
-        let answer = self.send(Method::GET, &format!("info/refs?service={service}"), Vec::new())?;
+        let answer =
+            self.send(&Method::GET, &format!("info/refs?service={service}"), Vec::new())?;
         let mut answer = BufReader::new(answer);
         let lines = read_lines(&mut answer)?;
         // Web servers may say first which service it is.
@@ -193,7 +194,7 @@ impl Way for Http {
     fn renew(&mut self) {}
 
     fn ask(&mut self, request: Vec<u8>) -> Outcome<Box<dyn BufRead + '_>> {
-        let answer = self.send(Method::POST, "git-upload-pack", request)?;
+        let answer = self.send(&Method::POST, "git-upload-pack", request)?;
         Ok(Box::new(BufReader::new(answer)))
     }
 
@@ -202,7 +203,7 @@ impl Way for Http {
     }
 
     fn push(&mut self, request: Vec<u8>) -> Outcome<Box<dyn Read + '_>> {
-        Ok(Box::new(self.send(Method::POST, "git-receive-pack", request)?))
+        Ok(Box::new(self.send(&Method::POST, "git-receive-pack", request)?))
     }
 
     fn give_up(&mut self, failure: GitFailure) -> GitFailure {

@@ -4,6 +4,8 @@
 //!
 //! The lock on the state is held for no longer than it takes to copy a pointer.
 
+mod pushing;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,9 +18,8 @@ use super::failure::{GitFailure, Outcome};
 use super::mirror::Mirror;
 use super::object::{Kind, NewObject, Oid};
 use super::received::{Content, Large, Received};
-use super::state::{Change, Loader, State};
-use super::{Backend, GitOptions, Pushed};
-use crate::codec::crypto::random_bytes;
+use super::state::{Loader, State};
+use super::{Backend, GitOptions};
 use crate::event::{Event, Reporter};
 use crate::store::ObjectName;
 use crate::time::{Clock, SECOND};
@@ -27,8 +28,6 @@ use crate::time::{Clock, SECOND};
 const TOGETHER: u64 = 64 << 20;
 /// What is kept on disk of blobs that were read, in bytes.
 const KEPT: u64 = 512 << 20;
-/// How often a push is tried that others get ahead of.
-const TURNS: u32 = 60;
 /// Waits before what fails in passing is tried again, in milliseconds.
 const WAITS: [u64; 3] = [300, 1000, 3000];
 /// How many rounds reading the trees may take: one for each level, and some.
@@ -96,8 +95,8 @@ impl Keeper {
         let (reads, to_read) = crossbeam_channel::unbounded();
         let (writes, to_write) = crossbeam_channel::unbounded();
         let [reader, writer] = backends;
-        let reader = Worker { backend: reader, shared: Arc::clone(&shared) };
-        let writer = Worker { backend: writer, shared: Arc::clone(&shared) };
+        let worker = |backend| Worker { backend, shared: Arc::clone(&shared), has_looked: false };
+        let (reader, writer) = (worker(reader), worker(writer));
         std::thread::spawn(move || reader.read_all(&to_read));
         std::thread::spawn(move || writer.write_all(&to_write));
         Keeper { reads, writes, shared }
@@ -160,6 +159,8 @@ impl Shared {
 struct Worker {
     backend: Box<dyn Backend>,
     shared: Arc<Shared>,
+    /// Whether the remote was asked at all.
+    has_looked: bool,
 }
 
 impl Worker {
@@ -341,125 +342,5 @@ impl Blobs {
         }
         self.bytes = self.bytes.saturating_add(content.len());
         self.kept.insert(oid, (content.clone(), self.uses));
-    }
-}
-
-impl Worker {
-    fn write_all(mut self, requests: &Receiver<Write>) {
-        let mut next: Option<Write> = None;
-        while let Some(first) = next.take().or_else(|| requests.recv().ok()) {
-            let mut bytes = first.length();
-            let mut batch = vec![first];
-            for write in requests.try_iter() {
-                bytes = bytes.saturating_add(write.length());
-                if bytes > TOGETHER {
-                    next = Some(write);
-                    break;
-                }
-                batch.push(write);
-            }
-            let done = self.push_batch(&batch);
-            for (number, write) in batch.into_iter().enumerate() {
-                let own = done.as_ref().map_err(Clone::clone);
-                let own = own.and_then(|done| done.get(number).copied().ok_or_else(ended));
-                let _gone = write.reply.send(own);
-            }
-        }
-    }
-
-    /// Makes the changes, however often others get ahead. Returns what came of each.
-    fn push_batch(&mut self, batch: &[Write]) -> Outcome<Vec<Done>> {
-        let mut state = self.refresh()?;
-        let mut maybe_done = false;
-        let mut failures = 0;
-        for turn in 0..TURNS {
-            // Rounded up: nothing may seem older than it is.
-            let now = self.now(&state);
-            let seconds = now.div_euclid(SECOND) + i64::from(now.rem_euclid(SECOND) > 0);
-            let plan = Plan::new(batch, &state, seconds, maybe_done);
-            if plan.changes.is_empty() {
-                return Ok(plan.done);
-            }
-            let mut next = state.apply(&plan.changes, seconds);
-            let Some(commit) = next.state.commit else { return Err(ended()) };
-            // What is referred to comes before what refers to it.
-            let objects: Vec<NewObject> =
-                plan.objects.into_iter().chain(next.objects.drain(..)).collect();
-            match self.backend.push(state.commit, commit, &objects) {
-                Ok(Pushed::Done) => {
-                    self.shared.set(&Arc::new(next.state));
-                    return Ok(plan.done);
-                }
-                Ok(Pushed::Moved) => self.step_aside(turn),
-                Err(failure) if failure.passes => {
-                    // It may have arrived all the same.
-                    maybe_done = true;
-                    let Some(wait) = WAITS.get(failures) else { return Err(failure) };
-                    failures += 1;
-                    self.tell(&failure, u32::try_from(failures).unwrap_or(u32::MAX) + 1);
-                    std::thread::sleep(Duration::from_millis(*wait));
-                }
-                Err(failure) => return Err(failure),
-            }
-            state = self.refresh()?;
-            if maybe_done && state.commit == Some(commit) {
-                return Ok(plan.done);
-            }
-        }
-        Err(GitFailure::passing("others push all the time, and get ahead of every try"))
-    }
-
-    /// Waits a little, each time for another and on average longer time, so that of several writers
-    /// one gets through.
-    fn step_aside(&self, turn: u32) {
-        let most = 20_u64.saturating_mul(1 << turn.min(6));
-        let random = random_bytes::<8>().map_or(most, u64::from_le_bytes);
-        std::thread::sleep(Duration::from_millis(random % most));
-    }
-}
-
-impl Write {
-    fn length(&self) -> u64 {
-        self.put.as_ref().map_or(0, |(object, _)| object.len() as u64)
-    }
-}
-
-/// What a batch comes to on top of a state.
-struct Plan {
-    done: Vec<Done>,
-    changes: Vec<(String, Change)>,
-    objects: Vec<NewObject>,
-}
-
-impl Plan {
-    fn new(batch: &[Write], state: &State, seconds: i64, maybe_done: bool) -> Plan {
-        let mut plan = Plan { done: Vec::new(), changes: Vec::new(), objects: Vec::new() };
-        let mut own: HashMap<&str, Option<Oid>> = HashMap::new();
-        for write in batch {
-            let path = write.path.as_str();
-            let there =
-                own.get(path).copied().unwrap_or_else(|| state.find(path).map(|entry| entry.oid));
-            let done = match (&write.put, there) {
-                // An earlier try of this very push, whose answer was lost.
-                (Some((object, _)), Some(oid)) if maybe_done && oid == object.oid => Done::Changed,
-                (Some((_, true)), Some(_)) => Done::Exists,
-                (Some((object, _)), _) => {
-                    let change = Change::Put(object.oid, object.len() as u64, seconds);
-                    plan.changes.push((write.path.clone(), change));
-                    plan.objects.push(object.clone());
-                    own.insert(path, Some(object.oid));
-                    Done::Changed
-                }
-                (None, Some(_)) => {
-                    plan.changes.push((write.path.clone(), Change::Delete));
-                    own.insert(path, None);
-                    Done::Changed
-                }
-                (None, None) if maybe_done => Done::Changed,
-                (None, None) => Done::Missing,
-            };
-            plan.done.push(done);
-        }
-        plan
     }
 }

@@ -89,17 +89,16 @@ impl Received {
             return Ok(());
         }
         let fail = |error: std::io::Error| GitFailure::disk("cannot write to the cache", &error);
-        let (file, end) = match self.file.take() {
-            Some(open) => open,
-            None => {
-                let own = self.folder.as_ref().map(tempfile::tempfile_in);
-                // The cache may have been deleted in the meantime.
-                let file = match own {
-                    Some(Ok(file)) => Ok(file),
-                    Some(Err(_)) | None => tempfile::tempfile(),
-                };
-                (Arc::new(file.map_err(fail)?), 0)
-            }
+        let (file, end) = if let Some(open) = self.file.take() {
+            open
+        } else {
+            let own = self.folder.as_ref().map(tempfile::tempfile_in);
+            // The cache may have been deleted in the meantime.
+            let file = match own {
+                Some(Ok(file)) => Ok(file),
+                Some(Err(_)) | None => tempfile::tempfile(),
+            };
+            (Arc::new(file.map_err(fail)?), 0)
         };
         (&*file).write_all(&bytes).map_err(fail)?;
         let length = bytes.len() as u64;

@@ -74,9 +74,7 @@ impl State {
     pub(super) fn files(&self, below: &str) -> impl Iterator<Item = (String, &Entry)> {
         let inner = format!("{below}/");
         let is_below = move |path: &str| {
-            below_is_all(&inner)
-                || path.starts_with(&inner)
-                || inner.strip_suffix('/') == Some(path)
+            inner == "/" || path.starts_with(&inner) || inner.strip_suffix('/') == Some(path)
         };
         self.directories.iter().filter(move |(path, _)| is_below(path)).flat_map(
             |(directory, it)| {
@@ -273,10 +271,11 @@ impl Entry {
 
 /// Returns the list of lengths and times: lines of git id, length and second.
 fn times_bytes(files: &BTreeMap<String, Entry>) -> Bytes {
+    use std::fmt::Write as _;
     let mut text = String::with_capacity(files.len() * 64);
     for entry in files.values() {
         if let Some((length, time)) = entry.known {
-            text.push_str(&format!("{} {length} {time}\n", entry.oid));
+            let _always_fits = writeln!(text, "{} {length} {time}", entry.oid);
         }
     }
     text.into()
@@ -299,10 +298,6 @@ fn read_times(bytes: &[u8], files: &mut BTreeMap<String, Entry>) {
     for entry in files.values_mut() {
         entry.known = known.get(&entry.oid).copied();
     }
-}
-
-fn below_is_all(inner: &str) -> bool {
-    inner == "/"
 }
 
 fn split(path: &str) -> (&str, &str) {
