@@ -170,7 +170,7 @@ impl<'a> Reliance<'a> {
 
     /// Claims what such packs hold. A difference counts once its bases do: those that are gone since
     /// make it worth nothing, and it is stored anew.
-    pub(super) fn claim(&self, packs: &[Durable<ObjectUnits>], index: &Index) -> Result<()> {
+    pub(super) fn claim(packs: &[Durable<ObjectUnits>], index: &Index) -> Result<()> {
         let mut waiting: Vec<_> = packs.iter().flat_map(|pack| &pack.get().units).collect();
         loop {
             let before = waiting.len();

@@ -344,7 +344,7 @@ impl<'a> Run<'a> {
         );
         if std::mem::take(&mut self.has_loose_packs) && !self.options.dry_run {
             let packs = self.reliance.unnamed_packs()?;
-            self.reliance.claim(&packs, &index)?;
+            Reliance::claim(&packs, &index)?;
             for unit in packs.iter().flat_map(|pack| &pack.get().units) {
                 for id in unit.blobs.iter().filter(|_| unit.depth > 0) {
                     self.ledger.note_depth(id, unit.depth)?;

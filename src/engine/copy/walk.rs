@@ -99,7 +99,7 @@ impl Walk<'_> {
             }
             (Tree::Parts(parts), _) => stack.extend(parts.iter().map(|part| (part.1, None))),
             (Tree::Nodes(nodes), Some(Tree::Nodes(before))) => {
-                self.nodes(&nodes, &before, stack)?
+                self.nodes(&nodes, &before, stack)?;
             }
             (Tree::Nodes(nodes), _) => self.nodes(&nodes, &[], stack)?,
         }
@@ -164,7 +164,7 @@ impl Walk<'_> {
             return Ok(());
         }
         let places = self.from.cache().places(id)?;
-        let Some((rank, place)) = best(self.from, places.iter().filter(|row| row.kind == kind))?
+        let Some((rank, place)) = best(self.from, &places.iter().filter(|row| row.kind == kind))?
         else {
             let what = format!("{} blob is not in the index:", kind.name());
             return Err(
@@ -191,7 +191,7 @@ fn partner(part: &Part, before: &[Part]) -> Option<BlobId> {
 /// circle can be carried over.
 fn best<'p>(
     from: &Repository,
-    places: impl Iterator<Item = &'p Place> + Clone,
+    places: &(impl Iterator<Item = &'p Place> + Clone),
 ) -> Result<Option<(u64, &'p Place)>> {
     let full = |place: &&Place| place.bases.is_empty();
     if let Some(place) = places.clone().find(|place| place.is_reliable && full(place)) {
