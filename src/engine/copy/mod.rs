@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 use self::sink::Sink;
 use super::mark::say;
-use super::reliance::Reliance;
+use super::reliance::{Reliance, claim};
 use crate::codec::Compression;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Counters, Event, Reporter};
@@ -344,7 +344,7 @@ impl<'a> Run<'a> {
         );
         if std::mem::take(&mut self.has_loose_packs) && !self.options.dry_run {
             let packs = self.reliance.unnamed_packs()?;
-            self.reliance.claim(&packs, &index)?;
+            claim(&packs, &index)?;
             for unit in packs.iter().flat_map(|pack| &pack.get().units) {
                 for id in unit.blobs.iter().filter(|_| unit.depth > 0) {
                     self.ledger.note_depth(id, unit.depth)?;
