@@ -64,8 +64,9 @@ fn data_line(report: &RepairDataReport, dry_run: bool) -> String {
     );
     if report.lost_blobs > 0 {
         let lost = counted(report.lost_blobs, "blob");
-        // Writing to a String can't fail.
-        let _ = write!(line, "; {lost} in neither: `stash repair snapshots` saves the rest");
+        line += "; ";
+        line += &lost;
+        line += " in neither: `stash repair snapshots` saves the rest";
     }
     line
 }
