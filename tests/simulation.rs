@@ -247,12 +247,9 @@ impl Simulation {
         }
     }
 
-    /// Nobody is stopped here between a look and a record. Only a listing that leaves something out
-    /// without a word makes a record look late, and even then nothing of it is lost.
+    /// Nobody is stopped here between a look and a record: whatever comes late is whole.
     fn judge(&self, report: &PruneReport) {
-        let log = || format!("seed {}\n{}", self.seed, self.log.join("\n"));
-        assert_eq!(report.broken_records, 0, "{}", log());
-        assert!(report.late_records == 0 || self.listings_lied, "{}", log());
+        assert_eq!(report.broken_records, 0, "seed {}\n{}", self.seed, self.log.join("\n"));
     }
 
     fn prune_options(&mut self) -> PruneOptions {

@@ -14,6 +14,8 @@ pub(super) use found::printed_by;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+pub(super) use self::found::printed_by;
+
 use self::found::Found;
 use super::environment::Environment;
 use crate::error::{Error, IoContext as _, Result};

@@ -16,7 +16,7 @@ use crate::error::{Error, Kind, Result};
 use crate::event::Counters;
 use crate::format::cbor::{self, Bytes, Ids};
 use crate::format::object::ObjectKind;
-use crate::format::record::{Checkpoint, ObjectUnits, Segment};
+use crate::format::record::{Checkpoint, Mark, ObjectUnits, Segment};
 use crate::id::{ObjectHash, SnapshotId};
 use crate::repository::cache::SnapshotEntry;
 use crate::repository::container::{Padding, seal};
@@ -97,12 +97,7 @@ impl CheckpointWriter<'_> {
         debug_assert!(merged.iter().all(|segment| !kept.contains(segment)));
         let mut snapshots: Vec<SnapshotId> = live.into_iter().collect();
         snapshots.sort_unstable();
-        let states = facts.repository.cache().mark_states()?;
-        let marks = snapshots
-            .iter()
-            .filter_map(|id| states.get(id).map(|state| state.repeated(*id)))
-            .flatten()
-            .collect();
+        let marks = self.repeated_marks(covers)?;
         let checkpoint = Checkpoint {
             records: Ids(records),
             new_segments: Ids(new_segments),
@@ -121,6 +116,25 @@ impl CheckpointWriter<'_> {
             ..RecordParts::default()
         };
         Ok(Prepared { parts, covered_records: covers.len() as u64 })
+    }
+
+    /// Returns the marks that the checkpoint repeats: those about snapshots that live, and about dead
+    /// ones whose records stay. One of these would be alive again if the record of its forget went
+    /// before its own.
+    fn repeated_marks(&self, covers: &HashSet<ObjectHash>) -> Result<Vec<Mark>> {
+        let facts = self.facts;
+        let cache = facts.repository.cache();
+        let live: HashSet<SnapshotId> = self.live.iter().map(|entry| entry.id).collect();
+        let states = cache.mark_states()?;
+        let mut marks = Vec::new();
+        for (id, record) in cache.snapshot_records()? {
+            let is_replaced = record
+                .is_none_or(|record| covers.contains(&record) || facts.covered.contains(&record));
+            if let Some(state) = states.get(&id).filter(|_| live.contains(&id) || !is_replaced) {
+                marks.extend(state.repeated(id));
+            }
+        }
+        Ok(marks)
     }
 
     /// Returns what the records that are newly covered say: where blobs are in packs, and snapshots.

@@ -410,12 +410,19 @@ fn late(
     covered: &HashSet<ObjectHash>,
 ) -> Result<Vec<ObjectHash>> {
     let mut late = Vec::new();
+    let checkpoints = repository.cache().replaced()?;
     for (condemnation, sweeps) in repository.cache().sweeps()? {
         // One that is deleted measures nobody any more: a newer pair does, which is never deleted
         // before there is another.
         if order.link(&condemnation).is_none() {
             continue;
         }
+        // Whoever made a checkpoint that names it had looked into all that it knew.
+        let judges: Vec<ObjectHash> = checkpoints
+            .iter()
+            .filter(|replaced| replaced.records.contains(&condemnation))
+            .map(|replaced| replaced.checkpoint)
+            .collect();
         for sweep in sweeps {
             let is_late = |record: &ObjectHash| {
                 *record != condemnation
@@ -423,6 +430,7 @@ fn late(
                     && !covered.contains(record)
                     && !order.knew(record, &condemnation)
                     && !order.knew(&sweep, record)
+                    && !judges.iter().any(|judge| judge == record || order.knew(judge, record))
             };
             late.extend(order.links().map(|link| link.hash).filter(is_late));
         }

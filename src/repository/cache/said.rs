@@ -73,7 +73,8 @@ impl Cache {
         rows.map(|row| row.map_err(wrap)).collect()
     }
 
-    pub(super) fn replaced(&self) -> Result<Vec<Replaced>> {
+    /// Returns what each checkpoint replaces.
+    pub fn replaced(&self) -> Result<Vec<Replaced>> {
         let connection = self.lock();
         let mut statement = connection
             .prepare_cached("SELECT record, records, snapshots FROM checkpoint")

@@ -127,6 +127,7 @@ impl Order {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::LaneId;
 
     fn hash(number: u8) -> ObjectHash {
         ObjectHash([number; 32])
