@@ -16,13 +16,13 @@ pub(super) type Outcome<T> = Result<T, GitFailure>;
 impl GitFailure {
     /// Something that stays until somebody changes it.
     pub(super) fn lasting(sentence: impl Into<String>, remedy: impl Into<String>) -> GitFailure {
-        GitFailure { sentence: sentence.into(), remedy: remedy.into(), passes: false }
+        GitFailure { sentence: clean(&sentence.into()), remedy: remedy.into(), passes: false }
     }
 
     /// Something that may be over in a moment.
     pub(super) fn passing(sentence: impl Into<String>) -> GitFailure {
         GitFailure {
-            sentence: sentence.into(),
+            sentence: clean(&sentence.into()),
             remedy: "check the network and the server; what is durable is used by the next run"
                 .into(),
             passes: true,
@@ -50,6 +50,11 @@ impl GitFailure {
         }
         GitFailure::lasting(format!("{what}: {error}"), "check the folder and its permissions")
     }
+}
+
+/// Returns a text as it may be shown: what a server says could steer a terminal, or never end.
+fn clean(text: &str) -> String {
+    text.chars().filter(|it| !it.is_control()).take(500).collect()
 }
 
 impl fmt::Display for GitFailure {

@@ -274,7 +274,7 @@ fn explain(words: &str, failure: GitFailure) -> GitFailure {
     let mut own =
         own.filter(|line| !line.starts_with("OpenSSH_") && !line.starts_with("Authenticated"));
     match own.next() {
-        Some(line) => GitFailure { sentence: format!("{}: {line}", failure.sentence), ..failure },
+        Some(line) => GitFailure::passing(format!("{}: {line}", failure.sentence)),
         None => failure,
     }
 }

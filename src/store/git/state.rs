@@ -152,11 +152,17 @@ impl State {
         let empty = || Directory { tree: Oid([0; 20]), times: None, files: BTreeMap::new() };
         let mut directory =
             self.directories.get(path).map_or_else(empty, |directory| Directory::clone(directory));
-        directory.times = None;
+        // What is as it was is there already.
+        let before = [directory.times.take(), Some(directory.tree)];
+        let mut add = |object: NewObject| {
+            if !before.contains(&Some(object.oid)) {
+                objects.push(object);
+            }
+        };
         if directory.files.values().any(|entry| entry.known.is_some()) {
             let times = NewObject::new(Kind::Blob, vec![times_bytes(&directory.files)]);
             directory.times = Some(times.oid);
-            objects.push(times);
+            add(times);
         }
         let bytes = self.tree_bytes(path, &directory);
         if bytes.is_empty() {
@@ -165,7 +171,7 @@ impl State {
         }
         let tree = NewObject::new(Kind::Tree, vec![bytes]);
         directory.tree = tree.oid;
-        objects.push(tree);
+        add(tree);
         self.directories.insert(path.to_owned(), Arc::new(directory));
     }
 
