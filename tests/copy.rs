@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use common_engine::stores::{Call, Fault, TestStore};
+use common_engine::timed::{HOUR, World};
 use common_engine::{
     LATER, Notes, SECOND, TestClock, copy_folder, folders, init, latest, noise, open, open_fresh,
     put, restored, save, secret, snapshots, trees,
@@ -267,6 +268,54 @@ fn what_is_forgotten_there_does_not_come_back_and_pins_go_over() {
     say(&to, snapshots(&to)[0].id, MarkKind::Forget);
     let report = scene.copy(&to).unwrap();
     assert_eq!((report.copied.len(), report.present, report.forgotten), (0, 2, 1));
+}
+
+/// A blob that is condemned there counts for nothing, though it still lies there.
+#[test]
+fn what_is_condemned_there_is_sent_again() {
+    for shares_keys in [true, false] {
+        let world = World::new();
+        let machine = world.machine("to");
+        let to = &machine.repository;
+        let folder = tempfile::tempdir().unwrap();
+        let places = folders(&folder.path().join("from"));
+        let from = if shares_keys {
+            let slots = [(secret(), "test".to_owned())];
+            let options = InitOptions::default();
+            to.init_like(&Store::memory(), &options, &slots, Timestamp(1), &places).unwrap()
+        } else {
+            init(&Store::memory(), &places)
+        };
+        let source = folder.path().join("source");
+        let save_and_copy = || {
+            world.pass(HOUR);
+            save(&from, &source, world.time()).unwrap();
+            let (entries, options) = (snapshots(&from), CopyOptions::default());
+            let (clock, counters) = (TestClock(world.time()), Counters::default());
+            copy(&from, to, &entries, &options, &clock, &counters, &Silent).unwrap()
+        };
+        put(&source.join("stays"), noise(1, 400_000));
+        put(&source.join("goes"), noise(2, 400_000));
+        let first = save_and_copy().copied[0].copy.unwrap();
+        std::fs::remove_file(source.join("goes")).unwrap();
+        put(&source.join("new"), noise(3, 400_000));
+        save_and_copy();
+        machine.forget(first);
+        world.pass(80 * HOUR);
+        machine.prune();
+        assert!(!to.cache().condemned().unwrap().is_empty());
+        put(&source.join("goes"), noise(2, 400_000));
+        let report = save_and_copy();
+        assert_eq!((report.copied.len(), report.forgotten), (1, 1));
+        assert!(report.stored_bytes > 400_000, "{report:?}");
+        world.pass(80 * HOUR);
+        machine.prune();
+        let fresh = open_fresh(&world.store);
+        let into = tempfile::tempdir().unwrap();
+        let out = restored(&fresh, &latest(&fresh), into.path());
+        assert_same_files(&source, &out);
+        assert_clean(&fresh);
+    }
 }
 
 #[test]

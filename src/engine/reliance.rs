@@ -168,33 +168,6 @@ impl<'a> Reliance<'a> {
         Ok(packs)
     }
 
-    /// Claims what such packs hold. A difference counts once its bases do: those that are gone since
-    /// make it worth nothing, and it is stored anew.
-    pub(super) fn claim(&self, packs: &[Durable<ObjectUnits>], index: &Index) -> Result<()> {
-        let mut waiting: Vec<_> = packs.iter().flat_map(|pack| &pack.get().units).collect();
-        loop {
-            let before = waiting.len();
-            let mut left = Vec::new();
-            for unit in waiting {
-                let mut stands = true;
-                for base in unit.bases.iter() {
-                    stands = stands && index.stands(base)?;
-                }
-                if !stands {
-                    left.push(unit);
-                    continue;
-                }
-                for id in unit.blobs.iter() {
-                    index.claim(id)?;
-                }
-            }
-            if left.is_empty() || left.len() == before {
-                return Ok(());
-            }
-            waiting = left;
-        }
-    }
-
     /// Returns nanoseconds since the sync, by the clock that says more.
     pub(super) fn elapsed(&self) -> i64 {
         let boot = self.clock.boot_nanoseconds().saturating_sub(self.began_boot);
@@ -237,6 +210,33 @@ impl<'a> Reliance<'a> {
             return Ok(true);
         }
         index.has_fallen()
+    }
+}
+
+/// Claims what packs hold that a run takes over. A difference counts once its bases do: those that are gone since
+/// make it worth nothing, and it is stored anew.
+pub(super) fn claim(packs: &[Durable<ObjectUnits>], index: &Index) -> Result<()> {
+    let mut waiting: Vec<_> = packs.iter().flat_map(|pack| &pack.get().units).collect();
+    loop {
+        let before = waiting.len();
+        let mut left = Vec::new();
+        for unit in waiting {
+            let mut stands = true;
+            for base in unit.bases.iter() {
+                stands = stands && index.stands(base)?;
+            }
+            if !stands {
+                left.push(unit);
+                continue;
+            }
+            for id in unit.blobs.iter() {
+                index.claim(id)?;
+            }
+        }
+        if left.is_empty() || left.len() == before {
+            return Ok(());
+        }
+        waiting = left;
     }
 }
 

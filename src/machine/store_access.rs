@@ -8,11 +8,11 @@
 
 mod found;
 
+#[cfg(feature = "git")]
+pub(super) use found::printed_by;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
-
-#[cfg(feature = "git")]
-pub(super) use self::found::printed_by;
 
 use self::found::Found;
 use super::environment::Environment;

@@ -250,4 +250,33 @@ mod tests {
         assert_eq!(repository.sync().unwrap().damaged.len(), 1);
         assert_eq!(repository.view().unwrap(), own);
     }
+
+    /// What it says may be that something is about to be deleted: going on would rely on that.
+    #[test]
+    fn a_record_of_an_epoch_that_this_key_does_not_hold_stops_the_reader() {
+        let store = Store::memory();
+        let secret = SlotSecret::Device(Key([7; 32]));
+        let repository = Repository::init(
+            &store,
+            &InitOptions::default(),
+            &[(secret, String::new())],
+            Timestamp(5),
+            &LocalFolders::default(),
+        )
+        .unwrap();
+        let own = repository.append(RecordParts::default(), Timestamp(5)).unwrap();
+        let mut bytes = store.get(&own.record).unwrap().unwrap().to_vec();
+        bytes[12] = 9;
+        let later = RecordName {
+            global: true,
+            lane: LaneId([9; 16]),
+            sequence: 1,
+            kind: "condemn".into(),
+            hash: object_hash(&bytes),
+        };
+        store.put(ObjectName::Record(later), &[bytes.into()]).unwrap();
+        let error = repository.sync().unwrap_err();
+        assert_eq!(error.kind(), crate::error::Kind::WrongPassphrase);
+        assert!(error.to_string().contains("key epoch 9"), "{error}");
+    }
 }

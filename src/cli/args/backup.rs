@@ -161,9 +161,6 @@ pub struct BackupArguments {
         hide_env_values = true
     )]
     pub also: Vec<OsString>,
-    /// What opens the repositories that --also names.
-    #[command(flatten)]
-    pub other: OtherOptions,
     /// Dates the snapshot TIME instead of now, as in `2026-11-20 14:30`
     #[arg(long, value_name = "TIME")]
     pub time: Option<String>,
@@ -245,6 +242,9 @@ pub struct BackupArguments {
     /// Names the file made from standard input or a command
     #[arg(long, value_name = "NAME", help_heading = "What to save", default_value = "stdin")]
     pub stdin_filename: OsString,
+    /// What opens the repositories that --also names.
+    #[command(flatten)]
+    pub other: OtherOptions,
 }
 
 impl BackupArguments {

@@ -19,7 +19,7 @@ use crate::codec::crypto::object_hash;
 use crate::engine::backup::{BackupOptions, BackupReport, StreamSource, backup, backup_stream};
 use crate::error::{Error, Kind, Result};
 use crate::files::{ExcludeOptions, Excludes};
-use crate::machine::{self, Bare, SourceCommand};
+use crate::machine::{self, Bare, Location, SourceCommand};
 use crate::time::{Clock as _, Timestamp};
 
 /// A job's name is shown and stored with each snapshot: longer ones are cut, and told apart by a
@@ -256,9 +256,10 @@ fn show(
     let took = Duration::from_nanos(u64::try_from(took).unwrap_or(0));
     let is_beside =
         |folder: &Path| options.paths.iter().any(|path| machine::is_same_file_system(path, folder));
-    let mut also = arguments.also.iter().map(|text| run.location(text));
-    let same_disk = repository.folder().is_some_and(is_beside)
-        && also.all(|other| other.is_ok_and(|other| other.folder().is_some_and(is_beside)));
+    let mut also = arguments.also.iter().filter_map(|text| run.location(text).ok());
+    let is_elsewhere =
+        |other: Location| other.folder().is_none_or(|folder| folder.exists() && !is_beside(folder));
+    let same_disk = repository.folder().is_some_and(is_beside) && !also.any(is_elsewhere);
     let left_out = own_left_out(repository, report);
     if run.screen.is_json() {
         let summary = summary(run, options, report, began, took, same_disk);

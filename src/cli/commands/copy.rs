@@ -1,5 +1,7 @@
 //! `stash copy`.
 
+use std::fmt::Write as _;
+
 use super::open::Run;
 use super::repository::{Make, Opened};
 use crate::cli::args::CopyArguments;
@@ -89,7 +91,8 @@ fn line(report: &CopyReport, dry_run: bool) -> String {
         (report.failed, "failed"),
     ] {
         if number > 0 {
-            text.push_str(&format!("; {} {what}", count(number)));
+            // Writing to a String can't fail.
+            let _ = write!(text, "; {} {what}", count(number));
         }
     }
     text

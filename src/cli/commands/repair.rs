@@ -1,5 +1,7 @@
 //! `stash repair index`, `stash repair data` and `stash repair snapshots`.
 
+use std::fmt::Write as _;
+
 use super::open::Run;
 use super::repository::Make;
 use crate::cli::args::{
@@ -62,7 +64,9 @@ fn data_line(report: &RepairDataReport, dry_run: bool) -> String {
     );
     if report.lost_blobs > 0 {
         let lost = counted(report.lost_blobs, "blob");
-        line.push_str(&format!("; {lost} in neither: `stash repair snapshots` saves the rest"));
+        line += "; ";
+        line += &lost;
+        line += " in neither: `stash repair snapshots` saves the rest";
     }
     line
 }

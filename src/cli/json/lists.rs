@@ -36,6 +36,9 @@ pub struct SnapshotRow {
     /// The snapshot that it was compared with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent: Option<SnapshotId>,
+    /// The snapshot of another repository that it is a copy of, if it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub original: Option<SnapshotId>,
     /// Its paths: `paths`, and `paths_b64` if one is no text.
     #[serde(flatten)]
     pub paths: Map<String, Value>,
@@ -66,6 +69,7 @@ impl From<&SnapshotEntry> for SnapshotRow {
         SnapshotRow {
             time: time(snapshot),
             parent: snapshot.parent,
+            original: snapshot.original,
             paths: paths(|| snapshot.roots.iter().map(|root| root.place.0.as_slice())),
             hostname: snapshot.host.clone(),
             username: snapshot.user.clone(),
@@ -119,6 +123,7 @@ pub const LISTS: &[MessageType] = &[MessageType {
     fields: &[
         ("time", "the moment that it stands for"),
         ("parent", "the snapshot that it was compared with; absent for the first"),
+        ("original", "the snapshot of another repository that it is a copy of; absent if of none"),
         ("paths", "what was saved (`paths_b64`: all of them, if one is not UTF-8)"),
         ("hostname", "the machine"),
         ("username", "the user"),
@@ -142,6 +147,7 @@ mod tests {
     fn every_list_is_documented_and_paths_that_are_no_text_have_a_twin() {
         let snapshot = Snapshot {
             parent: Some(SnapshotId::default()),
+            original: Some(SnapshotId::default()),
             offset_minutes: 60,
             roots: vec![Root { place: b"/a\xff".as_slice().into(), ..Root::default() }],
             ..Snapshot::default()

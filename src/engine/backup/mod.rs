@@ -45,7 +45,7 @@ use std::sync::Arc;
 pub use contributors::Contributor;
 pub use options::{BackupOptions, BackupReport, StreamSource};
 
-use super::reliance::Reliance;
+use super::reliance::{Reliance, claim};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Counters, Event, Reporter};
 use crate::format::record::{Partial, Root, RootKind, SNAPSHOT_INCOMPLETE, Snapshot, Statistics};
@@ -167,7 +167,7 @@ impl<'a> Backup<'a> {
 
     fn run(self, stream: Option<&mut StreamSource<'_>>) -> Result<BackupReport> {
         let index = Index::new(Arc::clone(self.repository.cache()))?;
-        self.reliance.claim(&self.adopted, &index)?;
+        claim(&self.adopted, &index)?;
         let outcome = run::run(&self, &index, stream)?;
         self.counters.go_on()?;
         if self.options.dry_run {

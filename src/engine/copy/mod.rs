@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 use self::sink::Sink;
 use super::mark::say;
-use super::reliance::Reliance;
+use super::reliance::{Reliance, claim};
 use crate::codec::Compression;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Counters, Event, Reporter};
@@ -109,7 +109,7 @@ pub fn copy(
         run.entry(entry)?;
         Counters::add(&counters.done_items, 1);
     }
-    run.finish()
+    Ok(run.report)
 }
 
 /// Returns what a snapshot and all its copies have in common.
@@ -157,7 +157,6 @@ struct Run<'a> {
     has_loose_packs: bool,
     /// What a dry run would store.
     plan: Option<Arc<Index>>,
-    pins: Vec<Mark>,
     report: CopyReport,
 }
 
@@ -203,7 +202,6 @@ impl<'a> Run<'a> {
             ledger: Ledger::new()?,
             done: HashSet::new(),
             has_loose_packs: true,
-            pins: Vec::new(),
             report: CopyReport { shares_keys, ..CopyReport::default() },
         })
     }
@@ -344,7 +342,7 @@ impl<'a> Run<'a> {
         );
         if std::mem::take(&mut self.has_loose_packs) && !self.options.dry_run {
             let packs = self.reliance.unnamed_packs()?;
-            self.reliance.claim(&packs, &index)?;
+            claim(&packs, &index)?;
             for unit in packs.iter().flat_map(|pack| &pack.get().units) {
                 for id in unit.blobs.iter().filter(|_| unit.depth > 0) {
                     self.ledger.note_depth(id, unit.depth)?;
@@ -381,8 +379,7 @@ impl<'a> Run<'a> {
         self.ledger.clear_wanted()?;
         let stored = stored.saturating_add(committed.stored_bytes).saturating_add(published);
         self.report.stored_bytes = self.report.stored_bytes.saturating_add(stored);
-        self.committed(entry, copy, committed.snapshot);
-        Ok(())
+        self.committed(entry, copy, committed.snapshot)
     }
 
     fn sink<'s>(&self, index: &'s Index, packer: &'s Packer, job: &str) -> Sink<'s>
@@ -394,20 +391,19 @@ impl<'a> Run<'a> {
         Sink::new(self.to, index, packer, partial, self.clock, self.counters)
     }
 
-    fn committed(&mut self, entry: &SnapshotEntry, copy: Snapshot, id: Option<SnapshotId>) {
+    fn committed(
+        &mut self,
+        entry: &SnapshotEntry,
+        copy: Snapshot,
+        id: Option<SnapshotId>,
+    ) -> Result<()> {
         self.report.copied.push(CopiedSnapshot { source: entry.id, copy: id });
-        let Some(id) = id else { return };
-        if entry.pinned {
-            let kind = MarkKind::Pin as u64;
-            self.pins.push(Mark { snapshot: id, kind, ..Mark::default() });
-        }
+        let Some(id) = id else { return Ok(()) };
         self.own.push(id);
         let key = origin(entry.id, &entry.snapshot);
         self.there.insert(key, There { id, snapshot: copy, is_forgotten: false });
-    }
-
-    fn finish(mut self) -> Result<CopyReport> {
-        say(self.to, std::mem::take(&mut self.pins), self.clock.now())?;
-        Ok(self.report)
+        // It can only be said now that the id is known, and not later: the next run passes it over.
+        let pin = Mark { snapshot: id, kind: MarkKind::Pin as u64, ..Mark::default() };
+        say(self.to, entry.pinned.then_some(pin).into_iter().collect(), self.clock.now())
     }
 }

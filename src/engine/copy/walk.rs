@@ -99,7 +99,7 @@ impl Walk<'_> {
             }
             (Tree::Parts(parts), _) => stack.extend(parts.iter().map(|part| (part.1, None))),
             (Tree::Nodes(nodes), Some(Tree::Nodes(before))) => {
-                self.nodes(&nodes, &before, stack)?
+                self.nodes(&nodes, &before, stack)?;
             }
             (Tree::Nodes(nodes), _) => self.nodes(&nodes, &[], stack)?,
         }
@@ -164,8 +164,8 @@ impl Walk<'_> {
             return Ok(());
         }
         let places = self.from.cache().places(id)?;
-        let Some((rank, place)) = best(self.from, places.iter().filter(|row| row.kind == kind))?
-        else {
+        let places: Vec<&Place> = places.iter().filter(|place| place.kind == kind).collect();
+        let Some((rank, place)) = best(self.from, &places)? else {
             let what = format!("{} blob is not in the index:", kind.name());
             return Err(
                 Error::damaged(what, id.to_string()).hint("`stash check` says what is lost")
@@ -189,16 +189,13 @@ fn partner(part: &Part, before: &[Part]) -> Option<BlobId> {
 /// Returns the place from which a blob is read: one that holds it in full, else the one over which
 /// the fewest differences lie one upon another. Ranks so chosen go down along every chain, so that no
 /// circle can be carried over.
-fn best<'p>(
-    from: &Repository,
-    places: impl Iterator<Item = &'p Place> + Clone,
-) -> Result<Option<(u64, &'p Place)>> {
-    let full = |place: &&Place| place.bases.is_empty();
-    if let Some(place) = places.clone().find(|place| place.is_reliable && full(place)) {
-        return Ok(Some((0, place)));
+fn best<'p>(from: &Repository, places: &[&'p Place]) -> Result<Option<(u64, &'p Place)>> {
+    let full = |place: &Place| place.bases.is_empty();
+    if let Some(place) = places.iter().find(|place| place.is_reliable && full(place)) {
+        return Ok(Some((0, *place)));
     }
     let mut best: Option<(u64, &Place)> = None;
-    for place in places.clone().filter(|place| place.is_reliable) {
+    for place in places.iter().copied().filter(|place| place.is_reliable) {
         let mut deepest = Some(0);
         for base in &place.bases {
             let below = from.cache().find_chain(base)?.map(|chain| chain.depth);
@@ -210,6 +207,6 @@ fn best<'p>(
         }
     }
     // A place on which nothing new may rely can still be read from.
-    let any = || places.clone().next().map(|place| (0, place));
+    let any = || places.first().map(|place| (0, *place));
     Ok(best.or_else(any))
 }

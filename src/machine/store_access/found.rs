@@ -12,6 +12,28 @@ use crate::machine::environment::Environment;
 use crate::machine::input::SECRET_VARIABLES;
 use crate::store::{Credentials, Provider, RemotePlace, Service};
 
+fn command_failed(why: String) -> Error {
+    Error::new(Kind::Store, "the command that gives the store's credentials failed")
+        .source(why)
+        .hint("a command that was named is never replaced by another source")
+}
+
+/// Runs a command that gives credentials in a shell; returns what it prints.
+pub(in crate::machine) fn printed_by(command: &OsString) -> Result<Zeroizing<String>> {
+    let mut shell = Command::new("/bin/sh");
+    shell.arg("-c").arg(command).stdout(Stdio::piped()).stderr(Stdio::inherit());
+    for name in SECRET_VARIABLES {
+        shell.env_remove(name);
+    }
+    let output = shell.output().map_err(|error| command_failed(error.to_string()))?;
+    let text = Zeroizing::new(output.stdout);
+    if !output.status.success() {
+        return Err(command_failed(format!("it ended with {}", output.status)));
+    }
+    let text = std::str::from_utf8(&text).map_err(|_| command_failed("no text came".to_owned()))?;
+    Ok(Zeroizing::new(text.to_owned()))
+}
+
 /// What has been found so far; what was found first counts.
 pub(super) struct Found {
     service: Service,
@@ -273,28 +295,6 @@ impl Found {
         }
         Err(Error::new(Kind::Store, "no credentials for").object(place.to_string()).hint(hint))
     }
-}
-
-fn command_failed(why: String) -> Error {
-    Error::new(Kind::Store, "the command that gives the store's credentials failed")
-        .source(why)
-        .hint("a command that was named is never replaced by another source")
-}
-
-/// Runs a command that gives credentials in a shell; returns what it prints.
-pub(in crate::machine) fn printed_by(command: &OsString) -> Result<Zeroizing<String>> {
-    let mut shell = Command::new("/bin/sh");
-    shell.arg("-c").arg(command).stdout(Stdio::piped()).stderr(Stdio::inherit());
-    for name in SECRET_VARIABLES {
-        shell.env_remove(name);
-    }
-    let output = shell.output().map_err(|error| command_failed(error.to_string()))?;
-    let text = Zeroizing::new(output.stdout);
-    if !output.status.success() {
-        return Err(command_failed(format!("it ended with {}", output.status)));
-    }
-    let text = std::str::from_utf8(&text).map_err(|_| command_failed("no text came".to_owned()))?;
-    Ok(Zeroizing::new(text.to_owned()))
 }
 
 /// Returns the settings of the sections of an INI text that are wanted.
