@@ -1,7 +1,5 @@
 //! `stash repair index`, `stash repair data` and `stash repair snapshots`.
 
-use std::fmt::Write as _;
-
 use super::open::Run;
 use super::repository::Make;
 use crate::cli::args::{
