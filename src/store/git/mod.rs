@@ -36,11 +36,11 @@
 //! time of the store itself (`Store::now`) is what a put would get now. If it differs from a
 //! machine's own by more than an hour, prune refuses, as with every store.
 //!
-//! **Why no library.** libgit2 (git2 0.21, measured: 41 crates, 80 s of processor time, libssh2 and
+//! **Why no library.** libgit2 (git2 0.21, measured: 80 s of processor time, libssh2 and
 //! OpenSSL) pushes, but over `file://` it overwrote what another writer had pushed between its look
 //! and its update, it refuses to make a tree that names blobs which are not on this disk, and it
 //! knows no `filter`: each machine would need a whole copy of the repository. gix 0.90 has no push;
-//! its parts that carry one are 280 crates with HTTP, a second cryptography library among them. What
+//! its parts that carry one bring, with HTTP, a second cryptography library among them. What
 //! is needed of the protocol (one ref, whole objects) is in these files; they bring `flate2` and its
 //! three crates. ssh is the program that people have set up, with its agent, keys and known hosts;
 //! no git program is run here.
