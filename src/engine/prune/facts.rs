@@ -203,7 +203,7 @@ impl Facts {
             // A lane that is nobody's any more goes as a whole.
             .filter(|it| now.0.saturating_sub(it.written) < LANE_LIVES)
             .map(|it| it.hash);
-        let unseen = unseen(&order, &read, &listed, known);
+        let unseen = unseen(&order, &covered, &read, &listed, known);
         let late = late(&repository, &order, &covered)?
             .into_iter()
             .filter(|record| !verdicts.contains_key(record))
@@ -324,17 +324,20 @@ fn replaced_until(
 /// must not make it look as if nobody needed anything.
 fn unseen(
     order: &Order,
+    covered: &HashSet<ObjectHash>,
     read: &HashSet<ObjectHash>,
     listed: &HashMap<ObjectHash, Listed>,
     known: impl Iterator<Item = ObjectHash>,
 ) -> Vec<ObjectHash> {
     let is_record = |row: &&Listed| matches!(row.name, ObjectName::Record(_));
     let of_listing = listed.values().filter(is_record).map(|row| row.name.hash());
-    let before = order.links().filter_map(|link| link.previous);
+    // What a covered record names may be deleted, and its name with it.
+    let open = || order.links().filter(|link| !covered.contains(&link.hash));
+    let before = open().filter_map(|link| link.previous);
     let mut unseen: Vec<ObjectHash> =
         of_listing.chain(known).chain(before).filter(|hash| !read.contains(hash)).collect();
     let tips: HashSet<Tip> = read.iter().map(tip_of).collect();
-    let lost = order.links().flat_map(|link| link.view.iter()).filter(|tip| !tips.contains(*tip));
+    let lost = open().flat_map(|link| link.view.iter()).filter(|tip| !tips.contains(*tip));
     unseen.extend(lost.map(|tip| {
         let mut hash = ObjectHash::default();
         for (to, from) in hash.0.iter_mut().zip(tip.0) {
