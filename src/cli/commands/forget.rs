@@ -144,7 +144,9 @@ fn finish(
     run.counters.go_on()?;
     let marks = dropped.iter().map(|entry| mark(entry, MarkKind::Forget)).collect();
     say(repository, marks, now)?;
-    if dropped.is_empty() {
+    // Where a prune need not wait, what it frees can't be brought back.
+    let is_freed = arguments.prune && repository.is_exclusive();
+    if dropped.is_empty() || is_freed {
         return run.screen.summary(&format!("forgot {count}"));
     }
     let until = Forgotten { since: now.0 }.returns_until(&repository.lifetimes());
