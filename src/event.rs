@@ -73,6 +73,8 @@ pub struct Counters {
     pub total_bytes: AtomicU64,
     /// Whether the two above are final.
     pub total_known: AtomicBool,
+    /// Whether somebody looks at the totals, so that finding them out is worth something.
+    pub is_watched: AtomicBool,
     /// Items done.
     pub done_items: AtomicU64,
     /// Bytes done.

@@ -99,9 +99,16 @@ impl Figures {
         let (files, bytes) = (figures::count(status.files_done), figures::size(status.bytes_done));
         let (all_files, all_bytes) =
             (figures::count(status.total_files), figures::size(status.total_bytes));
-        let more = if self.total_known { "" } else { "+" };
-        parts.push(format!("{files} of {all_files}{more} files"));
-        parts.push(format!("{bytes} of {all_bytes}{more}"));
+        if self.total_known {
+            parts.push(format!("{files} of {all_files} files"));
+            parts.push(format!("{bytes} of {all_bytes}"));
+        } else if status.total_files > status.files_done {
+            parts.push(format!("{files} of {all_files}+ files"));
+            parts.push(format!("{bytes} of {all_bytes}+"));
+        } else {
+            parts.push(format!("{files} files"));
+            parts.push(bytes);
+        }
         parts.push(format!("{}/s", figures::size(self.bytes_per_second)));
         if let Some(seconds) = status.seconds_remaining {
             parts.push(format!("{} to go", figures::clock(Duration::from_secs(seconds))));
@@ -133,6 +140,7 @@ impl Progress {
         let Some(every) = screen.progress_interval() else {
             return Progress { stop: None, thread: None };
         };
+        counters.is_watched.store(true, std::sync::atomic::Ordering::Relaxed);
         let (stop, stopped) = crossbeam_channel::bounded::<()>(0);
         let screen = Arc::clone(screen);
         let show = move || {

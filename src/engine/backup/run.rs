@@ -2,7 +2,7 @@
 
 use std::os::unix::ffi::OsStrExt as _;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::ScopedJoinHandle;
 
 use super::assemble::{Assembled, assemble};
@@ -13,6 +13,7 @@ use super::message::Batch;
 use super::metadata::{MetadataWriter, Sums};
 use super::producer::Producer;
 use super::source::ContentReader;
+use super::survey::survey;
 use super::walked::{SeenPair, Walked};
 use super::{Backup, BackupReport, Packer, StreamSource};
 use crate::error::{Error, Result};
@@ -66,6 +67,11 @@ pub(super) fn run(
         parent_stands: !backup.has_gaps,
     };
     let (walked, assembled, sums) = std::thread::scope(|scope| {
+        // Closed with this scope's end, whichever way it ends.
+        let (_running, ended) = crossbeam_channel::bounded::<()>(0);
+        if stream.is_none() && backup.counters.is_watched.load(Ordering::Relaxed) {
+            scope.spawn(move || survey(backup, &ended));
+        }
         let workers: Vec<ScopedJoinHandle<'_, Result<Sums>>> = (0..threads)
             .map(|_| {
                 let (batches, buffers) = (batch_receiver.clone(), buffer_sender.clone());

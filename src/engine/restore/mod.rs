@@ -177,6 +177,8 @@ fn restore_once(
     let found = find(&mut reader, snapshot, &options.path)?;
     Counters::add(&counters.total_items, snapshot.statistics.files);
     Counters::add(&counters.total_bytes, snapshot.statistics.bytes);
+    let is_whole = options.path.is_empty() && options.filter.is_empty();
+    counters.total_known.store(is_whole, std::sync::atomic::Ordering::Relaxed);
     let jobs = layout(found, options)?;
     let mut report = RestoreReport::default();
     for job in jobs {
