@@ -139,6 +139,14 @@ impl Error {
         self.hint.as_deref()
     }
 
+    /// Returns the error and what to do next in one line, for a run that goes on.
+    pub fn with_hint(&self) -> String {
+        match &self.hint {
+            Some(hint) => format!("{self}; {hint}"),
+            None => self.to_string(),
+        }
+    }
+
     /// Returns the object that the error is about, if it names one.
     pub fn object_name(&self) -> Option<&str> {
         self.object.as_deref()

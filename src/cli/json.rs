@@ -138,7 +138,7 @@ pub struct MessageType {
 pub const MESSAGE_TYPES: &[MessageType] = &[
     MessageType {
         name: "status",
-        when: "stdout, once a second during backup, restore and check; not with --quiet",
+        when: "stdout, once a second during whatever shows progress on a terminal; not with --quiet",
         fields: &[
             ("seconds_elapsed", "seconds since the start"),
             ("seconds_remaining", "seconds to go; absent until that can be told"),
@@ -204,6 +204,7 @@ of the same name with `_b64` appended (`item`, `item_b64`).
         summaries::MESSAGE_TYPES,
         verify::MESSAGE_TYPES,
         retention::MESSAGE_TYPES,
+        prune::MESSAGE_TYPES,
         copy::MESSAGE_TYPES,
         items::MESSAGE_TYPES,
     ];

@@ -64,7 +64,8 @@ pub fn unforget_mark(
         return Err(Error::failed(format!(
             "it is too late to bring back snapshot {}: a prune has freed its space",
             entry.id.short()
-        )));
+        ))
+        .hint("a copy in another repository can be brought back: `stash copy --help`"));
     }
     unforget_until(entry, forgotten.returns_until(&repository.lifetimes()), now)
 }

@@ -11,17 +11,29 @@ use super::repository::Opened;
 use crate::cli::args::BackupArguments;
 use crate::cli::figures::size;
 use crate::cli::json::AlsoLine;
+use crate::codec::Compression;
 use crate::engine::copy::{CopyOptions, copy};
 use crate::error::{Error, Kind, Result};
 use crate::id::SnapshotId;
 use crate::repository::Repository;
+
+/// What came of one further repository.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Brought {
+    /// The snapshot there; `None` if none was written, since nothing has changed.
+    pub(super) snapshot: Option<SnapshotId>,
+    /// Whether it was there already.
+    pub(super) was_there: bool,
+    /// Bytes stored there.
+    pub(super) stored_bytes: u64,
+}
 
 /// Opens each further repository, and does something with it. One that fails is told and does not
 /// stop the others; returns how many failed.
 pub(super) fn each(
     run: &Run,
     arguments: &BackupArguments,
-    act: impl Fn(&Opened) -> Result<(Option<SnapshotId>, u64)>,
+    act: impl Fn(&Opened) -> Result<Brought>,
 ) -> Result<u64> {
     let mut failed = 0_u64;
     for text in &arguments.also {
@@ -41,32 +53,39 @@ fn one(
     run: &Run,
     arguments: &BackupArguments,
     text: &OsString,
-    act: impl Fn(&Opened) -> Result<(Option<SnapshotId>, u64)>,
-) -> Result<(Option<SnapshotId>, u64)> {
+    act: impl Fn(&Opened) -> Result<Brought>,
+) -> Result<Brought> {
     let other = run.other_repository(&run.location(text)?, &arguments.other)?;
     let _lock = run.lock(other.id())?;
     act(&other)
 }
 
-fn tell(run: &Run, text: &OsString, done: &Result<(Option<SnapshotId>, u64)>) -> Result<()> {
+fn tell(run: &Run, text: &OsString, done: &Result<Brought>) -> Result<()> {
     // A location that can't be read may hold a password: it is not shown.
     let place = run.location(text).map_or_else(|_| "--also".to_owned(), |it| it.to_string());
     if let Err(error) = done {
-        run.screen.warning(&format!("nothing was saved into `{place}`: {error}"));
+        run.screen.warning(&format!("nothing was saved into `{place}`: {}", error.with_hint()));
     }
     if run.screen.is_json() {
-        let (snapshot_id, stored_bytes) = *done.as_ref().unwrap_or(&(None, 0));
+        let Brought { snapshot: snapshot_id, stored_bytes, .. } =
+            *done.as_ref().unwrap_or(&Brought::default());
         let error = done.as_ref().err().map(ToString::to_string);
         let line = AlsoLine { repository: place, snapshot_id, stored_bytes, error };
         return run.screen.message("also", &line);
     }
     match done {
-        Ok((Some(id), bytes)) => run.screen.summary(&format!(
-            "also in `{place}`: stored as {}; snapshot {}",
-            size(*bytes),
+        Ok(Brought { snapshot: Some(id), was_there: false, stored_bytes }) => {
+            run.screen.summary(&format!(
+                "also in `{place}`: stored as {}; snapshot {}",
+                size(*stored_bytes),
+                id.short()
+            ))
+        }
+        Ok(Brought { snapshot: Some(id), .. }) => run.screen.summary(&format!(
+            "also in `{place}`: it is there already, as snapshot {}",
             id.short()
         )),
-        Ok((None, _)) => run.screen.summary(&format!("also in `{place}`: it is there already")),
+        Ok(_) => run.screen.summary(&format!("also in `{place}`: nothing changed")),
         Err(_) => Ok(()),
     }
 }
@@ -77,14 +96,26 @@ pub(super) fn bring(
     from: &Repository,
     to: &Opened,
     id: SnapshotId,
-) -> Result<(Option<SnapshotId>, u64)> {
+    compression: Compression,
+) -> Result<Brought> {
     let mut entries = from.cached_snapshots()?;
     entries.retain(|entry| entry.id == id);
-    let options = CopyOptions::default();
+    let options = CopyOptions { compression, ..CopyOptions::default() };
     let report = copy(from, to, &entries, &options, &run.clock, &run.counters, &*run.screen)?;
     if report.failed > 0 {
         return Err(Error::new(Kind::Damaged, "the snapshot can't be read back")
             .hint("`stash check --read-data` says what is damaged"));
     }
-    Ok((report.copied.first().and_then(|row| row.copy), report.stored_bytes))
+    if report.forgotten > 0 {
+        return Err(Error::failed("this snapshot was saved there before, and forgotten there")
+            .hint(
+                "`stash unforget` with that repository's `-r` brings it back while its grace lasts",
+            ));
+    }
+    let copied = report.copied.first().and_then(|row| row.copy);
+    Ok(Brought {
+        snapshot: copied.or_else(|| report.present.first().copied()),
+        was_there: copied.is_none(),
+        stored_bytes: report.stored_bytes,
+    })
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Map;
 
-use super::also;
+use super::also::{self, Brought};
 use super::open::Run;
 use super::repository::{Make, Opened};
 use crate::cli::args::BackupArguments;
@@ -57,9 +57,9 @@ pub(super) fn run(run: &Run, arguments: &BackupArguments) -> Result<u8> {
         Err(error) => return Err(without_main(run, arguments, &wish, error)),
     };
     let failed = match report.snapshot.or(report.parent) {
-        Some(id) if !arguments.dry_run => {
-            also::each(run, arguments, |other| also::bring(run, &repository, other, id))?
-        }
+        Some(id) if !arguments.dry_run => also::each(run, arguments, |other| {
+            also::bring(run, &repository, other, id, arguments.compression.into())
+        })?,
         _ => 0,
     };
     Ok(if report.statistics.errors > 0 || failed > 0 { 3 } else { 0 })
@@ -91,11 +91,13 @@ fn without_main(run: &Run, arguments: &BackupArguments, wish: &Wish, error: Erro
     if arguments.also.is_empty() || arguments.dry_run || is_stream || !may_help {
         return error;
     }
-    run.screen.warning(&format!("{error}; saving straight into the other repositories"));
+    run.screen
+        .warning(&format!("{}; saving straight into the other repositories", error.with_hint()));
     let saved = also::each(run, arguments, |other| {
         let options = options(run, arguments, wish, other)?;
         let report = save(run, arguments, other, &options)?;
-        Ok((report.snapshot, report.statistics.stored_bytes))
+        let stored_bytes = report.statistics.stored_bytes;
+        Ok(Brought { snapshot: report.snapshot, was_there: false, stored_bytes })
     });
     match saved {
         Err(other) if other.kind() == Kind::Interrupted => other,

@@ -86,7 +86,7 @@ fn line(report: &CopyReport, dry_run: bool) -> String {
         ),
     };
     for (number, what) in [
-        (report.present, "there already"),
+        (report.present.len() as u64, "there already"),
         (report.forgotten, "forgotten there"),
         (report.failed, "failed"),
     ] {

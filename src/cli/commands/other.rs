@@ -6,7 +6,7 @@ use super::open::Run;
 use super::repository::{Opened, try_secret};
 use crate::cli::args::OtherOptions;
 use crate::cli::ask;
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::machine::{self, AccessOptions, Location};
 use crate::repository::LockedRepository;
 
@@ -31,7 +31,7 @@ impl Run {
         };
         let store = self.store_with(location, false, &access)?;
         let folders = self.local_folders();
-        self.open_by(store, location, None, |locked: &LockedRepository| {
+        let opened = self.open_by(store, location, None, |locked: &LockedRepository| {
             machine::unlock_other(
                 &options.secret(),
                 &self.global.secret(),
@@ -41,6 +41,13 @@ impl Run {
                 &mut ask::secret,
                 |secret| try_secret(locked, secret, &folders),
             )
+        });
+        // The usual hint speaks of `-r`, which names the first one.
+        opened.map_err(|error| match error.kind() {
+            Kind::NoRepository => {
+                error.hint("`stash init --like REPO -r LOCATION` makes one there")
+            }
+            _ => error,
         })
     }
 }

@@ -38,7 +38,7 @@ impl CopySummary {
             dry_run,
             shares_keys: report.shares_keys,
             snapshots_copied: report.copied.len() as u64,
-            snapshots_present: report.present,
+            snapshots_present: report.present.len() as u64,
             snapshots_forgotten: report.forgotten,
             snapshots_failed: report.failed,
             blobs_copied: report.blobs,
@@ -53,7 +53,7 @@ impl CopySummary {
 pub struct AlsoLine {
     /// Where it lies.
     pub repository: String,
-    /// Its snapshot; absent if it failed.
+    /// Its snapshot; absent if it failed, or if nothing had changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub snapshot_id: Option<SnapshotId>,
     /// Bytes stored there.
@@ -139,7 +139,7 @@ pub(super) const MESSAGE_TYPES: &[MessageType] = &[
         when: "stdout, `stash backup --also`, for each further repository",
         fields: &[
             ("repository", "where it lies"),
-            ("snapshot_id", "the snapshot there; absent if it failed"),
+            ("snapshot_id", "the snapshot there; absent if it failed, or if nothing had changed"),
             ("stored_bytes", "bytes stored there"),
             ("error", "why it failed, one line; absent if it did not"),
         ],

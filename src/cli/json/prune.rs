@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::MessageType;
 use crate::engine::prune::PruneReport;
 
 /// The last line of `prune --json`.
@@ -50,5 +51,44 @@ impl PruneSummary {
             broken_records: report.broken_records,
             undeleted_objects: report.undeleted_objects,
         }
+    }
+}
+
+/// What `prune` says.
+pub(super) const MESSAGE_TYPES: &[MessageType] = &[MessageType {
+    name: "summary of prune",
+    when: "stdout, last, `stash prune`, and behind the array of `stash forget --prune`; its \
+           `message_type` is `summary`",
+    fields: &[
+        ("dry_run", "whether nothing was written"),
+        ("snapshots", "snapshots that live"),
+        ("total_objects", "objects that were stored before"),
+        ("total_bytes", "what they took"),
+        ("used_bytes", "what snapshots need of it"),
+        ("unused_bytes", "what nobody needs, and stays within objects that are needed"),
+        ("condemned_objects", "objects to be deleted when the grace is over"),
+        ("condemned_bytes", "what they take"),
+        ("repacked_objects", "objects whose needed part was copied"),
+        ("copied_bytes", "what was copied"),
+        ("rescued_blobs", "blobs that were needed again, and stored anew"),
+        ("deleted_objects", "objects deleted"),
+        ("deleted_bytes", "what they took"),
+        ("waiting_objects", "objects condemned earlier whose grace is not over"),
+        ("waiting_bytes", "what they take"),
+        ("late_records", "records that came after a deletion, and were looked into"),
+        ("broken_records", "of these, records of which something is lost"),
+        ("undeleted_objects", "objects that could not be deleted; the exit code is then 3"),
+    ],
+}];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::json::tests::assert_documented;
+
+    #[test]
+    fn every_field_is_documented_and_every_documented_field_exists() {
+        let summary = PruneSummary::new(&PruneReport::default(), false);
+        assert_documented(MESSAGE_TYPES, "summary of prune", &summary, &[]);
     }
 }

@@ -264,7 +264,11 @@ impl<'c, 's> Carrier<'c, 's> {
             let below = match self.ledger.find_depth(base)? {
                 Some(depth) => Some((depth, u32::try_from(depth).unwrap_or(u32::MAX))),
                 None => match self.sink.to.cache().find_chain(base)? {
-                    Some(chain) => Some((chain.depth, chain.units)),
+                    // Claimed, so that the commit asks again whether it still stands.
+                    Some(chain) => {
+                        self.sink.index.claim(base)?;
+                        Some((chain.depth, chain.units))
+                    }
                     // Stored in full by this run, and not published yet.
                     None => self.sink.index.stands(base)?.then_some((0, 1)),
                 },

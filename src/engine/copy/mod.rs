@@ -65,8 +65,8 @@ pub struct CopiedSnapshot {
 pub struct CopyReport {
     /// Snapshots that were copied, oldest first.
     pub copied: Vec<CopiedSnapshot>,
-    /// Snapshots that were there already.
-    pub present: u64,
+    /// Snapshots that were there already, by their ids there.
+    pub present: Vec<SnapshotId>,
     /// Snapshots that were copied before and are forgotten there.
     pub forgotten: u64,
     /// Snapshots that can't be read; each was told as a warning.
@@ -213,8 +213,8 @@ impl<'a> Run<'a> {
                 self.report.forgotten = self.report.forgotten.saturating_add(1);
                 return Ok(());
             }
-            Some(_) => {
-                self.report.present = self.report.present.saturating_add(1);
+            Some(there) => {
+                self.report.present.push(there.id);
                 return Ok(());
             }
             None => {}
@@ -258,7 +258,8 @@ impl<'a> Run<'a> {
     fn tell_failed(&mut self, entry: &SnapshotEntry, error: &Error) {
         self.report.failed = self.report.failed.saturating_add(1);
         Counters::add(&self.counters.failed_items, 1);
-        let message = format!("snapshot {} was not copied: {error}", entry.id.short());
+        let message =
+            format!("snapshot {} was not copied: {}", entry.id.short(), error.with_hint());
         self.reporter.event(&Event::Warning { message: &message });
     }
 

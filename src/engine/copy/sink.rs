@@ -2,13 +2,11 @@
 
 use crate::error::Result;
 use crate::event::Counters;
-use crate::format::record::{ObjectUnits, Partial};
-use crate::id::BlobId;
+use crate::format::record::Partial;
 use crate::repository::Repository;
 use crate::repository::index::Index;
 use crate::repository::log::RecordParts;
 use crate::repository::packer::Packer;
-use crate::store::Durable;
 use crate::time::{Clock, SECOND};
 
 /// A partial record is written after so many bytes,
@@ -73,16 +71,12 @@ impl<'s> Sink<'s> {
         if packs.is_empty() {
             return Ok(());
         }
-        let ids: Vec<_> = packs.iter().flat_map(blobs_of).collect();
+        let published: Vec<_> = packs.iter().map(|pack| pack.get().object_and_blobs()).collect();
         let partial = Some(self.partial.clone());
         let parts = RecordParts { partial, packs, ..RecordParts::default() };
         let committed = self.to.append(parts, self.clock.now())?;
         self.published_bytes = self.published_bytes.saturating_add(committed.stored_bytes);
-        self.index.published(&ids);
+        self.index.published(&published);
         Ok(())
     }
-}
-
-fn blobs_of(pack: &Durable<ObjectUnits>) -> Vec<BlobId> {
-    pack.get().units.iter().flat_map(|unit| unit.blobs.iter().copied()).collect()
 }

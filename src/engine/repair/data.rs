@@ -8,7 +8,7 @@
 //! Only a repository with the same id keys can help: elsewhere the same content has other ids, and
 //! finding it would mean reading everything there.
 //!
-//! Memory: a check's, a packer's, two readers', 1 MiB for each kind of blob, and 33 bytes for each
+//! Memory: a check's, a packer's, two readers', 4 MiB of blobs, and 33 bytes for each
 //! blob of the damaged objects.
 
 use std::collections::{BTreeSet, HashSet};
@@ -28,8 +28,8 @@ use crate::repository::packer::Packer;
 use crate::repository::reader::BlobReader;
 use crate::time::Timestamp;
 
-/// How often it is looked again: trees name trees, but seldom many lost ones one below another.
-const ROUNDS: usize = 64;
+/// Blobs wait to be compressed together until they have so many bytes.
+const WAITING_BYTES: usize = 4 << 20;
 
 /// How to repair data.
 #[derive(Debug, Clone, Copy, Default)]
@@ -69,10 +69,12 @@ pub fn repair_data(
     let mut report = RepairDataReport::default();
     let mut objects: HashSet<ObjectHash> = HashSet::new();
     let mut given_up: BTreeSet<BlobId> = BTreeSet::new();
-    for round in 0..ROUNDS {
+    let mut read_data = options.read_data;
+    // Each round saves something, or is the last.
+    loop {
         let check = CheckOptions {
             // What is damaged does not change by looking: only what is named may be news.
-            read_data: if round == 0 { options.read_data } else { ReadData::None },
+            read_data: std::mem::replace(&mut read_data, ReadData::None),
             threads: options.threads,
             now: Some(now),
             ..CheckOptions::default()
@@ -162,6 +164,7 @@ struct Mender<'m> {
     theirs: BlobReader<'m>,
     packer: Packer,
     waiting: Vec<(BlobKind, BlobId, Vec<u8>)>,
+    waiting_bytes: usize,
     saved: u64,
     fetched: u64,
     dry_run: bool,
@@ -188,6 +191,7 @@ impl<'m> Mender<'m> {
             theirs: BlobReader::new(other)?,
             packer,
             waiting: Vec::new(),
+            waiting_bytes: 0,
             saved: 0,
             fetched: 0,
             dry_run,
@@ -219,16 +223,17 @@ impl<'m> Mender<'m> {
     }
 
     fn store(&mut self, kind: BlobKind, id: BlobId, blob: Vec<u8>) -> Result<()> {
-        let bytes: usize = self.waiting.iter().map(|(_, _, blob)| blob.len()).sum();
-        if bytes.saturating_add(blob.len()) > (4 << 20) {
+        if self.waiting_bytes.saturating_add(blob.len()) > WAITING_BYTES {
             self.flush()?;
         }
+        self.waiting_bytes = self.waiting_bytes.saturating_add(blob.len());
         self.waiting.push((kind, id, blob));
         Ok(())
     }
 
     fn flush(&mut self) -> Result<()> {
         let waiting = std::mem::take(&mut self.waiting);
+        self.waiting_bytes = 0;
         if self.dry_run {
             return Ok(());
         }
