@@ -109,3 +109,19 @@ fn a_pin_in_the_shorter_branch_of_a_forked_lane_can_be_taken_back() {
     say(&original, id, MarkKind::Unpin, &[]);
     assert!(!snapshots(&open_fresh(&store)).iter().any(|entry| entry.pinned));
 }
+
+/// A newer record of the lane lies in `log/s`: the view names those of `log/g` all the same.
+#[test]
+fn a_word_of_a_machine_that_backed_up_since_can_be_taken_back_by_another() {
+    let store = store();
+    let folder = tempfile::tempdir().unwrap();
+    let one = init(&store, &folders(&folder.path().join("one")));
+    let id = save(&one);
+    say(&one, id, MarkKind::Pin, &[]);
+    save(&one);
+    let two = open(&store, &folders(&folder.path().join("two"))).unwrap();
+    say(&two, id, MarkKind::Unpin, &[]);
+    let fresh = open_fresh(&store);
+    let entry = snapshots(&fresh).into_iter().find(|entry| entry.id == id).unwrap();
+    assert!(!entry.pinned, "the unpin knew of the pin");
+}

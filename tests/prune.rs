@@ -10,11 +10,19 @@
 
 mod common_engine;
 
-use common_engine::noise;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
 use common_engine::timed::{HOUR, World, assert_restores};
+use common_engine::{backup_options, noise, open_fresh};
+use stash::engine::backup::backup;
 use stash::engine::prune::PruneOptions;
+use stash::engine::repair::repair_index;
 use stash::error::Kind;
+use stash::event::{Counters, Event, Reporter};
 use stash::format::record::MarkKind;
+use stash::store::{ObjectName, Prefix};
+use stash::time::{Clock, Timestamp};
 
 /// Two snapshots that share some files and not others.
 fn two_snapshots(world: &World) -> [stash::id::SnapshotId; 2] {
@@ -104,12 +112,11 @@ fn what_a_writer_relied_on_unseen_is_rescued_before_it_is_swept() {
     let borrowed = std::thread::scope(|scope| {
         scope
             .spawn(|| {
-                let store = common_engine::stores::TestStore::recording(std::sync::Arc::clone(
-                    &world_ref.inner,
-                ) as _);
+                let store =
+                    common_engine::stores::TestStore::recording(Arc::clone(&world_ref.inner) as _);
                 let slow = world_ref.machine_over("two", &store.store());
                 let name = world_ref.folder.path().to_owned();
-                let (inner, now) = (std::sync::Arc::clone(&world_ref.inner), world_ref.time());
+                let (inner, now) = (Arc::clone(&world_ref.inner), world_ref.time());
                 store.before_record(move || {
                     let store = stash::store::Store::from_object_store(inner as _, "timed");
                     let places = common_engine::folders(&name.join("one"));
@@ -118,7 +125,7 @@ fn what_a_writer_relied_on_unseen_is_rescued_before_it_is_swept() {
                         &pruner,
                         &PruneOptions::default(),
                         &common_engine::TestClock(now),
-                        &stash::event::Counters::default(),
+                        &Counters::default(),
                         &stash::event::Silent,
                     )
                     .unwrap();
@@ -145,7 +152,7 @@ fn doubts_stop_a_prune_and_it_says_how_to_go_on() {
     let machine = world.machine("one");
     machine.forget(first);
     // A pack is gone that no sweep named.
-    let packs = world.store.list(stash::store::Prefix::Packs).unwrap();
+    let packs = world.store.list(Prefix::Packs).unwrap();
     let gone = world.store.get(&packs[0].name).unwrap().unwrap();
     let raw = object_store::path::Path::from(packs[0].name.to_string());
     let inner: &dyn object_store::ObjectStore = &*world.inner;
@@ -157,8 +164,125 @@ fn doubts_stop_a_prune_and_it_says_how_to_go_on() {
     assert!(error.hint_text().unwrap().contains("nothing was deleted"));
     world.store.put(packs[0].name.clone(), &[gone]).unwrap();
     // Another repository lies in the same place.
-    let header = stash::store::ObjectName::Repository(stash::codec::crypto::object_hash(b"x"));
+    let header = ObjectName::Repository(stash::codec::crypto::object_hash(b"x"));
     world.store.put(header.clone(), &[b"x".as_slice().into()]).unwrap();
     let error = machine.prune_with(&PruneOptions::default()).unwrap_err();
     assert!(error.to_string().contains("two repositories"), "{error}");
+}
+
+/// Removes an object behind everyone's back.
+fn remove(world: &World, name: &ObjectName) {
+    let raw = object_store::path::Path::from(name.to_string());
+    let inner: &dyn object_store::ObjectStore = &*world.inner;
+    futures_executor::block_on(object_store::ObjectStoreExt::delete(inner, &raw)).unwrap();
+}
+
+#[test]
+fn without_a_segment_the_records_are_read_and_nothing_is_deleted() {
+    let world = World::new();
+    let [first, second] = two_snapshots(&world);
+    let machine = world.machine("one");
+    world.pass(100 * HOUR);
+    machine.prune_with(&PruneOptions { checkpoint_records: 1, ..PruneOptions::default() }).unwrap();
+    let segments = world.store.list(Prefix::Index).unwrap();
+    assert_eq!(segments.len(), 1, "there is a checkpoint");
+    remove(&world, &segments[0].name);
+    assert_restores(&world, &[first, second]);
+    let fresh = open_fresh(&world.store);
+    assert_eq!(fresh.resync().unwrap().unsupported.len(), 1, "and it is told");
+    let other = world.machine("two");
+    other.put("new", noise(7, 300_000));
+    let third = other.save();
+    assert_restores(&world, &[third]);
+    let error = machine.prune_with(&PruneOptions::default()).unwrap_err();
+    assert_eq!(error.kind(), Kind::Damaged);
+    assert!(error.to_string().contains(&segments[0].name.to_string()), "{error}");
+    let (now, counters) = (Timestamp(world.time()), Counters::default());
+    repair_index(&machine.repository, false, now, &counters).unwrap();
+    for _ in 0..4 {
+        world.pass(100 * HOUR);
+        let options = PruneOptions { checkpoint_records: 1, ..PruneOptions::default() };
+        machine.prune_with(&options).unwrap();
+        assert_restores(&world, &[first, second, third]);
+    }
+    assert!(open_fresh(&world.store).resync().unwrap().unsupported.is_empty(), "it is replaced");
+}
+
+/// The world's time.
+struct WorldClock(Arc<AtomicI64>);
+
+impl Clock for WorldClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.0.load(Ordering::SeqCst))
+    }
+
+    fn boot_nanoseconds(&self) -> i64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// Does something when the first item was dealt with.
+struct Meanwhile<F> {
+    has_acted: AtomicBool,
+    act: F,
+}
+
+impl<F: Fn() + Send + Sync> Reporter for Meanwhile<F> {
+    fn event(&self, event: &Event<'_>) {
+        if matches!(event, Event::Item { .. }) && !self.has_acted.swap(true, Ordering::SeqCst) {
+            (self.act)();
+        }
+    }
+}
+
+#[test]
+fn a_run_that_slept_while_its_parent_was_forgotten_and_swept_stores_everything_anew() {
+    let world = World::new();
+    let machine = world.machine("one");
+    for number in 0..4 {
+        machine.put(&format!("file-{number}"), noise(number, 500_000));
+    }
+    let first = machine.save();
+    world.pass(HOUR);
+    let mut options = backup_options(&[&machine.source]);
+    (options.host, options.always) = ("one".to_owned(), true);
+    let act = || {
+        let other = world.machine("two");
+        other.forget(first);
+        world.pass(73 * HOUR);
+        assert!(other.prune().condemned_objects > 0);
+        world.pass(73 * HOUR);
+        assert!(other.prune().deleted_objects > 0);
+    };
+    let meanwhile = Meanwhile { has_acted: AtomicBool::new(false), act };
+    let clock = WorldClock(Arc::clone(&world.now));
+    let counters = Counters::default();
+    let report = backup(&machine.repository, &options, &clock, &counters, &meanwhile).unwrap();
+    assert!(meanwhile.has_acted.load(Ordering::SeqCst));
+    let id = report.snapshot.unwrap();
+    common_engine::copy_folder(
+        &machine.source,
+        &world.folder.path().join("copies").join(id.to_string()),
+    );
+    assert_restores(&world, &[id]);
+}
+
+#[test]
+fn one_who_backed_up_after_a_condemnation_that_another_made_is_not_late() {
+    let world = World::new();
+    let [first, second] = two_snapshots(&world);
+    let pruner = world.machine("one");
+    pruner.forget(first);
+    world.pass(73 * HOUR);
+    assert!(pruner.prune().condemned_objects > 0);
+    // Its newest record is one of `log/s` now.
+    let third = pruner.save();
+    let other = world.machine("two");
+    other.put("new", noise(7, 300_000));
+    let fourth = other.save();
+    world.pass(73 * HOUR);
+    let swept = pruner.prune();
+    assert!(swept.deleted_objects > 0);
+    assert_eq!((swept.late_records, swept.broken_records), (0, 0));
+    assert_restores(&world, &[second, third, fourth]);
 }

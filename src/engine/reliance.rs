@@ -13,7 +13,7 @@ use crate::format::record::ObjectUnits;
 use crate::id::{ObjectHash, SnapshotId};
 use crate::repository::Repository;
 use crate::repository::index::Index;
-use crate::repository::log::DamagedRecord;
+use crate::repository::log::{DamagedRecord, SyncReport};
 use crate::store::{Durable, ObjectName, Prefix};
 use crate::time::{Clock, SECOND, Timestamp};
 
@@ -21,6 +21,8 @@ use crate::time::{Clock, SECOND, Timestamp};
 const CLEANED_UP: &str = "another machine cleaned up the repository during this run";
 /// How long a full listing of a remote store's packs is good for, in nanoseconds.
 const LISTING_AGE: i64 = 7 * 24 * 3600 * SECOND;
+/// So many packs at most are asked for one by one if a listing lacks them.
+const MOST_ASKED: usize = 64;
 /// The verdict on a record of which something is lost (page 7).
 const NOT_WHOLE: u64 = 3;
 
@@ -33,6 +35,8 @@ pub(super) struct Reliance<'a> {
     pub(super) began: Timestamp,
     /// The same by the clock that never goes back, in nanoseconds.
     pub(super) began_boot: i64,
+    /// Whether every checkpoint could be read with all its segments.
+    knows_all: bool,
     /// The condemnations that the run began with.
     condemnations: HashSet<ObjectHash>,
 }
@@ -63,15 +67,18 @@ impl<'a> Reliance<'a> {
                 ),
             });
         }
+        tell_unsupported(repository, &report, reporter)?;
+        let knows_all = report.unsupported.is_empty();
         let condemnations = repository.cache().condemnations()?;
-        Ok(Reliance { repository, clock, reporter, began, began_boot, condemnations })
+        Ok(Reliance { repository, clock, reporter, began, began_boot, knows_all, condemnations })
     }
 
     /// Returns whether all that these snapshots refer to stands, as far as the log and the listings
     /// say: then it may be relied upon without looking up each blob.
     pub(super) fn is_whole(&self, snapshots: &[SnapshotId]) -> Result<bool> {
         // A check may have found more than a listing shows.
-        Ok(!self.repository.cache().has_distrusted()?
+        Ok(self.knows_all
+            && !self.repository.cache().has_distrusted()?
             && self.condemned_in_sight_of(&self.condemnations, snapshots)?)
     }
 
@@ -110,7 +117,8 @@ impl<'a> Reliance<'a> {
         let cache = self.repository.cache();
         let looked = cache.packs_listed()?.filter(|_| self.repository.store().is_remote());
         let age = looked.map(|then| self.began.0.saturating_sub(then));
-        if age.is_some_and(|age| (0..LISTING_AGE).contains(&age)) {
+        // Without a segment it is not known what was swept before.
+        if self.knows_all && age.is_some_and(|age| (0..LISTING_AGE).contains(&age)) {
             return Ok(());
         }
         self.distrust_missing_packs()?;
@@ -127,15 +135,31 @@ impl<'a> Reliance<'a> {
             .into_iter()
             .map(|row| (row.name, row.size))
             .collect();
-        let objects = self.repository.cache().objects()?;
-        let known: HashSet<_> = self.repository.cache().unreliable()?.into_iter().collect();
-        let missing: Vec<_> = objects
+        let cache = self.repository.cache();
+        let is_there =
+            |name: &ObjectName, reach: u64| listed.get(name).is_some_and(|size| *size >= reach);
+        let objects = cache.objects()?;
+        let was_missing: HashSet<_> = cache.missing()?.into_iter().collect();
+        let found: Vec<_> = objects
             .iter()
-            .filter(|(name, _)| matches!(name, ObjectName::Pack(_)))
-            .filter(|(name, reach)| listed.get(name).is_none_or(|size| size < reach))
-            .filter(|(name, _)| !known.contains(&name.hash()))
+            .filter(|(name, reach)| was_missing.contains(&name.hash()) && is_there(name, *reach))
             .map(|(name, _)| name.hash())
             .collect();
+        cache.note_found(&found)?;
+        let known: HashSet<_> = cache.unreliable()?.into_iter().collect();
+        let mut missing = Vec::new();
+        for (name, reach) in &objects {
+            let is_pack = matches!(name, ObjectName::Pack(_));
+            if !is_pack || is_there(name, *reach) || known.contains(&name.hash()) {
+                continue;
+            }
+            // A listing may leave something out; of many it is believed.
+            let size =
+                if missing.len() < MOST_ASKED { self.repository.store().size(name)? } else { None };
+            if size.is_none_or(|size| size < *reach) {
+                missing.push(name.hash());
+            }
+        }
         if !missing.is_empty() {
             self.reporter.event(&Event::Warning {
                 message: &format!(
@@ -143,7 +167,7 @@ impl<'a> Reliance<'a> {
                     missing.len()
                 ),
             });
-            self.repository.cache().distrust(&missing)?;
+            cache.note_missing(&missing)?;
         }
         Ok(!missing.is_empty())
     }
@@ -186,18 +210,32 @@ impl<'a> Reliance<'a> {
         if self.elapsed() < self.repository.lifetimes().window {
             return Ok(());
         }
-        self.repository.sync_own()?;
+        let report = self.repository.sync_own()?;
+        refuse_unread(self.repository, &report.damaged)?;
         let now = self.repository.cache().condemnations()?;
         // What was condemned before was looked at when the run began.
         let news: HashSet<ObjectHash> = now.difference(&self.condemnations).copied().collect();
         let has_lost = self.distrust_missing_packs()?
+            || self.has_lost_one_of(snapshots)?
             || !self.condemned_in_sight_of(&news, snapshots)?
-            || (!news.is_empty() && self.has_fallen(index, packs)?);
+            || self.has_fallen(index, packs)?;
         if has_lost {
             return Err(Error::new(Kind::Busy, CLEANED_UP)
                 .hint("run the same command again; what is durable is not uploaded twice"));
         }
         Ok(())
+    }
+
+    /// Returns whether one of these snapshots is forgotten since, or gone: then nobody keeps what it
+    /// refers to.
+    fn has_lost_one_of(&self, snapshots: &[SnapshotId]) -> Result<bool> {
+        let cache = self.repository.cache();
+        let known: HashSet<SnapshotId> =
+            cache.snapshot_records()?.into_iter().map(|(id, _)| id).collect();
+        let states = cache.mark_states()?;
+        Ok(snapshots.iter().any(|id| {
+            !known.contains(id) || states.get(id).is_some_and(|state| state.forgotten.is_some())
+        }))
     }
 
     /// Returns whether something that the run relied on, its own packs included, does not stand any
@@ -238,6 +276,26 @@ pub(super) fn claim(packs: &[Durable<ObjectUnits>], index: &Index) -> Result<()>
         }
         waiting = left;
     }
+}
+
+/// Says that part of what the repository holds is not known.
+fn tell_unsupported(
+    repository: &Repository,
+    report: &SyncReport,
+    reporter: &dyn Reporter,
+) -> Result<()> {
+    let verdicts = repository.cache().verdicts()?;
+    for lacking in &report.unsupported {
+        if !verdicts.contains_key(&lacking.name.hash()) {
+            reporter.event(&Event::Warning {
+                message: &format!(
+                    "{}; what only it names is stored again; `stash repair index` mends the index",
+                    lacking.error
+                ),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// What a record condemns that can't be read nobody may rely on, and nobody knows.

@@ -157,6 +157,14 @@ cbor_map! {
     }
 }
 
+impl ObjectUnits {
+    /// Returns the object and the blobs in it.
+    pub fn object_and_blobs(&self) -> (ObjectHash, Vec<BlobId>) {
+        let blobs = self.units.iter().flat_map(|unit| unit.blobs.iter().copied());
+        (self.object, blobs.collect())
+    }
+}
+
 /// What a mark does to a snapshot. The numbers are the format's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -240,7 +248,7 @@ cbor_map! {
         "c" => condemnations: Ids<ObjectHash>,
         /// The tips of the lanes.
         "t" => tips: Ids<Tip>,
-        /// Objects that are swept, and that some segment still names.
+        /// Objects that are swept, and that a segment or a record which is not covered still names.
         "g" => gone: Ids<ObjectHash>,
     }
 }

@@ -31,7 +31,7 @@ use crate::id::{BlobId, ObjectHash, RepositoryId, SnapshotId};
 use crate::store::{ObjectName, RecordName};
 
 /// Raised whenever the tables change; an older file is then rebuilt.
-const SCHEMA: i64 = 4;
+const SCHEMA: i64 = 5;
 /// Stands in the place of the number in a file that is to be made anew.
 const DOUBTED: i64 = -1;
 /// The file's name in the repository's folder.
@@ -280,8 +280,46 @@ impl Cache {
             transaction
                 .execute("INSERT OR IGNORE INTO distrust VALUES (?1)", [object.as_bytes()])
                 .map_err(wrap)?;
+            // What is found damaged is not good again by being there.
+            transaction
+                .execute("DELETE FROM missing WHERE hash = ?1", [object.as_bytes()])
+                .map_err(wrap)?;
         }
         transaction.commit().map_err(wrap)
+    }
+
+    /// Marks packs that are missing as nothing to rely on, until they are found again.
+    pub fn note_missing(&self, packs: &[ObjectHash]) -> Result<()> {
+        self.distrust(packs)?;
+        let connection = self.lock();
+        for pack in packs {
+            connection
+                .execute("INSERT OR IGNORE INTO missing VALUES (?1)", [pack.as_bytes()])
+                .map_err(wrap)?;
+        }
+        Ok(())
+    }
+
+    /// Relies again on packs that were missing and are there now.
+    pub fn note_found(&self, packs: &[ObjectHash]) -> Result<()> {
+        let mut connection = self.lock();
+        let transaction = connection.transaction().map_err(wrap)?;
+        for pack in packs {
+            for sql in [
+                "DELETE FROM missing WHERE hash = ?1",
+                "DELETE FROM distrust WHERE hash = ?1",
+                "UPDATE object SET unreliable = 0 WHERE hash = ?1 \
+                 AND NOT EXISTS (SELECT 1 FROM condemned WHERE hash = ?1)",
+            ] {
+                transaction.execute(sql, [pack.as_bytes()]).map_err(wrap)?;
+            }
+        }
+        transaction.commit().map_err(wrap)
+    }
+
+    /// Returns the packs that were missing when all were listed last.
+    pub fn missing(&self) -> Result<Vec<ObjectHash>> {
+        self.hashes("SELECT hash FROM missing").map(|found| found.into_iter().collect())
     }
 
     /// Returns sums over the index: objects, units, blobs, stored bytes, raw bytes.

@@ -3,7 +3,8 @@
 //! The base is the cache's table; on top lies the set of what this run has claimed. A blob counts
 //! as known as soon as one worker has claimed it: if that worker fails, the run fails with it, and
 //! nothing that refers to the blob is committed. Memory: 40 bytes for each blob that this run adds,
-//! until a partial record has published it (at most 100,000), and 20 for each that it finds.
+//! until a partial record has published it (at most 100,000), 20 for each that it finds, and 32 for
+//! each pack that it publishes.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::cache::Cache;
 use crate::error::Result;
-use crate::id::BlobId;
+use crate::id::{BlobId, ObjectHash};
 
 /// The answer to a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,13 +35,21 @@ pub struct Index {
     fresh: Mutex<HashSet<BlobId>>,
     /// What others stored and this run relies on: the first half of each id.
     relied_on: Mutex<HashSet<u128>>,
+    /// The packs that this run has published, and so relies on.
+    published: Mutex<Vec<ObjectHash>>,
 }
 
 impl Index {
     /// Returns an index over what the log says now.
     pub fn new(cache: Arc<Cache>) -> Result<Index> {
         let base_is_empty = AtomicBool::new(cache.is_empty()?);
-        Ok(Index { cache, base_is_empty, fresh: Mutex::default(), relied_on: Mutex::default() })
+        Ok(Index {
+            cache,
+            base_is_empty,
+            fresh: Mutex::default(),
+            relied_on: Mutex::default(),
+            published: Mutex::default(),
+        })
     }
 
     fn fresh(&self) -> std::sync::MutexGuard<'_, HashSet<BlobId>> {
@@ -60,15 +69,37 @@ impl Index {
         Ok(if self.fresh().insert(*id) { Claim::New } else { Claim::Known })
     }
 
+    /// Returns whether a blob stands, and if so relies on it.
+    pub fn relies_on(&self, id: &BlobId) -> Result<bool> {
+        if self.fresh().contains(id) {
+            return Ok(true);
+        }
+        let stands = self.cache.stands(id)?;
+        if stands {
+            self.relied_on().insert(half(id));
+        }
+        Ok(stands)
+    }
+
     /// Returns whether a blob is stored or claimed, without claiming it.
     pub fn stands(&self, id: &BlobId) -> Result<bool> {
         Ok(self.fresh().contains(id) || self.cache.stands(id)?)
     }
 
-    /// Returns whether a blob that this run relies on, and found in the repository, does not stand
-    /// any more: after a sync that brought a condemnation.
+    /// Returns whether something that this run relies on does not stand any more, by what a later
+    /// sync brought: a blob that it found in the repository, or a pack of its own.
     pub fn has_fallen(&self) -> Result<bool> {
+        let published = self.published.lock().unwrap_or_else(PoisonError::into_inner);
+        if !published.is_empty() {
+            let (condemned, gone) = (self.cache.condemned()?, self.cache.gone()?);
+            if published.iter().any(|pack| condemned.contains_key(pack) || gone.contains(pack)) {
+                return Ok(true);
+            }
+        }
         let relied_on = self.relied_on();
+        if relied_on.is_empty() {
+            return Ok(false);
+        }
         let (mut doubtful, mut found, mut last) = (Vec::new(), 0_usize, None);
         self.cache.for_each_place(|row| {
             let id = row.blob.id;
@@ -98,12 +129,14 @@ impl Index {
         self.relied_on.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Drops from memory what a published record now says.
-    pub fn published(&self, ids: &[BlobId]) {
+    /// Drops from memory what a published record now says of these packs; they are remembered.
+    pub fn published(&self, packs: &[(ObjectHash, Vec<BlobId>)]) {
         self.base_is_empty.store(false, Ordering::Release);
         let mut fresh = self.fresh();
-        for id in ids {
+        for id in packs.iter().flat_map(|(_, ids)| ids) {
             fresh.remove(id);
         }
+        let mut published = self.published.lock().unwrap_or_else(PoisonError::into_inner);
+        published.extend(packs.iter().map(|(pack, _)| *pack));
     }
 }

@@ -92,6 +92,9 @@ pub struct SyncReport {
     /// Records that are damaged, but whose words can be read: they were applied. What lies in them
     /// beside the words is distrusted.
     pub salvaged: Vec<DamagedRecord>,
+    /// Checkpoints of which a segment is missing or damaged: they replace nothing, and part of what
+    /// the repository holds may not be known.
+    pub unsupported: Vec<DamagedRecord>,
     /// Records that are whole, but sealed under another repository's keys.
     pub foreign: Vec<ObjectName>,
 }

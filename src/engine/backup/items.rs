@@ -266,15 +266,12 @@ impl Producer<'_, '_> {
         if packs.is_empty() {
             return Ok(());
         }
-        let ids: Vec<_> = packs
-            .iter()
-            .flat_map(|pack| pack.get().units.iter().flat_map(|unit| unit.blobs.0.clone()))
-            .collect();
+        let published: Vec<_> = packs.iter().map(|pack| pack.get().object_and_blobs()).collect();
         let parts =
             RecordParts { partial: Some(self.backup.partial()), packs, ..RecordParts::default() };
         let committed = self.backup.repository.append(parts, self.backup.clock.now())?;
         self.walked.published = self.walked.published.saturating_add(committed.stored_bytes);
-        self.index.published(&ids);
+        self.index.published(&published);
         Ok(())
     }
 

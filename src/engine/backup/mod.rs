@@ -38,6 +38,7 @@ mod producer;
 mod run;
 mod seen;
 mod source;
+mod survey;
 mod walked;
 
 use std::sync::Arc;

@@ -109,7 +109,7 @@ impl<'r> ParentCursor<'r> {
 
     /// Returns whether everything that a file's node refers to can still be relied upon.
     pub(super) fn stands(&mut self, node: &Node, index: &crate::repository::index::Index) -> bool {
-        let mut stands = |id: &crate::id::BlobId| index.stands(id).unwrap_or(false);
+        let mut stands = |id: &crate::id::BlobId| index.relies_on(id).unwrap_or(false);
         if !node.blobs.iter().chain(node.segments.iter()).all(&mut stands) {
             return false;
         }

@@ -68,7 +68,9 @@ pub(super) fn take(
     headers(repository, &objects, findings)?;
     key_slots(repository, &objects, findings)?;
     log.list(&objects, &mut inventory);
-    log.damaged(report, &mut inventory, findings);
+    let segments_listed = objects.iter().filter(|row| matches!(row.name, ObjectName::Segment(_)));
+    let segments_listed = segments_listed.map(|row| row.name.to_string()).collect();
+    log.damaged(report, &segments_listed, &mut inventory, findings);
     log.chain(&arrival, findings);
     log.remembered(original, findings);
     refresh(original, &inventory)?;

@@ -80,6 +80,7 @@ impl LogCheck {
     pub(super) fn damaged(
         &self,
         report: SyncReport,
+        listed: &HashSet<String>,
         inventory: &mut Inventory,
         findings: &mut Findings,
     ) {
@@ -101,6 +102,16 @@ impl LogCheck {
                 let (kind, name) = (FindingKind::RecordDamaged, &salvaged.name);
                 self.add(kind, &name.hash(), name.to_string(), what, findings);
             }
+        }
+        for lacking in report.unsupported {
+            // A segment that is there is looked at with the others.
+            let Some(segment) = lacking.error.object_name().filter(|it| !listed.contains(*it))
+            else {
+                continue;
+            };
+            let what = format!("it is missing, and `{}` needs it", lacking.name);
+            let hash = lacking.name.hash();
+            self.add(FindingKind::SegmentDamaged, &hash, segment.to_owned(), what, findings);
         }
         let foreign: Vec<String> = report.foreign.iter().map(ToString::to_string).collect();
         note_many(findings, &foreign, "sealed by another repository");

@@ -16,20 +16,25 @@ use crate::error::{Error, Kind, Result};
 use crate::event::Counters;
 use crate::format::cbor::{self, Bytes, Ids};
 use crate::format::object::ObjectKind;
+use crate::format::pack::UnitEntry;
 use crate::format::record::{Checkpoint, Mark, ObjectUnits, Segment};
 use crate::id::{ObjectHash, SnapshotId};
 use crate::repository::cache::SnapshotEntry;
 use crate::repository::container::{Padding, seal};
 use crate::repository::log::{RecordParts, tip_of};
+use crate::repository::marks::Replaced;
 use crate::store::ObjectName;
 use crate::time::Timestamp;
 
 /// A checkpoint is due when it would cover so many bytes of records, however few.
 const DUE_BYTES: u64 = 8 << 20;
-/// A segment names no more units than this: each is a map of its body.
-const SEGMENT_UNITS: usize = 100_000;
-/// And no more blobs.
-const SEGMENT_BLOBS: usize = 200_000;
+/// A segment has no more maps than this in its body, by far fewer than a reader takes.
+const SEGMENT_MAPS: usize = 100_000;
+/// And takes about so many bytes at most, half of what a reader takes.
+const SEGMENT_BYTES: usize = 8 << 20;
+/// The units of so many blobs at most are folded out of records by one checkpoint: their tables go
+/// into its record.
+const FOLDED_BLOBS: usize = 100_000;
 /// So many segments of like size become one.
 const MERGE_AT: usize = 8;
 
@@ -82,17 +87,20 @@ impl CheckpointWriter<'_> {
         }
         let (kept, merged) = self.merge(&live, &mut content)?;
         let new_segments = self.store(content)?;
+        // A record that came late may name what is swept, and the sweep will not be there for ever.
+        let named = facts.packs_of_all_but(covers);
         let gone = kept
             .iter()
             .flat_map(|segment| facts.objects_of_segment(segment))
+            .chain(named)
             .filter(|object| facts.gone.contains(*object))
             .copied();
         let mut gone: Vec<ObjectHash> = gone.collect();
         gone.sort_unstable();
         gone.dedup();
-        let mut records = facts.still_named(covers);
+        let mut records = facts.still_named(covers)?;
         records.sort_unstable();
-        let mut open: Vec<ObjectHash> = facts.open_condemnations().into_iter().collect();
+        let mut open: Vec<ObjectHash> = facts.open.iter().copied().collect();
         open.sort_unstable();
         debug_assert!(merged.iter().all(|segment| !kept.contains(segment)));
         let mut snapshots: Vec<SnapshotId> = live.into_iter().collect();
@@ -181,7 +189,9 @@ impl CheckpointWriter<'_> {
         for hash in &segments {
             let objects = facts.objects_of_segment(hash);
             let lost = objects.iter().filter(|object| facts.gone.contains(*object)).count();
-            if lost.saturating_mul(4) > objects.len() {
+            // What is condemned already may be named by a checkpoint made meanwhile, and is not
+            // named by another one.
+            if lost.saturating_mul(4) > objects.len() || facts.condemned.contains_key(hash) {
                 merged.insert(*hash);
             }
             let size = facts.bytes(std::iter::once(hash));
@@ -217,19 +227,15 @@ impl CheckpointWriter<'_> {
         content.snapshots.dedup();
         let mut stored = Vec::new();
         let mut entries = content.entries.into_iter().peekable();
-        let mut snapshots = Some(content.snapshots);
-        while entries.peek().is_some() || snapshots.as_ref().is_some_and(|it| !it.is_empty()) {
-            let mut segment =
-                Segment { snapshots: snapshots.take().unwrap_or_default(), ..Segment::default() };
-            let (mut units, mut blobs) = (0_usize, segment.snapshots.len().saturating_mul(16));
-            while let Some(entry) = entries.peek() {
-                units = units.saturating_add(entry.units.len()).saturating_add(1);
-                blobs = blobs.saturating_add(entry.units.iter().map(|unit| unit.blobs.len()).sum());
-                let is_full = units > SEGMENT_UNITS || blobs > SEGMENT_BLOBS;
-                if is_full && !segment.entries.is_empty() {
-                    break;
-                }
-                segment.entries.extend(entries.next());
+        let mut snapshots = content.snapshots.into_iter().peekable();
+        while entries.peek().is_some() || snapshots.peek().is_some() {
+            let mut segment = Segment::default();
+            let mut room = Room::default();
+            while let Some(snapshot) = snapshots.next_if(|it| room.takes(&Room::of_snapshot(it))) {
+                segment.snapshots.push(snapshot);
+            }
+            while let Some(entry) = entries.next_if(|it| room.takes(&Room::of_entry(it))) {
+                segment.entries.push(entry);
             }
             stored.push(self.store_one(&segment)?);
         }
@@ -260,6 +266,37 @@ impl CheckpointWriter<'_> {
     }
 }
 
+/// How much of a segment is taken.
+#[derive(Default)]
+struct Room {
+    maps: usize,
+    bytes: usize,
+}
+
+impl Room {
+    fn of_snapshot(snapshot: &Bytes) -> Room {
+        Room { maps: 16, bytes: snapshot.0.len().saturating_add(8) }
+    }
+
+    fn of_entry(entry: &ObjectUnits) -> Room {
+        let ids = |unit: &UnitEntry| unit.blobs.len().saturating_add(unit.bases.len());
+        let ids = entry.units.iter().map(ids).fold(0, usize::saturating_add);
+        let units = entry.units.len().saturating_add(1);
+        Room { maps: units, bytes: ids.saturating_add(units).saturating_mul(40) }
+    }
+
+    /// Takes more if it fits, or if nothing was taken yet.
+    fn takes(&mut self, more: &Room) -> bool {
+        let maps = self.maps.saturating_add(more.maps);
+        let bytes = self.bytes.saturating_add(more.bytes);
+        let fits = self.bytes == 0 || (maps <= SEGMENT_MAPS && bytes <= SEGMENT_BYTES);
+        if fits {
+            (self.maps, self.bytes) = (maps, bytes);
+        }
+        fits
+    }
+}
+
 /// Segments whose sizes differ by less than a factor of 8 are of one tier.
 fn tier(size: u64) -> u32 {
     (size >> 14).max(1).ilog2() / 3
@@ -270,18 +307,23 @@ impl Facts {
     /// must stay as it is.
     pub(super) fn coverable(&self, now: Timestamp) -> HashSet<ObjectHash> {
         let mut covers = HashSet::new();
+        let mut folded = 0_usize;
         for newest in self.order.newest() {
             let chain: Vec<ObjectHash> = self.order.chain(newest).collect();
             // A lane whose beginning is not known begins behind what is covered already.
             let begins = chain.last().and_then(|hash| self.order.link(hash)?.previous);
-            if begins.is_some_and(|previous| !self.covered.contains(&previous)) {
+            let is_settled =
+                |hash: &ObjectHash| self.covered.contains(hash) || self.unsupported.contains(hash);
+            if begins.is_some_and(|previous| !is_settled(&previous)) {
                 continue;
             }
             for hash in chain.iter().rev() {
                 if self.covered.contains(hash) || covers.contains(hash) {
                     continue;
                 }
-                if self.must_stay(hash, now) {
+                folded = folded.saturating_add(self.blobs_within(hash));
+                // The rest is the next checkpoint's.
+                if self.must_stay(hash, now) || folded > FOLDED_BLOBS {
                     break;
                 }
                 covers.insert(*hash);
@@ -290,9 +332,11 @@ impl Facts {
         covers
     }
 
-    /// Returns the checkpoints that a new one replaces wherever they stand in their lanes.
+    /// Returns the checkpoints that a new one replaces wherever they stand in their lanes; those of
+    /// which nothing can be had any more as well.
     pub(super) fn older_checkpoints(&self) -> impl Iterator<Item = ObjectHash> + '_ {
-        self.checkpoints.iter().filter(|hash| !self.late.contains(hash)).copied()
+        let whole = self.checkpoints.iter().filter(|hash| !self.late.contains(hash));
+        whole.chain(&self.unsupported).copied()
     }
 
     /// Returns whether what a record says is still needed from itself.
@@ -305,29 +349,27 @@ impl Facts {
             || !self.listed.contains_key(record)
     }
 
-    /// Returns the condemnations of which some object is still there.
-    pub(super) fn open_condemnations(&self) -> HashSet<ObjectHash> {
-        self.condemned
-            .iter()
-            .filter(|(object, _)| self.listed.contains_key(*object))
-            .map(|(_, condemnation)| *condemnation)
-            .collect()
-    }
-
     /// Returns the records that a checkpoint names: what it newly covers, and of what was covered
-    /// before all that is still there, or that some record which stays uncovered names.
-    pub(super) fn still_named(&self, covers: &HashSet<ObjectHash>) -> Vec<ObjectHash> {
+    /// before all that no sweep has named, or that some record which stays uncovered names.
+    pub(super) fn still_named(&self, covers: &HashSet<ObjectHash>) -> Result<Vec<ObjectHash>> {
+        let replaced = self.repository.cache().replaced()?;
         let mut tips = HashSet::new();
         let mut previous = HashSet::new();
         for link in self.order.links().filter(|link| !covers.contains(&link.hash)) {
             tips.extend(link.view.iter().copied());
             previous.extend(link.previous);
         }
+        let is_newest = |it: &&Replaced| self.checkpoints.contains(&it.checkpoint);
+        let newest = replaced.iter().filter(is_newest).flat_map(|it| it.records.iter());
+        // Only a sweep says that a record is gone: a listing may lack what is there.
+        let lasting: HashSet<&ObjectHash> =
+            newest.filter(|hash| !self.gone.contains(*hash)).collect();
         let is_named = |hash: &&ObjectHash| {
-            self.listed.contains_key(*hash)
+            lasting.contains(*hash)
+                || self.listed.contains_key(*hash)
                 || previous.contains(*hash)
                 || tips.contains(&tip_of(hash))
         };
-        covers.iter().chain(self.covered.iter().filter(is_named)).copied().collect()
+        Ok(covers.iter().chain(self.covered.iter().filter(is_named)).copied().collect())
     }
 }

@@ -6,18 +6,21 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::format::key::REPOSITORY_REPLICATED;
 use crate::format::record::Record;
 use crate::id::{LaneId, ObjectHash, Tip};
 use crate::repository::Repository;
-use crate::repository::cache::KnownRecord;
+use crate::repository::cache::{Cache, KnownRecord};
 use crate::repository::log::{LogEntry, Order, SyncReport, tip_of};
 use crate::store::{Listed, ObjectName, RecordName};
 use crate::time::{SECOND, Timestamp};
 
 /// The verdict on a record of which something can't be had any more.
 pub(super) const NOT_WHOLE: u64 = 3;
+
+/// Of so many packs at most it is asked one by one whether they are missing.
+const MOST_ASKED: usize = 1000;
 
 /// A lane that has said nothing for so long is nobody's any more, in nanoseconds.
 const LANE_LIVES: i64 = 180 * 24 * 3600 * SECOND;
@@ -44,8 +47,8 @@ struct Gathered {
     segments: HashMap<ObjectHash, Vec<ObjectHash>>,
     /// The packs that each record names.
     packs: HashMap<ObjectHash, Vec<ObjectHash>>,
-    /// Records that hold units.
-    with_units: HashSet<ObjectHash>,
+    /// Records that hold units, and how many blobs are in these.
+    with_units: HashMap<ObjectHash, usize>,
     /// Records that condemn or sweep, and the condemnations that each sweep names.
     decisions: HashMap<ObjectHash, Vec<ObjectHash>>,
     /// When each record was written.
@@ -89,7 +92,8 @@ impl Gathered {
             self.packs.insert(name.hash, packs);
         }
         if !record.inline.is_empty() {
-            self.with_units.insert(name.hash);
+            let blobs = record.inline.iter().map(|unit| unit.blobs.len());
+            self.with_units.insert(name.hash, blobs.fold(0, usize::saturating_add));
         }
         if record.condemn.is_some() || record.sweep.is_some() {
             let sweep = record.sweep.iter().flat_map(|sweep| sweep.condemnations.iter());
@@ -120,16 +124,21 @@ pub(super) struct Facts {
     pub(super) covered: HashSet<ObjectHash>,
     /// Segments that a checkpoint names which no other one covers.
     pub(super) segments: HashSet<ObjectHash>,
-    /// Objects that a record or segment names which no checkpoint replaces.
-    named: HashSet<ObjectHash>,
+    /// Condemnations of which some object is still there.
+    pub(super) open: HashSet<ObjectHash>,
+    /// Those, and condemnations of something that a record or segment names which no checkpoint
+    /// replaces.
+    spoken_of: HashSet<ObjectHash>,
     /// Checkpoints that no other one covers.
     pub(super) checkpoints: Vec<ObjectHash>,
+    /// Checkpoints that lack a segment, of which a heal takes note: they replace nothing.
+    pub(super) unsupported: Vec<ObjectHash>,
     /// The objects that each segment names.
     segment_objects: HashMap<ObjectHash, Vec<ObjectHash>>,
     /// The packs that each record names.
     packs: HashMap<ObjectHash, Vec<ObjectHash>>,
-    /// Records that hold units.
-    with_units: HashSet<ObjectHash>,
+    /// Records that hold units, and how many blobs are in these.
+    with_units: HashMap<ObjectHash, usize>,
     /// Records that condemn or sweep, and the condemnations that each sweep names.
     decisions: HashMap<ObjectHash, Vec<ObjectHash>>,
     /// The repository's grace, in nanoseconds.
@@ -171,10 +180,11 @@ impl Facts {
         let listed: HashMap<ObjectHash, Listed> =
             objects.into_iter().map(|row| (row.name.hash(), row)).collect();
         let cache = repository.cache();
-        let verdicts = cache.verdicts()?;
-        refuse_unreadable(&report, &verdicts)?;
         let (order, view) = (repository.order()?, repository.full_view()?);
         let (condemned, gone, covered) = (cache.condemned()?, cache.gone()?, cache.covered()?);
+        let late = late(&repository, &order, &covered)?;
+        let verdicts = verdicts(cache, &late)?;
+        refuse_unreadable(&report, &verdicts)?;
         let missing = |hash: &ObjectHash| {
             !listed.contains_key(hash) && !gone.contains(hash) && !condemned.contains_key(hash)
         };
@@ -188,6 +198,16 @@ impl Facts {
             .map(|(hash, named)| (*hash, *named))
             .collect();
         vanished.sort_unstable();
+        // A listing may lack what is there.
+        let mut asked = Vec::new();
+        for (hash, named) in vanished.into_iter().take(MOST_ASKED) {
+            if repository.store().size(&ObjectName::Pack(hash))?.is_some() {
+                return Err(incomplete(&repository, &ObjectName::Pack(hash)));
+            }
+            asked.push((hash, named));
+        }
+        let vanished = asked;
+        refuse_cut_listing(&repository, &gathered, &listed, now)?;
         let damaged = report.damaged.iter().map(|damaged| damaged.name.hash());
         let read: HashSet<ObjectHash> = order
             .links()
@@ -204,10 +224,17 @@ impl Facts {
             .filter(|it| now.0.saturating_sub(it.written) < LANE_LIVES)
             .map(|it| it.hash);
         let unseen = unseen(&order, &covered, &read, &listed, known);
-        let late = late(&repository, &order, &covered)?
-            .into_iter()
-            .filter(|record| !verdicts.contains_key(record))
-            .collect();
+        let late = late.into_iter().filter(|record| !verdicts.contains_key(record)).collect();
+        let mut open = HashSet::new();
+        let mut spoken_of = HashSet::new();
+        for (object, by) in &condemned {
+            if listed.contains_key(object) {
+                open.insert(*by);
+            }
+            if listed.contains_key(object) || gathered.named.contains_key(object) {
+                spoken_of.insert(*by);
+            }
+        }
         let is_broken =
             |(record, verdict): (&ObjectHash, &u64)| (*verdict == NOT_WHOLE).then_some(*record);
         Ok(Facts {
@@ -221,13 +248,15 @@ impl Facts {
                 .filter(|(checkpoint, _)| !covered.contains(checkpoint))
                 .flat_map(|(_, segments)| segments.iter().copied())
                 .collect(),
-            named: gathered.named.keys().copied().collect(),
+            open,
+            spoken_of,
             checkpoints: gathered
                 .checkpoints
                 .iter()
                 .map(|(checkpoint, _)| *checkpoint)
                 .filter(|checkpoint| !covered.contains(checkpoint))
                 .collect(),
+            unsupported: report.unsupported.iter().map(|it| it.name.hash()).collect(),
             segment_objects: gathered.segments,
             packs: gathered.packs,
             with_units: gathered.with_units,
@@ -255,7 +284,8 @@ impl Facts {
 
     /// Returns what objects take, in bytes.
     pub(super) fn bytes<'h>(&self, hashes: impl Iterator<Item = &'h ObjectHash>) -> u64 {
-        hashes.filter_map(|hash| self.listed.get(hash)).map(|row| row.size).sum()
+        let sizes = hashes.filter_map(|hash| self.listed.get(hash)).map(|row| row.size);
+        sizes.fold(0, u64::saturating_add)
     }
 }
 
@@ -278,6 +308,32 @@ fn newest_of_lanes(listed: &HashMap<ObjectHash, Listed>, now: Timestamp) -> Hash
         }
     }
     lanes.into_values().flat_map(|(_, newest)| newest).collect()
+}
+
+/// Fails if the listing lacks a record that was there when it was made.
+fn refuse_cut_listing(
+    repository: &Repository,
+    gathered: &Gathered,
+    listed: &HashMap<ObjectHash, Listed>,
+    now: Timestamp,
+) -> Result<()> {
+    // Where a program copies the folder, old records arrive at any time.
+    if repository.header().flags & REPOSITORY_REPLICATED != 0 {
+        return Ok(());
+    }
+    let before = now.0.saturating_sub(repository.lifetimes().window);
+    let mut lacking = gathered.written.iter().filter(|(hash, _)| !listed.contains_key(*hash));
+    match lacking.find(|(_, written)| **written < before) {
+        None => Ok(()),
+        Some((record, _)) => Err(incomplete(repository, &record.short())),
+    }
+}
+
+/// Returns the failure of a listing that lacks an object which is there.
+fn incomplete(repository: &Repository, object: &dyn std::fmt::Display) -> Error {
+    Error::new(Kind::Store, format!("a listing lacks {object}, which is there, in"))
+        .object(repository.store().description())
+        .hint("nothing was deleted; run the same command again")
 }
 
 fn first_uncovered(
@@ -353,8 +409,20 @@ fn unseen(
 /// Objects of another repository in the same place would look as if nobody needed them.
 fn refuse_strangers(repository: &Repository, objects: &[Listed]) -> Result<()> {
     let headers = objects.iter().filter(|row| matches!(row.name, ObjectName::Repository(_)));
-    if headers.count() <= 1 {
-        return Ok(());
+    match headers.count() {
+        1 => return Ok(()),
+        // Every listing that is whole has it.
+        0 => {
+            return Err(Error::new(
+                Kind::Store,
+                "the repository's own header is not in the listing of",
+            )
+            .object(repository.store().description())
+            .hint(
+                "nothing was deleted; run the same command again, and `stash check` if it stays so",
+            ));
+        }
+        _ => {}
     }
     Err(Error::failed("two repositories lie in")
         .object(repository.store().description())
@@ -368,11 +436,18 @@ fn refuse_unreadable(report: &SyncReport, verdicts: &HashMap<ObjectHash, u64>) -
             .object(name.to_string())
             .hint("nothing was deleted; find out who put it there"));
     }
-    let unknown = report.damaged.iter().find(|it| !verdicts.contains_key(&it.name.hash()));
+    // The words of a salvaged record hold, but it is not the object that others name.
+    let decides = |name: &ObjectName| match name {
+        ObjectName::Record(name) => matches!(&*name.kind, "condemn" | "sweep" | "checkpoint"),
+        _ => false,
+    };
+    let salvaged = report.salvaged.iter().filter(|it| decides(&it.name));
+    let mut unread = report.damaged.iter().chain(&report.unsupported).chain(salvaged);
+    let unknown = unread.find(|it| !verdicts.contains_key(&it.name.hash()));
     match unknown {
         None => Ok(()),
         Some(damaged) => {
-            let name = damaged.name.to_string();
+            let name = format!("{} ({})", damaged.name, damaged.error);
             Err(Error::damaged("nobody can tell what a record needs that can't be read:", name)
                 .hint("nothing was deleted; `stash check` says more, and `stash repair index` takes note of the loss"))
         }
@@ -405,6 +480,20 @@ fn kept_by_partials(
         .collect()
 }
 
+/// Returns the best of what was said of each record that came late or can't be had. Whoever came
+/// late too had not seen what was deleted, and has no say.
+fn verdicts(cache: &Cache, late: &[ObjectHash]) -> Result<HashMap<ObjectHash, u64>> {
+    let late: HashSet<&ObjectHash> = late.iter().collect();
+    let mut verdicts: HashMap<ObjectHash, u64> = HashMap::new();
+    for (heal, record, verdict) in cache.heals()? {
+        if !late.contains(&heal) {
+            let known = verdicts.entry(record).or_insert(verdict);
+            *known = verdict.min(*known);
+        }
+    }
+    Ok(verdicts)
+}
+
 /// Returns the records that came late (rule 32): their writers had not read a condemnation of which
 /// there is a sweep, whose writer had not read them.
 fn late(
@@ -426,12 +515,17 @@ fn late(
             .filter(|replaced| replaced.records.contains(&condemnation))
             .map(|replaced| replaced.checkpoint)
             .collect();
+        // One who had read such a checkpoint had read all that it names.
+        let has_read = |record: &ObjectHash| {
+            order.knew(record, &condemnation)
+                || judges.iter().any(|judge| judge == record || order.knew(record, judge))
+        };
         for sweep in sweeps {
             let is_late = |record: &ObjectHash| {
                 *record != condemnation
                     && *record != sweep
                     && !covered.contains(record)
-                    && !order.knew(record, &condemnation)
+                    && !has_read(record)
                     && !order.knew(&sweep, record)
                     && !judges.iter().any(|judge| judge == record || order.knew(judge, record))
             };
@@ -449,6 +543,15 @@ impl Facts {
         self.packs.get(record).map_or(&[], Vec::as_slice)
     }
 
+    /// Returns the packs that records name, without those of some records.
+    pub(super) fn packs_of_all_but<'f>(
+        &'f self,
+        records: &'f HashSet<ObjectHash>,
+    ) -> impl Iterator<Item = &'f ObjectHash> {
+        let others = self.packs.iter().filter(|(record, _)| !records.contains(*record));
+        others.flat_map(|(_, packs)| packs)
+    }
+
     /// Returns the objects that a segment names, those that are gone too.
     pub(super) fn objects_of_segment(&self, segment: &ObjectHash) -> &[ObjectHash] {
         self.segment_objects.get(segment).map_or(&[], Vec::as_slice)
@@ -456,12 +559,17 @@ impl Facts {
 
     /// Returns whether a record holds units.
     pub(super) fn holds_units(&self, record: &ObjectHash) -> bool {
-        self.with_units.contains(record)
+        self.with_units.contains_key(record)
+    }
+
+    /// Returns how many blobs lie in a record.
+    pub(super) fn blobs_within(&self, record: &ObjectHash) -> usize {
+        self.with_units.get(record).copied().unwrap_or(0)
     }
 
     /// Returns whether a record condemns something that is still there.
     pub(super) fn is_open(&self, record: &ObjectHash) -> bool {
-        self.condemned.iter().any(|(object, by)| by == record && self.listed.contains_key(object))
+        self.open.contains(record)
     }
 
     /// Returns whether a record condemned or swept something so lately that a record which comes
@@ -484,9 +592,7 @@ impl Facts {
     /// Returns whether a record condemns something that is still there, or that something which no
     /// checkpoint replaces still says where to find: then it must be readable for all to see.
     pub(super) fn keeps_word(&self, record: &ObjectHash) -> bool {
-        self.condemned.iter().any(|(object, by)| {
-            by == record && (self.listed.contains_key(object) || self.named.contains(object))
-        })
+        self.spoken_of.contains(record)
     }
 
     /// Returns when a record was written (nanoseconds, UTC).

@@ -11,7 +11,7 @@ use crate::error::{Error, Kind, Result};
 use crate::event::Counters;
 use crate::format::record::{AttachmentMap, Snapshot};
 use crate::format::tree::{Node, NodeKind, Subtree, Tree};
-use crate::id::BlobId;
+use crate::id::{BlobId, SnapshotId};
 use crate::repository::Repository;
 use crate::repository::cache::Cache;
 use crate::repository::reader::BlobReader;
@@ -79,6 +79,25 @@ impl Needs {
     }
 }
 
+/// What an earlier look found to be needed, so that the next one need not walk it again. What is
+/// needed too much since is kept once more, and goes with the next run.
+#[derive(Default)]
+pub(super) struct Walked {
+    snapshots: HashSet<SnapshotId>,
+    keys: Vec<u64>,
+}
+
+impl Walked {
+    /// Remembers what these snapshots need.
+    pub(super) fn of(needs: &Needs, snapshots: impl Iterator<Item = SnapshotId>) -> Walked {
+        let has = |place: usize| {
+            needs.bits.get(place / 64).is_some_and(|bits| bits & (1 << (place % 64)) != 0)
+        };
+        let needed = needs.keys.iter().enumerate().filter(|(place, _)| has(*place));
+        Walked { snapshots: snapshots.collect(), keys: needed.map(|(_, key)| *key).collect() }
+    }
+}
+
 /// Walks snapshots; each tree, list and attachment part is read once.
 pub(super) struct NeedsWalk<'r> {
     reader: BlobReader<'r>,
@@ -99,6 +118,19 @@ impl<'r> NeedsWalk<'r> {
             is_lenient: false,
             passed_over: 0,
         })
+    }
+
+    /// Takes over what an earlier look found; returns the snapshots that need not be walked. None if
+    /// the index lacks something since: then it must be found out what.
+    pub(super) fn take_over(&mut self, walked: Walked) -> HashSet<SnapshotId> {
+        let places: Option<Vec<_>> = walked.keys.iter().map(|key| self.needs.find(*key)).collect();
+        let Some(places) = places else { return HashSet::new() };
+        for (word, bit) in places {
+            if let Some(bits) = self.needs.bits.get_mut(word) {
+                *bits |= bit;
+            }
+        }
+        walked.snapshots
     }
 
     /// Notes what is left of a snapshot of which something is lost; returns how many blobs are.

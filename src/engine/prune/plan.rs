@@ -126,9 +126,19 @@ impl Planner<'_> {
     /// its machine goes on from it.
     fn may_go(&self, row: &Listed) -> bool {
         let hash = row.name.hash();
-        let is_replaced = match &row.name {
-            ObjectName::Record(name) => {
-                self.facts.is_spent(name)
+        self.is_free(&row.name)
+            && !self.facts.condemned.contains_key(&hash)
+            && !self.facts.gone.contains(&hash)
+            && (self.options.alone || self.clocks.age(row) >= self.lifetimes.condemn_age)
+    }
+
+    /// Returns whether nobody needs an object for what it is: a record or a segment that says nothing
+    /// any more, a pack that no run holds on to. What lies in it is another question.
+    fn is_free(&self, name: &ObjectName) -> bool {
+        let hash = name.hash();
+        let is_replaced = match name {
+            ObjectName::Record(record) => {
+                self.facts.is_spent(record)
                     && !self.facts.keeps_lane(&hash)
                     && !self.facts.keeps_word(&hash)
             }
@@ -136,11 +146,7 @@ impl Planner<'_> {
             ObjectName::Segment(_) => !self.facts.segments.contains(&hash),
             ObjectName::Repository(_) | ObjectName::KeySlot(_) => false,
         };
-        is_replaced
-            && !self.facts.condemned.contains_key(&hash)
-            && !self.facts.gone.contains(&hash)
-            && !self.facts.kept_by_partials.contains(&hash)
-            && (self.options.alone || self.clocks.age(row) >= self.lifetimes.condemn_age)
+        is_replaced && !self.facts.kept_by_partials.contains(&hash)
     }
 
     /// What the index does not know: packs of runs that died, spent records, replaced segments.
@@ -198,7 +204,8 @@ impl Planner<'_> {
             let Some(name) = self.facts.name(object) else { continue };
             if ready.contains(condemnation) || self.is_over(condemnation) {
                 ready.insert(*condemnation);
-                if !self.facts.gone.contains(object) {
+                // It is decided anew (rule 25): another checkpoint may name it now, or a late record.
+                if !self.facts.gone.contains(object) && self.is_free(name) {
                     plan.sweep.push(name.clone());
                 }
             }

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use super::checkpoint::CheckpointWriter;
 use super::copies::Copier;
 use super::facts::{Facts, NOT_WHOLE};
-use super::needs::{Needs, NeedsWalk};
+use super::needs::{Needs, NeedsWalk, Walked};
 use super::options::{Brake, PruneOptions, PruneReport};
 use super::plan::{Clocks, Planner, PrunePlan};
 use super::usage::Usage;
@@ -50,8 +50,10 @@ pub fn prune(
         options.accepted.stop(Brake::Rollback, problem, Kind::Damaged)?;
     }
     let mut wrote_checkpoint = false;
+    let mut walked = Walked::default();
     for _ in 0..ROUNDS {
-        match once(repository, &known, options, wrote_checkpoint, clock, counters, reporter)? {
+        let facts = Look { known: &known, wrote_checkpoint, walked: &mut walked };
+        match once(repository, facts, options, clock, counters, reporter)? {
             Round::Done(report) => return Ok(report),
             Round::Checkpoint => wrote_checkpoint = true,
             Round::TookTooLong => {}
@@ -70,11 +72,18 @@ enum Round {
     TookTooLong,
 }
 
+/// What earlier looks leave to one.
+struct Look<'l> {
+    /// The records that this machine had read before the run.
+    known: &'l [KnownRecord],
+    wrote_checkpoint: bool,
+    walked: &'l mut Walked,
+}
+
 fn once(
     repository: &Repository,
-    known: &[KnownRecord],
+    look: Look<'_>,
     options: &PruneOptions,
-    wrote_checkpoint: bool,
     clock: &dyn Clock,
     counters: &Counters,
     reporter: &dyn Reporter,
@@ -83,7 +92,7 @@ fn once(
     // A plan writes nothing, not even to ask the time.
     let store = if options.dry_run { own } else { repository.store().now()? };
     let clocks = Clocks { own, store };
-    let facts = Facts::gather(repository, known, own)?;
+    let facts = Facts::gather(repository, look.known, own)?;
     if let Some(first) = facts.unseen.first() {
         let problem = format!(
             "{} records are missing from the store's listing, this one first: {}",
@@ -101,7 +110,7 @@ fn once(
     // be the one that is kept, and the good one, stored since, the one that goes.
     facts.repository.cache().distrust(&repository.cache().distrusted()?)?;
     let prune = Prune { repository, facts: &facts, options, clocks, boot, counters, reporter };
-    prune.run(wrote_checkpoint, clock)
+    prune.run(look, clock)
 }
 
 struct Prune<'p> {
@@ -116,9 +125,25 @@ struct Prune<'p> {
 }
 
 impl Prune<'_> {
-    fn run(&self, wrote_checkpoint: bool, clock: &dyn Clock) -> Result<Round> {
-        let (mut needs, live, verdicts) = self.needs()?;
-        let usage = Usage::choose(self.facts.repository.cache(), &mut needs)?;
+    fn run(&self, look: Look<'_>, clock: &dyn Clock) -> Result<Round> {
+        let (mut needs, live, verdicts) = self.needs(std::mem::take(look.walked))?;
+        let round = self.decide(&mut needs, &live, verdicts, look.wrote_checkpoint, clock)?;
+        if !matches!(round, Round::Done(_)) {
+            // However long it took: the next look walks only what is new.
+            *look.walked = Walked::of(&needs, live.iter().map(|entry| entry.id));
+        }
+        Ok(round)
+    }
+
+    fn decide(
+        &self,
+        needs: &mut Needs,
+        live: &[SnapshotEntry],
+        verdicts: Vec<Heal>,
+        wrote_checkpoint: bool,
+        clock: &dyn Clock,
+    ) -> Result<Round> {
+        let usage = Usage::choose(self.facts.repository.cache(), needs)?;
         let planner = Planner {
             facts: self.facts,
             options: self.options,
@@ -133,14 +158,17 @@ impl Prune<'_> {
         if self.options.dry_run {
             return Ok(Round::Done(plan.report));
         }
+        if !verdicts.is_empty() && !self.is_within_window(clock) {
+            return Ok(Round::TookTooLong);
+        }
         for heal in verdicts {
             let parts = RecordParts { heal: Some(heal), ..self.parts() };
             self.repository.append(parts, clock.now())?;
         }
-        if !wrote_checkpoint && let Some(round) = self.checkpoint(&needs, &live, clock)? {
+        if !wrote_checkpoint && let Some(round) = self.checkpoint(needs, live, clock)? {
             return Ok(round);
         }
-        self.act(plan, &needs, clock)
+        self.act(plan, needs, clock)
     }
 
     /// Writes a checkpoint if one is due; `None` if not.
@@ -153,7 +181,15 @@ impl Prune<'_> {
         let (facts, now, counters) = (self.facts, self.clocks.own, self.counters);
         let due_records = self.options.checkpoint_records;
         let writer = CheckpointWriter { facts, needs, live, now, due_records, counters };
-        let Some(prepared) = writer.prepare()? else { return Ok(None) };
+        let prepared = match writer.prepare() {
+            // What is older stays where it is, and goes on to be read from there.
+            Err(error) if error.kind() == Kind::Damaged => {
+                self.warn(&format!("no checkpoint was made: {}", error.with_hint()));
+                return Ok(None);
+            }
+            prepared => prepared?,
+        };
+        let Some(prepared) = prepared else { return Ok(None) };
         if !self.is_within_window(clock) {
             return Ok(Some(Round::TookTooLong));
         }
@@ -170,13 +206,14 @@ impl Prune<'_> {
     }
 
     /// Walks all snapshots that live; looks into those that came late.
-    fn needs(&self) -> Result<(Needs, Vec<SnapshotEntry>, Vec<Heal>)> {
+    fn needs(&self, walked: Walked) -> Result<(Needs, Vec<SnapshotEntry>, Vec<Heal>)> {
         let facts = self.facts;
         let lifetimes = self.repository.lifetimes();
         let now = self.clocks.own.0.min(self.clocks.store.0);
         let records: std::collections::HashMap<_, _> =
             facts.repository.cache().snapshot_records()?.into_iter().collect();
         let mut walk = NeedsWalk::new(&facts.repository, self.counters)?;
+        let walked = walk.take_over(walked);
         let mut verdicts = Vec::new();
         let mut live = Vec::new();
         for entry in facts.repository.cached_snapshots()? {
@@ -199,7 +236,7 @@ impl Prune<'_> {
                 || self.options.accepted.0.contains(&Brake::Lost)
             {
                 walk.remains(&entry.snapshot)?;
-            } else {
+            } else if !walked.contains(&entry.id) {
                 walk.snapshot(&entry.snapshot).map_err(Self::lost)?;
             }
             live.push(entry);
@@ -278,8 +315,21 @@ impl Prune<'_> {
             return Ok((Vec::new(), 0));
         }
         let mut copier = Copier::new(self.facts, needs, self.clocks.own.0, self.counters)?;
+        let mut damaged = HashSet::new();
         for object in &plan.repack {
-            copier.object(object).map_err(Self::lost)?;
+            match copier.object(object) {
+                Err(error) if error.kind() == Kind::Damaged => {
+                    self.warn(&format!(
+                        "`{object}` is left as it is, since it can't be copied whole: {error}; \
+                         `stash check` says what is lost"
+                    ));
+                    damaged.insert(object.clone());
+                }
+                other => other?,
+            }
+        }
+        for names in [&mut plan.repack, &mut plan.condemn, &mut plan.sweep] {
+            names.retain(|name| !damaged.contains(name));
         }
         let mut lost = Vec::new();
         for id in &plan.rescue {

@@ -45,7 +45,7 @@ const NOT_WHOLE: u64 = 3;
 /// What the log says, as far as it matters here.
 #[derive(Default)]
 struct Log {
-    /// Objects that are about to be deleted, and must not come back.
+    /// Objects that are about to be deleted or were, and must not come back.
     condemned: HashSet<ObjectHash>,
     /// Records that another one names as its predecessor, and when the first did.
     named: HashMap<ObjectHash, i64>,
@@ -58,6 +58,8 @@ impl Log {
         let LogEntry::Record(_, record) = entry else { return };
 
         self.condemned.extend(record.condemn.iter().flat_map(|condemn| condemn.objects.iter()));
+        self.condemned.extend(record.sweep.iter().flat_map(|sweep| sweep.objects.iter()));
+        self.condemned.extend(record.checkpoint.iter().flat_map(|it| it.gone.iter()));
         if let Some(previous) = record.previous {
             let named = self.named.entry(previous).or_insert(record.written);
             *named = record.written.min(*named);
@@ -81,7 +83,8 @@ impl Log {
         }
         let arrival = Arrival::new(repository, Some(now));
         self.named.retain(|_, named| !arrival.may_arrive(*named));
-        let damaged = synced.damaged.iter().map(|damaged| damaged.name.hash());
+        let damaged = synced.damaged.iter().chain(&synced.unsupported);
+        let damaged = damaged.map(|damaged| damaged.name.hash());
         let lost = self.named.into_keys().chain(damaged).map(|record| (record, NOT_WHOLE));
         let salvaged = synced.salvaged.iter().map(|salvaged| salvaged.name.hash());
         let misplaced = salvaged.filter(|hash| !with_units.contains(hash));

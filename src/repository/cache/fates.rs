@@ -7,10 +7,10 @@ use std::collections::{HashMap, HashSet};
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::tables::{insert_place, insert_units};
+use super::tables::{insert_checkpoint, insert_place, insert_units};
 use super::{Cache, wrap};
 use crate::error::Result;
-use crate::format::record::{Record, Segment, Snapshot};
+use crate::format::record::{Checkpoint, Record, Segment, Snapshot};
 use crate::id::{LaneId, ObjectHash, SnapshotId};
 use crate::store::{ObjectName, RecordName};
 
@@ -24,8 +24,8 @@ pub(super) const TABLES: &str = "\
     CREATE TABLE IF NOT EXISTS segment (hash BLOB PRIMARY KEY) WITHOUT ROWID; \
     CREATE TABLE IF NOT EXISTS sweep (record BLOB PRIMARY KEY, written INTEGER) WITHOUT ROWID; \
     CREATE TABLE IF NOT EXISTS listing (time INTEGER); \
-    CREATE TABLE IF NOT EXISTS verdict (record BLOB, verdict INTEGER, \
-      PRIMARY KEY (record, verdict)) WITHOUT ROWID";
+    CREATE TABLE IF NOT EXISTS verdict (record BLOB, verdict INTEGER, heal BLOB, \
+      PRIMARY KEY (record, verdict, heal)) WITHOUT ROWID";
 
 /// Empties the tables.
 pub(super) const CLEAR: &str = "DELETE FROM condemned; DELETE FROM condemnation; \
@@ -66,8 +66,8 @@ pub(super) fn insert_fates(
     }
     if let Some(heal) = &record.heal {
         connection.execute(
-            "INSERT OR IGNORE INTO verdict VALUES (?1, ?2)",
-            params![heal.record.as_bytes(), heal.verdict],
+            "INSERT OR IGNORE INTO verdict VALUES (?1, ?2, ?3)",
+            params![heal.record.as_bytes(), heal.verdict, name.hash.as_bytes()],
         )?;
     }
     if let Some(checkpoint) = &record.checkpoint {
@@ -181,7 +181,20 @@ impl Cache {
         rows.map(|row| row.map_err(wrap)).collect()
     }
 
-    fn hashes(&self, sql: &str) -> Result<HashSet<ObjectHash>> {
+    /// Returns each heal: its own record, the record that it is about, and the verdict.
+    pub fn heals(&self) -> Result<Vec<(ObjectHash, ObjectHash, u64)>> {
+        let connection = self.lock();
+        let mut statement =
+            connection.prepare_cached("SELECT heal, record, verdict FROM verdict").map_err(wrap)?;
+        let rows = statement
+            .query_map([], |row| {
+                Ok((ObjectHash(row.get(0)?), ObjectHash(row.get(1)?), row.get::<_, u64>(2)?))
+            })
+            .map_err(wrap)?;
+        rows.map(|row| row.map_err(wrap)).collect()
+    }
+
+    pub(super) fn hashes(&self, sql: &str) -> Result<HashSet<ObjectHash>> {
         let connection = self.lock();
         let mut statement = connection.prepare_cached(sql).map_err(wrap)?;
         let rows = statement.query_map([], |row| row.get(0).map(ObjectHash)).map_err(wrap)?;
@@ -310,6 +323,15 @@ impl Cache {
         let connection = self.lock();
         insert_place(&connection, name, record)
             .and_then(|_| insert_fates(&connection, name, record))
+            .map_err(wrap)
+    }
+
+    /// Notes what holds of a checkpoint that lacks a segment: which objects are gone, and which
+    /// snapshots live. It covers nothing.
+    pub fn note_unsupported(&self, name: &RecordName, checkpoint: &Checkpoint) -> Result<()> {
+        let connection = self.lock();
+        lose(&connection, checkpoint.gone.iter())
+            .and_then(|()| insert_checkpoint(&connection, name, &[], &checkpoint.snapshots))
             .map_err(wrap)
     }
 

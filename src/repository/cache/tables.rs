@@ -70,14 +70,7 @@ pub(super) fn insert_record(
         )?;
     }
     if let Some(checkpoint) = &record.checkpoint {
-        connection.execute(
-            "INSERT INTO checkpoint VALUES (?1, ?2, ?3)",
-            params![
-                name.hash.as_bytes(),
-                concatenated(checkpoint.records.iter().map(|hash| hash.0)),
-                concatenated(checkpoint.snapshots.iter().map(|id| id.0)),
-            ],
-        )?;
+        insert_checkpoint(connection, name, &checkpoint.records, &checkpoint.snapshots)?;
     }
     let own = ObjectName::Record(name.clone());
     insert_units(connection, &own, &record.inline)?;
@@ -85,6 +78,25 @@ pub(super) fn insert_record(
         insert_units(connection, &ObjectName::Pack(object.object), &object.units)?;
     }
     insert_fates(connection, name, record)
+}
+
+/// Enters what a checkpoint replaces.
+pub(super) fn insert_checkpoint(
+    connection: &Connection,
+    name: &RecordName,
+    records: &[ObjectHash],
+    snapshots: &[SnapshotId],
+) -> rusqlite::Result<()> {
+    connection
+        .execute(
+            "INSERT OR REPLACE INTO checkpoint VALUES (?1, ?2, ?3)",
+            params![
+                name.hash.as_bytes(),
+                concatenated(records.iter().map(|hash| hash.0)),
+                concatenated(snapshots.iter().map(|id| id.0)),
+            ],
+        )
+        .map(|_| ())
 }
 
 pub(super) fn insert_units(
@@ -161,6 +173,7 @@ pub(super) fn prepare(connection: &Connection) -> rusqlite::Result<()> {
          CREATE TABLE IF NOT EXISTS object (number INTEGER PRIMARY KEY, hash BLOB UNIQUE, \
            name TEXT, unreliable INTEGER DEFAULT 0); \
          CREATE TABLE IF NOT EXISTS distrust (hash BLOB PRIMARY KEY) WITHOUT ROWID; \
+         CREATE TABLE IF NOT EXISTS missing (hash BLOB PRIMARY KEY) WITHOUT ROWID; \
          CREATE TABLE IF NOT EXISTS unit (object INTEGER, number INTEGER, offset INTEGER, \
            stored INTEGER, raw INTEGER, form INTEGER, kind INTEGER, bases BLOB, depth INTEGER, \
            PRIMARY KEY (object, number)) WITHOUT ROWID; \

@@ -104,12 +104,21 @@ impl Order {
         newest
     }
 
-    /// Returns the records that another one of their lane follows: as its predecessor, or as a tip
-    /// of the own lane in its view.
-    pub fn passed(&self) -> HashSet<ObjectHash> {
+    /// Returns the records that some of these follow in their lane, however far behind: over
+    /// predecessors, and over the tips of the own lane that views name.
+    pub fn passed_by<'h>(
+        &self,
+        starts: impl Iterator<Item = &'h ObjectHash>,
+    ) -> HashSet<ObjectHash> {
+        let links = starts.filter_map(|hash| self.links.get(hash));
+        let mut stack: Vec<ObjectHash> = links.flat_map(|link| self.before(link)).collect();
         let mut passed = HashSet::new();
-        for link in self.links.values() {
-            passed.extend(self.before(link));
+        while let Some(hash) = stack.pop() {
+            if passed.insert(hash)
+                && let Some(link) = self.links.get(&hash)
+            {
+                stack.extend(self.before(link));
+            }
         }
         passed
     }
@@ -175,7 +184,7 @@ mod tests {
         ]);
         assert!(order.knew(&hash(5), &hash(1)));
         assert!(order.knew(&hash(4), &hash(1)));
-        assert_eq!(order.passed(), HashSet::from([hash(1), hash(3)]));
+        assert_eq!(order.passed_by([hash(4)].iter()), HashSet::from([hash(1), hash(3)]));
     }
 
     #[test]

@@ -17,6 +17,12 @@ pub(super) enum ReadRecord {
     /// The object is damaged, but the record's body is authentic.
     Salvaged(Record, Error),
     Foreign,
+    /// It is not there (any more).
+    Missing,
+}
+
+pub(super) fn missing_record(name: &ObjectName) -> Error {
+    Error::damaged("record is missing:", name.to_string())
 }
 
 impl Repository {
@@ -25,6 +31,7 @@ impl Repository {
         match self.read_record(name)? {
             ReadRecord::Whole(record) => Ok(record),
             ReadRecord::Salvaged(_, error) => Err(error),
+            ReadRecord::Missing => Err(missing_record(&ObjectName::Record(name.clone()))),
             ReadRecord::Foreign => {
                 let object = ObjectName::Record(name.clone()).to_string();
                 Err(Error::damaged("record belongs to another repository:", object))
@@ -34,10 +41,7 @@ impl Repository {
 
     pub(super) fn read_record(&self, name: &RecordName) -> Result<ReadRecord> {
         let object = ObjectName::Record(name.clone());
-        let bytes = self
-            .store()
-            .get(&object)?
-            .ok_or_else(|| Error::damaged("record is missing:", object.to_string()))?;
+        let Some(bytes) = self.store().get(&object)? else { return Ok(ReadRecord::Missing) };
         let failure = match open_whole(self.keys(), ObjectKind::Record, &name.hash, &bytes) {
             Ok(opened) => {
                 return decode_record(name, &opened, bytes.len()).map(ReadRecord::Whole);

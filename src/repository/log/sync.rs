@@ -5,9 +5,9 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::read::ReadRecord;
+use super::read::{ReadRecord, missing_record};
 use super::{DamagedRecord, LogEntry, SyncReport};
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::format::record::{Checkpoint, Record, Snapshot};
 use crate::id::{LaneId, ObjectHash, Tip};
 use crate::repository::cache::{self, Cache};
@@ -155,47 +155,101 @@ impl Repository {
         visit: &mut dyn FnMut(LogEntry<'_>),
         report: &mut SyncReport,
     ) -> Result<()> {
-        let mut checkpoints = Vec::new();
+        let done = self.apply_checkpoints(new, visit, report)?;
+        let covered = self.cache().covered()?;
+        for name in new.iter().filter(|name| !done.contains(&name.hash)) {
+            if !covered.contains(&name.hash) {
+                self.apply_one(name, visit, report)?;
+            } else if name.global {
+                self.note_covered(name, report)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Applies the checkpoints among what is new, and returns those that need no second look. One
+    /// that lacks a segment replaces nothing: what it covers is read from the records, as far as they
+    /// are there, and it is tried again by the next sync.
+    fn apply_checkpoints(
+        &self,
+        new: &[&RecordName],
+        visit: &mut dyn FnMut(LogEntry<'_>),
+        report: &mut SyncReport,
+    ) -> Result<HashSet<ObjectHash>> {
+        let mut waiting = Vec::new();
         for name in new.iter().filter(|name| is_checkpoint(name)) {
             match self.read_record(name) {
-                Ok(ReadRecord::Whole(record)) => checkpoints.push((*name, record)),
-                // What is not whole is told below.
+                Ok(ReadRecord::Whole(record)) => waiting.push((*name, record)),
+                // What is not whole is told later.
                 Ok(_) => {}
                 Err(error) if error.kind() == Kind::Damaged => {}
                 Err(error) => return Err(error),
             }
         }
-        let replaced: HashSet<ObjectHash> =
-            checkpoints.iter().flat_map(|(_, record)| covered_by(record)).collect();
-        for (name, record) in &checkpoints {
-            if !replaced.contains(&name.hash)
-                && let Some(checkpoint) = &record.checkpoint
-            {
-                self.load_checkpoint(checkpoint, visit)?;
-                visit(LogEntry::Record(name, record));
-                self.apply(name, record)?;
+        let mut done: HashSet<ObjectHash> = waiting.iter().map(|(name, _)| name.hash).collect();
+        // One whose replacement lacks something counts after all, so that it is looked again.
+        loop {
+            let replaced: HashSet<ObjectHash> =
+                waiting.iter().flat_map(|(_, record)| covered_by(record)).collect();
+            let (later, ready): (Vec<_>, Vec<_>) =
+                waiting.into_iter().partition(|(name, _)| replaced.contains(&name.hash));
+            waiting = later;
+            let mut is_complete = true;
+            let mut applied = Vec::new();
+            for (name, record) in ready {
+                let Some(checkpoint) = &record.checkpoint else { continue };
+                if let Some(error) = self.load_checkpoint(name, checkpoint, visit)? {
+                    let name = ObjectName::Record(name.clone());
+                    report.unsupported.push(DamagedRecord { name, error });
+                    is_complete = false;
+                    continue;
+                }
+                visit(LogEntry::Record(name, &record));
+                self.apply(name, &record)?;
                 report.applied_records = report.applied_records.saturating_add(1);
-            } else {
-                self.cache().note_record(name, record)?;
+                applied.push((name, record));
             }
-        }
-        if !checkpoints.is_empty() {
-            self.cache().drop_dead_snapshots()?;
-        }
-        let whole: HashSet<ObjectHash> = checkpoints.iter().map(|(name, _)| name.hash).collect();
-        let covered = self.cache().covered()?;
-        for name in new.iter().filter(|name| !whole.contains(&name.hash)) {
-            if !covered.contains(&name.hash) {
-                self.apply_one(name, visit, report)?;
-            } else if name.global
-                && let Ok(ReadRecord::Whole(record)) = self.read_record(name)
+            if is_complete {
+                break;
+            }
+            // Those that were applied go on replacing what they name.
+            let replaced: HashSet<ObjectHash> =
+                applied.iter().flat_map(|(_, record)| covered_by(record)).collect();
+            for (name, record) in waiting.extract_if(.., |(name, _)| replaced.contains(&name.hash))
             {
-                // All of `log/g` is read: what a condemnation says holds as long as it is there, and
-                // who had read it tells who came late.
                 self.cache().note_record(name, &record)?;
             }
         }
-        Ok(())
+        for (name, record) in &waiting {
+            self.cache().note_record(name, record)?;
+        }
+        if !done.is_empty() {
+            self.cache().drop_dead_snapshots()?;
+        }
+        done.extend(report.unsupported.iter().map(|lacking| lacking.name.hash()));
+        Ok(done)
+    }
+
+    /// Reads a record of `log/g` that a checkpoint covers: what a condemnation says holds as long as
+    /// it is there, and who had read it tells who came late.
+    fn note_covered(&self, name: &RecordName, report: &mut SyncReport) -> Result<()> {
+        match self.read_record(name) {
+            Ok(ReadRecord::Whole(record) | ReadRecord::Salvaged(record, _)) => {
+                self.cache().note_record(name, &record)
+            }
+            // It was listed, and is swept since.
+            Ok(ReadRecord::Missing) => Ok(()),
+            Ok(ReadRecord::Foreign) => {
+                report.foreign.push(ObjectName::Record(name.clone()));
+                Ok(())
+            }
+            Err(error) if error.kind() == Kind::Damaged => {
+                let name = ObjectName::Record(name.clone());
+                report.damaged.push(DamagedRecord { name, error });
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn apply_one(
@@ -206,6 +260,16 @@ impl Repository {
     ) -> Result<()> {
         match self.read_record(name) {
             Ok(ReadRecord::Foreign) => report.foreign.push(ObjectName::Record(name.clone())),
+            Ok(ReadRecord::Missing) => {
+                let name = ObjectName::Record(name.clone());
+                let error = missing_record(&name);
+                report.damaged.push(DamagedRecord { name, error });
+            }
+            // What it covers can't be told from what it says alone.
+            Ok(ReadRecord::Salvaged(_, error)) if is_checkpoint(name) => {
+                let name = ObjectName::Record(name.clone());
+                report.damaged.push(DamagedRecord { name, error });
+            }
             Ok(ReadRecord::Whole(record)) => {
                 visit(LogEntry::Record(name, &record));
                 self.apply(name, &record)?;
@@ -243,34 +307,54 @@ impl Repository {
         Cache::apply(self.cache(), name, record, snapshot)
     }
 
-    /// Reads a checkpoint's segments, unless all that they hold is known from the records.
+    /// Reads a checkpoint's segments, unless all that they hold is known from the records. Returns
+    /// what is wrong if one can't be had; the others are known then, and their snapshots live.
     fn load_checkpoint(
         &self,
+        name: &RecordName,
         checkpoint: &Checkpoint,
         visit: &mut dyn FnMut(LogEntry<'_>),
-    ) -> Result<()> {
+    ) -> Result<Option<Error>> {
         let segments: Vec<ObjectHash> =
             checkpoint.new_segments.iter().chain(checkpoint.old_segments.iter()).copied().collect();
         let (records, covered) = (self.cache().records()?, self.cache().covered()?);
         let is_known = |hash: &ObjectHash| records.contains(hash) || covered.contains(hash);
         if checkpoint.records.iter().all(is_known) && self.knows_all(&checkpoint.old_segments)? {
-            return self.cache().know_segments(&segments);
+            self.cache().know_segments(&segments)?;
+            return Ok(None);
         }
         let known = self.cache().segments()?;
         let gone: HashSet<ObjectHash> = checkpoint.gone.iter().copied().collect();
+        let mut failure = None;
         for hash in segments.iter().filter(|hash| !known.contains(*hash)) {
-            let mut segment = self.load_segment(hash)?;
-            visit(LogEntry::Segment(hash, &segment));
-            segment.entries.retain(|entry| !gone.contains(&entry.object));
-            let mut snapshots = Vec::new();
-            for bytes in &segment.snapshots {
-                let snapshot = Snapshot::decode(bytes)
-                    .map_err(|error| reader::damaged(&ObjectName::Segment(*hash), &error.into()))?;
-                snapshots.push((self.keys().snapshot_id(bytes), snapshot, bytes.0.as_slice()));
+            match self.load_one_segment(hash, &gone, visit) {
+                Ok(()) => {}
+                Err(error) if error.kind() == Kind::Damaged => failure = failure.or(Some(error)),
+                Err(error) => return Err(error),
             }
-            self.cache().apply_segment(hash, &segment, &snapshots)?;
         }
-        Ok(())
+        if failure.is_some() {
+            self.cache().note_unsupported(name, checkpoint)?;
+        }
+        Ok(failure)
+    }
+
+    fn load_one_segment(
+        &self,
+        hash: &ObjectHash,
+        gone: &HashSet<ObjectHash>,
+        visit: &mut dyn FnMut(LogEntry<'_>),
+    ) -> Result<()> {
+        let mut segment = self.load_segment(hash)?;
+        visit(LogEntry::Segment(hash, &segment));
+        segment.entries.retain(|entry| !gone.contains(&entry.object));
+        let mut snapshots = Vec::new();
+        for bytes in &segment.snapshots {
+            let snapshot = Snapshot::decode(bytes)
+                .map_err(|error| reader::damaged(&ObjectName::Segment(*hash), &error.into()))?;
+            snapshots.push((self.keys().snapshot_id(bytes), snapshot, bytes.0.as_slice()));
+        }
+        self.cache().apply_segment(hash, &segment, &snapshots)
     }
 
     fn knows_all(&self, segments: &[ObjectHash]) -> Result<bool> {
@@ -289,31 +373,43 @@ impl Repository {
     }
 
     /// Returns the tips of all lanes, wherever they lie, after a whole sync: what one who decides
-    /// about other writers' objects must name.
+    /// about other writers' objects must name. Those of `log/g` are among them: a newer record in
+    /// `log/s` may be covered, and then nobody reads what it follows.
     pub fn full_view(&self) -> Result<Vec<Tip>> {
-        self.tips_of(|_| true)
+        let mut tips = self.tips_of(|_| true)?;
+        tips.extend(self.view()?);
+        tips.sort_unstable();
+        tips.dedup();
+        Ok(tips)
     }
 
     /// Returns the newest of these records in each lane, and in one that forked the newest of each
     /// branch. A tip speaks for all before it: one that lies behind a record that is listed and
     /// could not be read must not be named, since that may condemn something.
     fn tips_of(&self, counts: impl Fn(&RecordName) -> bool) -> Result<Vec<Tip>> {
-        let (mut applied, covered) = (self.cache().records()?, self.cache().covered()?);
-        applied.extend(covered);
+        let mut applied = self.cache().records()?;
+        // Nobody reads what a checkpoint covers in `log/s`; all of `log/g` is read.
+        let (covered, heads) = (self.cache().covered()?, self.heads());
+        let unread = heads.iter().filter(|name| !name.global && covered.contains(&name.hash));
+        applied.extend(unread.map(|name| name.hash));
+        drop(heads);
         let mut lanes: HashMap<LaneId, BTreeMap<u64, Vec<ObjectHash>>> = HashMap::new();
         for name in self.heads().iter().filter(|name| counts(name)) {
             let lane = lanes.entry(name.lane).or_default();
             lane.entry(name.sequence).or_default().push(name.hash);
         }
         let order = self.order()?;
-        let passed = order.passed();
         let mut tips = Vec::new();
         for records in lanes.values() {
-            let readable = records
+            let readable: Vec<&ObjectHash> = records
                 .values()
-                .take_while(|forks| forks.iter().all(|hash| applied.contains(hash)));
+                .take_while(|forks| forks.iter().all(|hash| applied.contains(hash)))
+                .flatten()
+                .collect();
+            // Only what is itself named may stand for what it follows.
+            let passed = order.passed_by(readable.iter().copied());
             let mut unread = Vec::new();
-            for hash in readable.flatten().filter(|hash| !passed.contains(*hash)) {
+            for hash in readable.into_iter().filter(|hash| !passed.contains(*hash)) {
                 // Of those that a checkpoint covers and nobody read the last speaks for all.
                 if order.link(hash).is_some() { tips.push(tip_of(hash)) } else { unread.push(hash) }
             }
