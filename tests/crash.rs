@@ -26,7 +26,7 @@ use object_store::{
 };
 use stash::codec::Compression;
 use stash::codec::crypto::{Key, SlotSecret};
-use stash::engine::backup::{BackupOptions, BackupReport, backup};
+use stash::engine::backup::{AgentSources, BackupOptions, BackupReport, backup};
 use stash::engine::restore::{Destination, Overwrite, PathFilter, RestoreOptions, restore};
 use stash::event::{Counters, Silent};
 use stash::files::{ApplyOptions, ExcludeOptions, Excludes};
@@ -162,6 +162,7 @@ fn real_store(base: &Path) -> Store {
 fn run(repository: &Repository, source: &Path, now: i64) -> stash::error::Result<BackupReport> {
     let options = BackupOptions {
         paths: vec![source.to_owned()],
+        agents: AgentSources::default(),
         excludes: Arc::new(Excludes::new(&ExcludeOptions::default()).unwrap()),
         host: "test".into(),
         user: "test".into(),

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use stash::codec::Compression;
 use stash::codec::crypto::{Key, SlotSecret};
-use stash::engine::backup::{BackupOptions, BackupReport, backup};
+use stash::engine::backup::{AgentSources, BackupOptions, BackupReport, backup};
 use stash::event::{Counters, Silent};
 use stash::files::{ExcludeOptions, Excludes};
 use stash::repository::snapshots::SnapshotFilter;
@@ -39,6 +39,7 @@ impl Clock for LateClock {
 fn run(repository: &Repository, source: &Path, force: bool) -> BackupReport {
     let options = BackupOptions {
         paths: vec![source.to_owned()],
+        agents: AgentSources::default(),
         excludes: Arc::new(Excludes::new(&ExcludeOptions::default()).unwrap()),
         host: "test".into(),
         user: "test".into(),

@@ -27,6 +27,11 @@ pub fn join(path: &[u8], name: &[u8]) -> Vec<u8> {
     joined
 }
 
+/// Returns the name under which an agent's root is found in every snapshot.
+pub fn root_name(agent: &str, label: &str) -> Vec<u8> {
+    format!("/agents/{agent}/{label}").into_bytes()
+}
+
 /// Finds what `path` names: one item at or below a root, or all roots below it. An empty path
 /// names all roots. Nothing found is an error that names the roots.
 pub fn find(reader: &mut BlobReader<'_>, snapshot: &Snapshot, path: &[u8]) -> Result<Vec<Found>> {

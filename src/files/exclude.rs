@@ -11,6 +11,7 @@ use std::ffi::{CString, OsStr};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
@@ -88,6 +89,19 @@ pub enum ExcludeReason {
     Own,
     /// It belongs to a database, whose copy has what it holds.
     DatabaseLog,
+    /// An agent can make it again.
+    AgentCache,
+    /// It holds credentials, and these are not wanted.
+    Secrets,
+    /// Another root of the snapshot holds it.
+    Elsewhere,
+}
+
+/// Further reasons for leaving something out, of one who knows what lies below a root.
+pub trait LeaveOut: Send + Sync {
+    /// Returns why the entry at an absolute path is left out, if it is. A directory that is goes with
+    /// all its content, unseen.
+    fn reason(&self, path: &Path, is_directory: bool) -> Option<ExcludeReason>;
 }
 
 impl ExcludeReason {
@@ -102,12 +116,14 @@ impl ExcludeReason {
             ExcludeReason::OtherFileSystem => "is on another file system",
             ExcludeReason::Own => "belongs to stash",
             ExcludeReason::DatabaseLog => "is in the copy of its database",
+            ExcludeReason::AgentCache => "the agent makes it again",
+            ExcludeReason::Secrets => "holds credentials",
+            ExcludeReason::Elsewhere => "is saved with its agent",
         }
     }
 }
 
 /// [`ExcludeOptions`], made ready for matching. Shared between threads.
-#[derive(Debug)]
 pub struct Excludes {
     patterns: Patterns,
     folded_patterns: Patterns,
@@ -117,6 +133,14 @@ pub struct Excludes {
     gitignore: bool,
     skip_paths: HashSet<PathBuf>,
     skip_directories: HashSet<(u64, u64)>,
+    elsewhere: HashSet<PathBuf>,
+    rules: Option<Arc<dyn LeaveOut>>,
+}
+
+impl std::fmt::Debug for Excludes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Excludes").field("patterns", &self.patterns).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]
@@ -159,7 +183,23 @@ impl Excludes {
             gitignore: options.gitignore,
             skip_directories: identities.collect(),
             skip_paths: options.skip.iter().cloned().collect(),
+            elsewhere: HashSet::new(),
+            rules: None,
         })
+    }
+
+    /// Leaves out what `rules` say as well.
+    #[must_use]
+    pub fn with_rules(mut self, rules: Arc<dyn LeaveOut>) -> Excludes {
+        self.rules = Some(rules);
+        self
+    }
+
+    /// Leaves out these absolute paths, which other roots hold.
+    #[must_use]
+    pub fn with_elsewhere(mut self, places: impl Iterator<Item = PathBuf>) -> Excludes {
+        self.elsewhere.extend(places);
+        self
     }
 
     /// Returns why the entry at the absolute `path` is left out, if it is.
@@ -169,6 +209,13 @@ impl Excludes {
                 || (!self.skip_paths.is_empty() && self.skip_paths.contains(path)))
         {
             return Some(ExcludeReason::Own);
+        }
+        if !self.elsewhere.is_empty() && self.elsewhere.contains(path) {
+            return Some(ExcludeReason::Elsewhere);
+        }
+        let is_directory = stat.kind == NodeKind::Directory;
+        if let Some(reason) = self.rules.as_ref().and_then(|it| it.reason(path, is_directory)) {
+            return Some(reason);
         }
         if self.patterns.exclude(path) || self.folded_patterns.exclude(path) {
             return Some(ExcludeReason::Pattern);

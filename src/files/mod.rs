@@ -22,7 +22,7 @@ mod xattrs;
 
 pub use apply::{ApplyOptions, OwnerRule};
 pub use entry::Entry;
-pub use exclude::{ExcludeOptions, ExcludeReason, Excludes};
+pub use exclude::{ExcludeOptions, ExcludeReason, Excludes, LeaveOut};
 pub use metadata::{DataRange, DataRanges, find_stat, open_source, stat_file};
 pub use owners::Owners;
 pub use stat::Stat;

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use stash::codec::Compression;
 use stash::codec::crypto::{Key, SlotSecret};
-use stash::engine::backup::{BackupOptions, BackupReport, backup};
+use stash::engine::backup::{AgentSources, BackupOptions, BackupReport, backup};
 use stash::engine::restore::{
     Destination, Overwrite, PathFilter, RestoreOptions, RestoreReport, restore,
 };
@@ -105,6 +105,7 @@ pub fn open_fresh(store: &Store) -> Repository {
 pub fn backup_options(paths: &[&Path]) -> BackupOptions {
     BackupOptions {
         paths: paths.iter().map(|path| (*path).to_owned()).collect(),
+        agents: AgentSources::default(),
         excludes: Arc::new(Excludes::new(&ExcludeOptions::default()).unwrap()),
         host: "test".into(),
         user: "test".into(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use object_store::memory::InMemory;
 use rusqlite::Connection;
-use stash::engine::backup::{BackupOptions, BackupReport, backup};
+use stash::engine::backup::{AgentSources, BackupOptions, BackupReport, backup};
 use stash::engine::browse::find;
 use stash::event::Counters;
 use stash::files::{ExcludeOptions, Excludes};
@@ -113,6 +113,7 @@ impl Scene {
         let excludes =
             ExcludeOptions { exclude: vec!["*.notes?".into()], ..ExcludeOptions::default() };
         BackupOptions {
+            agents: AgentSources::default(),
             excludes: Arc::new(Excludes::new(&excludes).unwrap()),
             temporary_folder: self.base.path().to_owned(),
             ..backup_options(&[&self.source])

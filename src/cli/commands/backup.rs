@@ -16,7 +16,9 @@ use crate::cli::figures::{count, counted, duration, size};
 use crate::cli::json::{BackupContributor, BackupSummary};
 use crate::cli::name;
 use crate::codec::crypto::object_hash;
-use crate::engine::backup::{BackupOptions, BackupReport, StreamSource, backup, backup_stream};
+use crate::engine::backup::{
+    AgentSources, BackupOptions, BackupReport, StreamSource, backup, backup_stream,
+};
 use crate::error::{Error, Kind, Result};
 use crate::files::{ExcludeOptions, Excludes};
 use crate::machine::{self, Bare, Location, SourceCommand};
@@ -115,6 +117,7 @@ fn options(
     let excludes = ExcludeOptions { skip, ..wish.excludes.clone() };
     let moment = wish.time.unwrap_or(wish.began.time);
     Ok(BackupOptions {
+        agents: AgentSources::default(),
         excludes: Arc::new(Excludes::new(&excludes)?),
         host: arguments.host.clone().unwrap_or_else(|| run.identity.host.clone()),
         user: run.identity.user.clone(),

@@ -4,10 +4,11 @@ use super::message::{FileNumber, Item};
 use super::producer::{Producer, bare_node};
 use super::seen::Look;
 use super::source::{Content, ReadContent};
-use super::{StreamSource, is_file, root_kind};
+use super::{StreamSource, is_file};
 use crate::error::{Error, Result, io_error};
 use crate::event::{Action, Counters, Event};
 use crate::files::{Entry, Stat};
+use crate::format::record::RootKind;
 use crate::format::tree::{FileTime, Node, NodeKind};
 use crate::repository::log::RecordParts;
 use crate::time::SECOND;
@@ -27,6 +28,10 @@ const ATTEMPTS: u32 = 3;
 impl Producer<'_, '_> {
     /// Deals with anything but a directory; false if it could not be stored.
     pub(super) fn entry(&mut self, entry: &Entry, parent: Option<Node>) -> Result<bool> {
+        if self.carry_over(entry, parent.as_ref())? {
+            return Ok(parent.is_some());
+        }
+        let parent = self.present(entry, parent)?;
         let hash = self.path_hash(&entry.path);
         let action = match &parent {
             None => Action::New,
@@ -128,6 +133,13 @@ impl Producer<'_, '_> {
         *counter = counter.saturating_add(1);
     }
 
+    /// Counts what is in the snapshot without having been looked at.
+    pub(super) fn count_carried(&mut self, node: &Node) {
+        if node.absent_since.is_none() {
+            self.count(node, Action::Unchanged);
+        }
+    }
+
     /// Names of one file share a number: the hash of the first of them in the order of the walk.
     fn hard_link(&mut self, stat: &Stat, path_hash: u64) -> u64 {
         if stat.links < 2 || stat.kind == NodeKind::Directory {
@@ -140,6 +152,7 @@ impl Producer<'_, '_> {
         match entry.read_node(&self.owners) {
             Ok(mut node) => {
                 node.hard_link = self.hard_link(&entry.stat, hash);
+                node.category = self.category_of(&entry.path);
                 let look = self.look_of(&entry.stat);
                 self.walked.seen.now.enter(hash, &look);
                 self.tell(&entry.path, action(parent, &node), 0);
@@ -230,6 +243,7 @@ impl Producer<'_, '_> {
     ) -> Result<()> {
         node.size = read.size;
         node.hard_link = self.hard_link(stat, hash);
+        node.category = self.category_of(&entry.path);
         let chunks = take_inline(&mut node, read.content);
         let action = action(parent.as_ref(), &node);
         self.count(&node, action);
@@ -294,7 +308,7 @@ impl Producer<'_, '_> {
         };
         let chunks = take_inline(&mut node, read.content);
         self.count(&node, Action::New);
-        self.walked.places.push((root_kind(true), stream.path.clone()));
+        self.place(RootKind::Stdin, &stream.path);
         self.send_content(node, chunks, None)
     }
 }

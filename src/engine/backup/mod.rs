@@ -18,6 +18,7 @@
 //! + (workers + 1) × 7 MiB for differences + 16 MiB of remembered reads per million items, twice + 40 bytes for each new blob, at most 100,000
 //! + SQLite's 8 MiB.
 
+mod agents;
 pub(crate) mod assemble;
 mod before;
 mod bytes;
@@ -41,10 +42,14 @@ mod source;
 mod survey;
 mod walked;
 
-use std::sync::Arc;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub use contributors::Contributor;
-pub use options::{BackupOptions, BackupReport, StreamSource};
+pub use options::{
+    AgentClass, AgentRules, AgentSource, AgentSources, BackupOptions, BackupReport, StreamSource,
+};
 
 use super::reliance::{Reliance, claim};
 use crate::error::{Error, Kind, Result};
@@ -119,6 +124,8 @@ struct Backup<'a> {
     has_gaps: bool,
     /// What the run relies on beside the files.
     reliance: Reliance<'a>,
+    /// Snapshots beside the parent that it takes nodes from.
+    borrowed: Mutex<Vec<SnapshotId>>,
 }
 
 impl<'a> Backup<'a> {
@@ -142,6 +149,7 @@ impl<'a> Backup<'a> {
             adopted: Vec::new(),
             has_gaps: false,
             reliance,
+            borrowed: Mutex::default(),
         };
         backup.find_parent();
         backup.reliance.look_for_packs()?;
@@ -166,7 +174,61 @@ impl<'a> Backup<'a> {
             self.repository.find_snapshot(&SnapshotWish::Latest(0), &filter, self.began).ok();
     }
 
+    /// Returns the node of a root in the parent. An agent's root that the parent lacks is taken from
+    /// this host's newest snapshot that has it: what vanished from it must not be forgotten.
+    fn find_parent_root(&self, agent: Option<&AgentSource>, place: &Path) -> Option<Node> {
+        let place = place.as_os_str().as_bytes();
+        let in_parent = self.parent.as_ref().and_then(|parent| {
+            agents::find_root(&parent.snapshot.roots, agent, place).map(|root| root.node.clone())
+        });
+        if in_parent.is_some() || agent.is_none() {
+            return in_parent;
+        }
+        let entries = self.repository.cached_snapshots().unwrap_or_default();
+        let own = entries
+            .into_iter()
+            .filter(|entry| entry.forgotten.is_none() && entry.snapshot.host == self.options.host)
+            .filter(|entry| agents::find_root(&entry.snapshot.roots, agent, place).is_some());
+        let newest = own.max_by_key(|entry| (entry.snapshot.time, entry.snapshot.written))?;
+        // Only what stands may be referred to without being read.
+        if !self.reliance.is_whole(&[newest.id]).unwrap_or(false) {
+            return None;
+        }
+        self.borrowed.lock().unwrap_or_else(PoisonError::into_inner).push(newest.id);
+        agents::find_root(&newest.snapshot.roots, agent, place).map(|root| root.node.clone())
+    }
+
+    /// What is not read can't be stored again, so that it must stand.
+    fn refuse_carrying_gaps(&self) -> Result<()> {
+        let agents = &self.options.agents;
+        if !self.has_gaps || (agents.carried.is_empty() && !agents.is_partial) {
+            return Ok(());
+        }
+        Err(Error::failed("what is not chosen can't be taken over from the snapshot before: part of it may be missing")
+            .hint("a backup of everything, without `--agent` and `--only`, stores it again"))
+    }
+
+    /// Returns the parent's roots of agents that this run does not look at, with the time when they
+    /// were read.
+    fn carried_roots(&self) -> Vec<Root> {
+        let agents = &self.options.agents;
+        let Some(parent) = &self.parent else { return Vec::new() };
+        let is_walked = |root: &Root| {
+            agents.roots.iter().any(|it| it.agent == root.agent && it.label == root.label)
+        };
+        let carried = parent.snapshot.roots.iter().filter(|root| {
+            root.kind == RootKind::Agent as u64
+                && agents.carried.contains(&root.agent)
+                && !is_walked(root)
+        });
+        let read = parent.snapshot.written;
+        carried
+            .map(|root| Root { last_read: root.last_read.or(Some(read)), ..root.clone() })
+            .collect()
+    }
+
     fn run(self, stream: Option<&mut StreamSource<'_>>) -> Result<BackupReport> {
+        self.refuse_carrying_gaps()?;
         let index = Index::new(Arc::clone(self.repository.cache()))?;
         claim(&self.adopted, &index)?;
         let outcome = run::run(&self, &index, stream)?;
@@ -186,7 +248,7 @@ impl<'a> Backup<'a> {
         let unchanged = self
             .parent
             .as_ref()
-            .filter(|parent| parent.snapshot.roots == roots && !self.options.always)
+            .filter(|parent| is_same(&parent.snapshot.roots, &roots) && !self.options.always)
             .map(|parent| parent.id);
         self.check_window(index, &packed)?;
         let mut parts =
@@ -237,8 +299,10 @@ impl<'a> Backup<'a> {
 
     /// What a run relied on may be gone if it took longer than the window: look again.
     fn check_window(&self, index: &Index, packed: &Packed) -> Result<()> {
-        let parents: Vec<SnapshotId> =
+        let mut parents: Vec<SnapshotId> =
             self.parent.iter().filter(|_| !self.has_gaps).map(|parent| parent.id).collect();
+        let borrowed = self.borrowed.lock().unwrap_or_else(PoisonError::into_inner);
+        parents.extend(borrowed.iter());
         self.reliance.check_window(index, &packed.packs, &parents)
     }
 
@@ -299,10 +363,6 @@ impl Repository {
     }
 }
 
-fn root_kind(is_stream: bool) -> u64 {
-    if is_stream { RootKind::Stdin as u64 } else { RootKind::Path as u64 }
-}
-
 /// Counts what a tree holds, for the statistics of what is taken over unread.
 fn is_file(node: &Node) -> bool {
     node.kind == NodeKind::File
@@ -311,4 +371,11 @@ fn is_file(node: &Node) -> bool {
 /// Returns a reader, for callers outside this module's pipeline.
 pub fn reader(repository: &Repository) -> Result<BlobReader<'_>> {
     BlobReader::new(repository)
+}
+
+/// Returns whether roots hold the same, whenever they were read.
+fn is_same(some: &[Root], others: &[Root]) -> bool {
+    let bare = |root: &Root| Root { last_read: None, ..root.clone() };
+    some.len() == others.len()
+        && some.iter().zip(others).all(|(one, other)| bare(one) == bare(other))
 }

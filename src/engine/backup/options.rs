@@ -9,6 +9,7 @@ use crate::codec::Compression;
 use crate::error::Result;
 use crate::files::Excludes;
 use crate::format::record::Statistics;
+use crate::format::tree::Category;
 use crate::id::SnapshotId;
 use crate::time::Timestamp;
 
@@ -23,10 +24,57 @@ pub struct StreamSource<'a> {
     pub finish: &'a mut (dyn FnMut() -> Result<()> + Send),
 }
 
+/// What something below an agent's root is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AgentClass {
+    /// Its category.
+    pub category: Category,
+    /// Whether it is saved at all. What is not must be left out of the walk as well.
+    pub is_saved: bool,
+    /// Whether it is read by this run; if not, it is carried over from the parent.
+    pub is_read: bool,
+}
+
+/// What is known of the files below an agent's root.
+pub trait AgentRules: Send + Sync {
+    /// Returns what lies at a path, which is relative to the root and has no slash at either end;
+    /// empty for a root that is a file.
+    fn class(&self, path: &[u8]) -> AgentClass;
+}
+
+/// A folder or file of a coding agent.
+#[derive(Clone)]
+pub struct AgentSource {
+    /// The agent's id.
+    pub agent: String,
+    /// Which of its roots: the same on every machine.
+    pub label: String,
+    /// Where it lies; absolute.
+    pub place: PathBuf,
+    /// What is left out of the walk.
+    pub excludes: Arc<Excludes>,
+    /// What lies where.
+    pub rules: Arc<dyn AgentRules>,
+}
+
+/// What is saved of coding agents.
+#[derive(Clone, Default)]
+pub struct AgentSources {
+    /// Roots that are walked.
+    pub roots: Vec<AgentSource>,
+    /// Whether part of what lies below them is not read by this run.
+    pub is_partial: bool,
+    /// Agents whose other roots are carried over from the parent, as they are there.
+    pub carried: Vec<String>,
+}
+
 /// What to back up, and how.
 pub struct BackupOptions {
     /// Absolute paths.
     pub paths: Vec<PathBuf>,
+    /// Coding agents. What lies below both belongs to the agent, and a reference stands in the path's
+    /// tree.
+    pub agents: AgentSources,
     /// What to leave out.
     pub excludes: Arc<Excludes>,
     /// The machine's name.

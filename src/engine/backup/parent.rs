@@ -14,6 +14,8 @@ struct Level {
     ahead: Option<Node>,
     /// Whether a node was passed over, or could not be read.
     passed_over: bool,
+    /// Nodes that were passed over and may be kept all the same.
+    passed: Vec<Node>,
 }
 
 /// A cursor over the parent's trees. A directory that can't be read counts as empty: its files are
@@ -22,6 +24,8 @@ pub(super) struct ParentCursor<'r> {
     repository: &'r Repository,
     reader: BlobReader<'r>,
     levels: Vec<Option<Level>>,
+    /// Whether what is passed over is handed out, since some of it may stay.
+    pub(super) keeps_passed: bool,
     /// What could not be read, to be told once.
     pub(super) failure: Option<crate::error::Error>,
 }
@@ -29,7 +33,13 @@ pub(super) struct ParentCursor<'r> {
 impl<'r> ParentCursor<'r> {
     pub(super) fn new(repository: &'r Repository) -> Result<Self> {
         let reader = BlobReader::new(repository)?.near();
-        Ok(ParentCursor { repository, reader, levels: Vec::new(), failure: None })
+        Ok(ParentCursor {
+            repository,
+            reader,
+            levels: Vec::new(),
+            keeps_passed: false,
+            failure: None,
+        })
     }
 
     /// Enters a directory, given the parent's node of it.
@@ -38,6 +48,7 @@ impl<'r> ParentCursor<'r> {
             nodes: self.reader.nodes(&node.subtree),
             ahead: None,
             passed_over: false,
+            passed: Vec::new(),
         });
         self.levels.push(level);
     }
@@ -63,13 +74,34 @@ impl<'r> ParentCursor<'r> {
             }
             match level.ahead.as_ref().map(|node| node.name.0.as_slice().cmp(name)) {
                 Some(std::cmp::Ordering::Less) => {
-                    level.passed_over = true;
-                    level.ahead = None;
+                    let node = level.ahead.take();
+                    if self.keeps_passed {
+                        level.passed.extend(node);
+                    } else {
+                        level.passed_over = true;
+                    }
                 }
                 Some(std::cmp::Ordering::Equal) => return level.ahead.take(),
                 _ => return None,
             }
         }
+    }
+
+    /// Hands out the nodes that were passed over since the last call.
+    pub(super) fn take_passed(&mut self) -> Vec<Node> {
+        let level = self.levels.last_mut().and_then(Option::as_mut);
+        level.map(|level| std::mem::take(&mut level.passed)).unwrap_or_default()
+    }
+
+    /// Hands out all that is left of the current directory.
+    pub(super) fn take_rest(&mut self) -> Vec<Node> {
+        let mut rest = Vec::new();
+        while !self.is_at_end() {
+            let level = self.levels.last_mut().and_then(Option::as_mut);
+            let Some(node) = level.and_then(|level| level.ahead.take()) else { break };
+            rest.push(node);
+        }
+        rest
     }
 
     /// Returns whether a node of the current directory was not asked for, so that it is no more.

@@ -15,14 +15,16 @@ use crossbeam_channel::Sender;
 use super::contributors::Contributors;
 use super::health::Health;
 use super::message::{Item, Message};
+use super::options::AgentSource;
 use super::parent::{ParentCursor, without_content};
 use super::seen::Seen;
 use super::source::ContentReader;
-use super::walked::{SeenPair, Walked};
-use super::{Backup, BackupReport, Packer, StreamSource, root_kind};
+use super::walked::{PlacedRoot, SeenPair, Walked};
+use super::{Backup, BackupReport, Packer, StreamSource, agents};
 use crate::error::{Error, Result};
 use crate::event::{Action, Counters, Event};
 use crate::files::{Entry, ExcludeReason, Owners, Stat, Step, Walk};
+use crate::format::record::RootKind;
 use crate::format::tree::{Node, NodeKind, Subtree};
 use crate::id::BlobId;
 use crate::repository::index::Index;
@@ -43,6 +45,10 @@ pub(super) struct Producer<'a, 'b> {
     pub(super) last_partial: i64,
     pub(super) last_partial_bytes: u64,
     levels: Vec<Level>,
+    /// The agent whose root is walked.
+    pub(super) agent: Option<Arc<AgentSource>>,
+    /// The path of the directory that the walk is in.
+    directories: Vec<Vec<u8>>,
 }
 
 /// A database met in the current directory.
@@ -99,6 +105,8 @@ impl<'a, 'b> Producer<'a, 'b> {
             last_partial: backup.began_boot,
             last_partial_bytes: 0,
             levels: Vec::new(),
+            agent: None,
+            directories: Vec::new(),
         })
     }
 
@@ -106,8 +114,15 @@ impl<'a, 'b> Producer<'a, 'b> {
         match stream {
             Some(stream) => self.read_stream(stream)?,
             None => {
+                let agents = agents::distinct(&self.backup.options.agents.roots);
+                for agent in &agents {
+                    self.walk_root(&agent.place, Some(agent))?;
+                }
                 for path in outermost(&self.backup.options.paths) {
-                    self.walk_root(path)?;
+                    // All of it belongs to the agent.
+                    if !agents.iter().any(|agent| path.starts_with(&agent.place)) {
+                        self.walk_root(path, None)?;
+                    }
                 }
             }
         }
@@ -120,17 +135,15 @@ impl<'a, 'b> Producer<'a, 'b> {
         Ok(self.walked)
     }
 
-    fn walk_root(&mut self, path: &Path) -> Result<()> {
-        let place = path.as_os_str().as_bytes();
-        let parent_root = self
-            .backup
-            .parent
-            .as_ref()
-            .and_then(|parent| parent.snapshot.roots.iter().find(|root| root.place.0 == place));
-        let mut parent_root = parent_root.map(|root| root.node.clone());
+    fn walk_root(&mut self, path: &Path, agent: Option<&Arc<AgentSource>>) -> Result<()> {
+        self.agent = agent.cloned();
+        self.parent.keeps_passed = agent.is_some();
+        let mut parent_root = self.backup.find_parent_root(agent.map(AsRef::as_ref), path);
+        let kind = if agent.is_some() { RootKind::Agent } else { RootKind::Path };
+        let excludes = agent.map_or(&self.backup.options.excludes, |agent| &agent.excludes);
         let walk = Walk::start(
             path,
-            Arc::clone(&self.backup.options.excludes),
+            Arc::clone(excludes),
             // The walk's consumer helps while it waits: one thread ahead of it keeps up.
             (self.backup.options.threads / 2).clamp(1, 4),
         );
@@ -139,7 +152,7 @@ impl<'a, 'b> Producer<'a, 'b> {
             match step {
                 Step::Enter(entry) => {
                     let node = if self.levels.is_empty() {
-                        self.walked.places.push((root_kind(false), path.to_owned()));
+                        self.place(kind, path);
                         parent_root.take()
                     } else {
                         self.find_in_parent(entry.name())?
@@ -158,10 +171,13 @@ impl<'a, 'b> Producer<'a, 'b> {
                     };
                     let stored = self.entry(&entry, node)?;
                     if is_root && stored {
-                        self.walked.places.push((root_kind(false), path.to_owned()));
+                        self.place(kind, path);
                     }
                 }
                 Step::Leave => self.leave()?,
+                Step::Excluded { path, reason: ExcludeReason::Elsewhere, .. } => {
+                    self.refer(&path)?
+                }
                 Step::Excluded { path, reason, size_bytes } => {
                     self.excluded(&path, reason, size_bytes);
                 }
@@ -169,6 +185,22 @@ impl<'a, 'b> Producer<'a, 'b> {
             }
         }
         Ok(())
+    }
+
+    /// Notes a root whose node comes next.
+    pub(super) fn place(&mut self, kind: RootKind, place: &Path) {
+        let agent = self.agent.as_deref().filter(|_| kind == RootKind::Agent);
+        self.walked.places.push(PlacedRoot {
+            kind,
+            agent: agent.map(|agent| agent.agent.clone()).unwrap_or_default(),
+            label: agent.map(|agent| agent.label.clone()).unwrap_or_default(),
+            place: place.to_owned(),
+        });
+    }
+
+    /// Returns the path of the directory that the walk is in; `None` outside of any.
+    pub(super) fn directory(&self) -> Option<Vec<u8>> {
+        self.directories.last().cloned()
     }
 
     fn go_on(&self) -> Result<()> {
@@ -229,7 +261,7 @@ impl<'a, 'b> Producer<'a, 'b> {
 
     /// Tells the assembler of the directories that the walk is in, and of what was met in them:
     /// those nodes are read from the parent once more, which is rarer than keeping them all.
-    fn open_levels(&mut self) -> Result<()> {
+    pub(super) fn open_levels(&mut self) -> Result<()> {
         for place in 0..self.levels.len() {
             let Some(level) = self.levels.get_mut(place).filter(|level| !level.sent) else {
                 continue;
@@ -249,8 +281,10 @@ impl<'a, 'b> Producer<'a, 'b> {
         Ok(())
     }
 
-    fn find_in_parent(&mut self, name: &[u8]) -> Result<Option<Node>> {
+    pub(super) fn find_in_parent(&mut self, name: &[u8]) -> Result<Option<Node>> {
         let found = self.parent.find(name);
+        let passed = self.parent.take_passed();
+        self.vanished(passed)?;
         if self.parent.has_passed_over() {
             // Something of the parent's is gone, so the directory is another.
             self.open_levels()?;
@@ -259,6 +293,11 @@ impl<'a, 'b> Producer<'a, 'b> {
     }
 
     fn leave(&mut self) -> Result<()> {
+        if self.agent.is_some() {
+            let rest = self.parent.take_rest();
+            self.vanished(rest)?;
+        }
+        self.directories.pop();
         let is_same =
             self.levels.last().is_some_and(|level| !level.sent) && self.parent.is_at_end();
         if !is_same {
@@ -303,6 +342,7 @@ impl<'a, 'b> Producer<'a, 'b> {
         }
         self.parent.enter(parent.as_ref());
         self.walked.contributors.enter(entry.path.as_os_str().as_bytes());
+        self.directories.push(entry.path.as_os_str().as_bytes().to_vec());
         let before = parent.as_ref().and_then(|parent| match parent.subtree {
             Subtree::Blob(id) => Some(id),
             Subtree::Inline(_) => None,

@@ -17,7 +17,7 @@ use super::survey::survey;
 use super::walked::{SeenPair, Walked};
 use super::{Backup, BackupReport, Packer, StreamSource};
 use crate::error::{Error, Result};
-use crate::format::record::Root;
+use crate::format::record::{Root, RootKind};
 use crate::repository::index::Index;
 use crate::repository::packer::Packed;
 
@@ -103,16 +103,25 @@ pub(super) fn run(
     report.statistics.stored_bytes = stored;
     report.blobs_added = blobs;
     (report.bytes_to_read, report.contributors) = contributors.finish();
-    let roots = places
+    let mut roots: Vec<Root> = places
         .into_iter()
         .zip(root_nodes)
-        .map(|((kind, place), node)| Root {
-            kind,
-            place: place.as_os_str().as_bytes().into(),
+        .map(|(root, node)| Root {
+            kind: root.kind as u64,
+            agent: root.agent,
+            label: root.label,
+            place: root.place.as_os_str().as_bytes().into(),
             node,
             ..Root::default()
         })
+        .chain(backup.carried_roots())
         .collect();
+    // The same order whichever of them were walked: agents, then paths.
+    let is_path = |root: &Root| root.kind != RootKind::Agent as u64;
+    roots.sort_by(|one, other| {
+        let key = |root: &Root| (is_path(root), root.agent.clone(), root.label.clone());
+        key(one).cmp(&key(other))
+    });
     let packed = packer.finish()?;
     let published = published.saturating_add(packed.1);
     Ok(Outcome { report, roots, packed: packed.0, seen, health, published })

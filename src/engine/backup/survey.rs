@@ -25,8 +25,10 @@ pub(super) fn survey(backup: &Backup<'_>, ended: &Receiver<()>) {
         return;
     }
     let (mut items, mut bytes) = (0_u64, 0_u64);
-    for path in &backup.options.paths {
-        let walk = Walk::start(path, Arc::clone(&backup.options.excludes), 1);
+    let options = backup.options;
+    let agents = options.agents.roots.iter().map(|agent| (&agent.place, &agent.excludes));
+    for (path, excludes) in agents.chain(options.paths.iter().map(|it| (it, &options.excludes))) {
+        let walk = Walk::start(path, Arc::clone(excludes), 1);
         for (number, step) in walk.enumerate() {
             if number % STEPS == 0 && ended.try_recv().is_err_and(|error| error.is_disconnected()) {
                 return;

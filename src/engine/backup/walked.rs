@@ -6,6 +6,7 @@ use super::BackupReport;
 use super::contributors::Contributors;
 use super::health::Health;
 use super::seen::Seen;
+use crate::format::record::RootKind;
 
 /// What was remembered, and what is to be.
 pub(super) struct SeenPair {
@@ -15,11 +16,19 @@ pub(super) struct SeenPair {
     pub(super) reused: u64,
 }
 
+/// A root, in the order in which their nodes come.
+pub(super) struct PlacedRoot {
+    pub(super) kind: RootKind,
+    pub(super) agent: String,
+    pub(super) label: String,
+    pub(super) place: PathBuf,
+}
+
 /// What the walk came to.
 pub(super) struct Walked {
     pub(super) report: BackupReport,
-    /// Kind and place of each root.
-    pub(super) places: Vec<(u64, PathBuf)>,
+    /// Each root, without its node.
+    pub(super) places: Vec<PlacedRoot>,
     pub(super) seen: SeenPair,
     pub(super) health: Health,
     /// Bytes of partial records.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use crate::codec::Compression;
 use crate::codec::crypto::{Key, SlotSecret};
-use crate::engine::backup::{BackupOptions, backup};
+use crate::engine::backup::{AgentSources, BackupOptions, backup};
 use crate::event::{Counters, Silent};
 use crate::files::{ExcludeOptions, Excludes};
 use crate::format::record::Snapshot;
@@ -90,6 +90,7 @@ impl Fixture {
     pub(super) fn backup(&self) -> Snapshot {
         let options = BackupOptions {
             paths: vec![self.path("")],
+            agents: AgentSources::default(),
             excludes: Arc::new(Excludes::new(&ExcludeOptions::default()).unwrap()),
             host: "host".into(),
             user: "user".into(),
