@@ -16,7 +16,7 @@ fn fake(script: &str) -> GitOptions {
     let script = format!("for command; do :; done; {script}");
     GitOptions {
         ssh: vec!["sh".into(), "-c".into(), script],
-        remote: RemoteOptions { silence: Duration::from_millis(400), ..hasty() },
+        remote: RemoteOptions { silence: Duration::from_millis(1500), ..hasty() },
         ..git_options()
     }
 }
@@ -26,7 +26,7 @@ fn url(path: &Path) -> String {
 }
 
 fn assert_quick(begun: Instant) {
-    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn a_server_that_says_nothing_is_not_waited_for() {
     let store = open(&url(Path::new("/x")), &fake("exec sleep 60")).unwrap();
     let begun = Instant::now();
     let error = store.list(Prefix::Packs).unwrap_err();
-    assert!(error.to_string().contains("no answer for 0.4 s"), "{error}");
+    assert!(error.to_string().contains("no answer for 1.5 s"), "{error}");
     assert_quick(begun);
 }
 
@@ -75,8 +75,10 @@ fn limits_hold_over_ssh() {
     let bare = bare(folder.path());
     let Some(sshd) = Sshd::start(folder.path()) else { return };
     let limit = Some(60 << 10);
-    let remote = RemoteOptions { upload_limit: limit, download_limit: limit, ..hasty() };
-    let options = GitOptions { remote, ..sshd.options() };
+    let options = sshd.options();
+    let remote =
+        RemoteOptions { upload_limit: limit, download_limit: limit, ..options.remote.clone() };
+    let options = GitOptions { remote, ..options };
     let store = open(&sshd.url(&bare), &options).unwrap();
     let bytes = noise(1, 150 << 10);
     let begun = Instant::now();
