@@ -9,21 +9,21 @@ const MACOS_OPEN_FILES: Option<u64> = if cfg!(target_os = "macos") { Some(10_240
 /// usual soft limit is for programs that use `select`. A refusal changes nothing.
 pub fn raise_open_files() {
     let limit = getrlimit(Resource::Nofile);
-    if let Some(current) = raised(limit.current, limit.maximum, MACOS_OPEN_FILES) {
+    let current = raised(limit.current, limit.maximum, MACOS_OPEN_FILES);
+    if current != limit.current {
         let raised = Rlimit { current, maximum: limit.maximum };
         // The engine lives with fewer, only slower.
         let _refused = setrlimit(Resource::Nofile, raised).is_err();
     }
 }
 
-/// Returns what to raise a limit to, if that is more than it is; no number is no limit.
-fn raised(current: Option<u64>, maximum: Option<u64>, system: Option<u64>) -> Option<Option<u64>> {
+/// Returns what to raise a limit to; no number is no limit.
+fn raised(current: Option<u64>, maximum: Option<u64>, system: Option<u64>) -> Option<u64> {
     let wanted = match (maximum, system) {
         (Some(maximum), Some(system)) => Some(maximum.min(system)),
         (one, other) => one.or(other),
     };
-    let is_more = current.is_some_and(|current| wanted.is_none_or(|wanted| wanted > current));
-    is_more.then_some(wanted)
+    current.zip(wanted).map_or(current.and(wanted), |(current, wanted)| Some(current.max(wanted)))
 }
 
 /// Returns how many threads to work with: one for each processor, two at least, so that reading
@@ -39,13 +39,13 @@ mod tests {
     #[test]
     fn a_limit_is_raised_as_far_as_the_system_goes_and_never_lowered() {
         for (current, maximum, system, expected) in [
-            (Some(256), None, Some(10_240), Some(Some(10_240))),
-            (Some(256), Some(4096), Some(10_240), Some(Some(4096))),
-            (Some(20_000), None, Some(10_240), None),
+            (Some(256), None, Some(10_240), Some(10_240)),
+            (Some(256), Some(4096), Some(10_240), Some(4096)),
+            (Some(20_000), None, Some(10_240), Some(20_000)),
             (None, None, Some(10_240), None),
-            (Some(1024), Some(1 << 20), None, Some(Some(1 << 20))),
-            (Some(1024), None, None, Some(None)),
-            (Some(1024), Some(1024), None, None),
+            (Some(1024), Some(1 << 20), None, Some(1 << 20)),
+            (Some(1024), None, None, None),
+            (Some(1024), Some(1024), None, Some(1024)),
         ] {
             assert_eq!(raised(current, maximum, system), expected, "{current:?} {maximum:?}");
         }

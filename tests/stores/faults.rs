@@ -251,7 +251,7 @@ fn an_answer_that_never_ends_is_not_taken() {
     assert!(store.probe().into_failure().is_some());
     assert!(begun.elapsed() < Duration::from_secs(25), "{:?}", begun.elapsed());
     // Beside what each may be, what lies in the buffers of both sides.
-    let most = 4 * (65 + 16) << 20;
+    let most = (4 * (65 + 16)) << 20;
     assert!(server.endless_bytes() < most, "{}", server.endless_bytes());
 }
 

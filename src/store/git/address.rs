@@ -76,16 +76,10 @@ fn decoded(text: &str) -> Vec<u8> {
         let digits = digits.filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
         let byte = digits.and_then(|digits| std::str::from_utf8(digits).ok());
         let byte = byte.and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        match byte.filter(|byte| *byte != 0) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = after.get(2..).unwrap_or_default();
-            }
-            None => {
-                bytes.push(first);
-                rest = after;
-            }
-        }
+        let byte = byte.filter(|byte| *byte != 0);
+        bytes.push(byte.unwrap_or(first));
+        let taken = if byte.is_some() { 2 } else { 0 };
+        rest = after.get(taken..).unwrap_or_default();
     }
     bytes
 }

@@ -165,13 +165,13 @@ pub(super) fn read_pack(from: impl BufRead, received: &mut Received) -> Outcome<
                 received.add(oid, kind, bytes)?;
                 oid
             }
-            (None, Some(base)) => match join(base, &bytes, received)? {
-                Some(oid) => oid,
-                None => {
+            (None, Some(base)) => {
+                let Some(oid) = join(base, &bytes, received)? else {
                     pending.add(base, bytes)?;
                     continue;
-                }
-            },
+                };
+                oid
+            }
             (None, None) => return Err(GitFailure::odd("an object of a kind nobody asked for")),
         };
         pending.resolve(come, received)?;

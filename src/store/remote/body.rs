@@ -120,13 +120,11 @@ impl<B: Body<Data = Bytes, Error = HttpError>> Body for Paced<B> {
             Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
                 Ok(data) if !data.is_empty() => {
                     if let Some(room) = &mut self.room {
-                        match room.checked_sub(data.len() as u64) {
-                            Some(rest) => *room = rest,
-                            None => {
-                                let error = HttpError::new(HttpErrorKind::Unknown, Longer);
-                                return Poll::Ready(Some(Err(error)));
-                            }
-                        }
+                        let Some(rest) = room.checked_sub(data.len() as u64) else {
+                            let error = HttpError::new(HttpErrorKind::Unknown, Longer);
+                            return Poll::Ready(Some(Err(error)));
+                        };
+                        *room = rest;
                     }
                     self.pending = data;
                     Poll::Ready(Some(Ok(self.piece())))
