@@ -27,6 +27,9 @@ mod git_faults;
 #[cfg(feature = "git")]
 #[path = "stores/git_servers.rs"]
 mod git_servers;
+#[cfg(feature = "git")]
+#[path = "stores/git_ssh.rs"]
+mod git_ssh;
 #[path = "stores/probe.rs"]
 mod probe;
 #[path = "stores/scene.rs"]

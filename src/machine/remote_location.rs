@@ -16,7 +16,7 @@
 
 use super::environment::Environment;
 use crate::error::{Error, Result};
-use crate::store::{Provider, RemotePlace, Service};
+use crate::store::{Provider, RemotePlace, Service, host_of, is_this_computer};
 
 /// A repository in a git remote.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,7 +67,7 @@ fn server<'a>(
             let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
             // Azure's emulator has the account before the container.
             let (account, path) = match (service, path.split_once('/')) {
-                (Service::Azure, Some((account, path))) if is_this_computer(host) => {
+                (Service::Azure, Some((account, path))) if is_this_computer(host_of(host)) => {
                     (format!("/{account}"), path)
                 }
                 _ => (String::new(), path),
@@ -84,7 +84,7 @@ fn server<'a>(
     match service {
         Service::S3(Provider::R2) => r2(first, after, path, environment),
         Service::S3(Provider::Minio) if is_host => {
-            let scheme = if is_this_computer(first) { "http" } else { "https" };
+            let scheme = if is_this_computer(host_of(first)) { "http" } else { "https" };
             Ok((Some(format!("{scheme}://{first}")), after))
         }
         Service::S3(Provider::Amazon) if is_host && !is_url && !after.is_empty() => {
@@ -112,11 +112,6 @@ fn r2<'a>(
         }
     }
     Ok((None, path))
-}
-
-fn is_this_computer(host: &str) -> bool {
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    name == "localhost" || name.starts_with("127.") || name == "[::1]"
 }
 
 fn place(service: Service, endpoint: Option<String>, path: &str) -> Result<RemotePlace> {
@@ -182,6 +177,11 @@ fn git(text: &str) -> Result<Option<GitPlace>> {
                 ));
             }
             let is_repository = is_git || ends_like_git(rest);
+            if is_repository && rest.contains('?') {
+                return Err(Error::usage("a git location holds no query").hint(
+                    "a token comes from `STASH_GIT_TOKEN`, `GH_TOKEN` or a credentials command",
+                ));
+            }
             return if is_repository { plain(url) } else { Ok(None) };
         }
     }
@@ -214,17 +214,26 @@ fn ends_like_git(path: &str) -> bool {
     path.trim_end_matches('/').strip_suffix(".git").is_some()
 }
 
+/// Returns what is behind the `USER@` that an address begins with; `@` elsewhere is a letter of a path.
+fn without_user(address: &str) -> &str {
+    let end = address.find(['/', ':']).unwrap_or(address.len());
+    let at = address.get(..end).and_then(|user| user.rfind('@'));
+    at.and_then(|at| address.get(at + 1..)).unwrap_or(address)
+}
+
 impl std::fmt::Display for GitPlace {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // Who is asked for access is not needed to know which place is meant.
-        match self.url.split_once('@') {
-            Some((before, rest)) => {
-                let scheme = before.split_once("//").map_or("", |_| "ssh://");
-                write!(f, "{scheme}{rest}")?;
-            }
+        let url = self.url.as_str();
+        if let Some(rest) = url.strip_prefix("ssh://") {
+            write!(f, "ssh://{}", without_user(rest))?;
+        } else if url.starts_with("file://") {
             // Without the word it would be a folder.
-            None if self.url.starts_with("file:") => write!(f, "git+{}", self.url)?,
-            None => f.write_str(&self.url)?,
+            write!(f, "git+{url}")?;
+        } else if url.starts_with("https://") || url.starts_with("http://") {
+            f.write_str(url)?;
+        } else {
+            f.write_str(without_user(url))?;
         }
         match &self.branch {
             Some(branch) => write!(f, "#{branch}"),
@@ -284,6 +293,14 @@ mod tests {
             ("git+file:///srv/x.git", "git git+file:///srv/x.git"),
             ("git+file:///srv/x.git#laptop", "git git+file:///srv/x.git#laptop"),
             ("git@host:x.git#a/b", "git host:x.git#a/b"),
+            ("git@host:p@th://x.git", "git host:p@th://x.git"),
+            ("git+ssh://host/p@th/x", "git ssh://host/p@th/x"),
+            ("git+ssh://me@host:22/p@th/x", "git ssh://host:22/p@th/x"),
+            ("git+https://host/p@th/x", "git https://host/p@th/x"),
+            ("git+file:///srv/a@b.git", "git git+file:///srv/a@b.git"),
+            ("minio:[::1]:9000/bucket", "minio:http://[::1]:9000/bucket"),
+            ("minio:[::1]/bucket", "minio:http://[::1]/bucket"),
+            ("minio:127.evil.example/bucket", "minio:https://127.evil.example/bucket"),
             ("github:me/backup", "git https://github.com/me/backup.git"),
             ("/a/b:c", "none"),
             ("https://host/page", "none"),
@@ -304,6 +321,8 @@ mod tests {
             "git+https://me:hunter2@host/x",
             "https://hunter2@github.com/me/x.git",
             "ssh://me:hunter2@host/x.git",
+            "git+https://host/x.git?token=hunter2",
+            "https://host/x?token=hunter2.git",
             "s3://",
             "s3:https://host",
             "s3://bucket/a//b",

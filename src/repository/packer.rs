@@ -3,10 +3,12 @@
 //! Units arrive compressed from any thread and are collected, data apart from the rest, so that
 //! trees lie together. A pack closes between 12 and 18 MiB, at a unit after which Padmé asks for
 //! little padding. One thread seals closed packs, opens them again as a reader would (metadata is
-//! decompressed too, and one data unit in eight), and stores them: memory is one pack being filled, one
-//! of metadata, one on its way, 48 MiB at most. To a remote store two further threads send what is
-//! sealed, so that neither sealing nor the way there and back is waited for: one pack being filled,
-//! one sealed, two on their way, 64 MiB and metadata. A failure poisons the packer: every later
+//! decompressed too, and one data unit in eight), and stores them. A closed pack waits for that thread in
+//! a queue of one, and while the queue is full nobody fills the next: memory is one pack being filled,
+//! one of metadata, one that waits, one on its way, 72 MiB at most, however many threads add. To a
+//! remote store two further threads send what is sealed, so that neither sealing nor the way there
+//! and back is waited for: one pack being filled, one of metadata, one that waits, one sealed, two on
+//! their way, 108 MiB at most. Each thread that adds holds one unit beside. A failure poisons the packer: every later
 //! call returns an error, and [`Packer::finish`] never reports a pack that is not durable.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -126,7 +128,7 @@ impl Packer {
             poisoned: AtomicBool::new(false),
             stored_bytes: AtomicU64::new(0),
         });
-        let (sender, receiver) = crossbeam_channel::bounded(0);
+        let (sender, receiver) = crossbeam_channel::bounded(1);
         let worker = Arc::clone(&shared);
         let thread = std::thread::spawn(move || store_packs(&worker, &receiver));
         Packer { shared, open: Mutex::default(), sender: Some(sender), thread: Some(thread) }
@@ -142,19 +144,15 @@ impl Packer {
     /// Takes a unit. Blocks while the store is slower than the caller.
     pub fn add(&self, unit: PlainUnit) -> Result<()> {
         self.check()?;
-        let closed = {
-            let mut open = guard(&self.open);
-            let pack = if unit.kind == BlobKind::Data { &mut open.data } else { &mut open.rest };
-            pack.add(unit);
-            pack.should_close().then(|| std::mem::take(&mut pack.units)).inspect(|_| {
-                pack.stored_bytes = 0;
-                pack.blob_count = 0;
-            })
-        };
-        match closed {
-            Some(units) => self.close(units),
-            None => Ok(()),
+        let mut open = guard(&self.open);
+        let pack = if unit.kind == BlobKind::Data { &mut open.data } else { &mut open.rest };
+        pack.add(unit);
+        if !pack.should_close() {
+            return Ok(());
         }
+        // With the guard in hand: were it let go of, each thread could fill a pack and wait with it.
+        let closed = std::mem::take(pack);
+        self.close(closed.units)
     }
 
     /// Returns how many bytes have been handed to the store.

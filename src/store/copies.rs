@@ -27,6 +27,9 @@ pub(super) struct Copies {
     most_bytes: u64,
     /// Whether copies that were looked at are whole. No handles: there may be thousands.
     known: Mutex<HashMap<ObjectHash, bool>>,
+    /// How many bytes they take together, once that was summed up; what other processes add counts
+    /// when it is summed up next.
+    together: Mutex<Option<u64>>,
 }
 
 impl Copies {
@@ -34,7 +37,12 @@ impl Copies {
     pub(super) fn open(folder: &Path, most_bytes: u64) -> Option<Copies> {
         use std::os::unix::fs::DirBuilderExt as _;
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).ok()?;
-        Some(Copies { folder: folder.to_owned(), most_bytes, known: Mutex::default() })
+        Some(Copies {
+            folder: folder.to_owned(),
+            most_bytes,
+            known: Mutex::default(),
+            together: Mutex::default(),
+        })
     }
 
     /// Keeps a copy of what was just stored. What goes wrong costs a copy, and nothing else.
@@ -103,10 +111,18 @@ impl Copies {
         None
     }
 
-    /// Removes the oldest copies until so many bytes more may be kept.
-    #[expect(clippy::disallowed_methods, reason = "the copies lie in the cache")]
+    /// Sees to it that so many bytes more may be kept.
     fn make_room(&self, bytes: u64) {
-        let Ok(entries) = std::fs::read_dir(&self.folder) else { return };
+        let mut together = self.together.lock().unwrap_or_else(PoisonError::into_inner);
+        let grown = together.map(|together| together.saturating_add(bytes));
+        *together = grown.filter(|grown| *grown <= self.most_bytes).or_else(|| self.sweep(bytes));
+    }
+
+    /// Removes the oldest copies until so many bytes more may be kept, and a few more, so that it
+    /// need not be done for each that comes. Returns how many there are then.
+    #[expect(clippy::disallowed_methods, reason = "the copies lie in the cache")]
+    fn sweep(&self, bytes: u64) -> Option<u64> {
+        let entries = std::fs::read_dir(&self.folder).ok()?;
         let mut copies: Vec<(SystemTime, u64, PathBuf)> = entries
             .flatten()
             .filter_map(|entry| {
@@ -115,15 +131,19 @@ impl Copies {
             })
             .collect();
         let mut together = copies.iter().fold(bytes, |sum, copy| sum.saturating_add(copy.1));
+        if together <= self.most_bytes {
+            return Some(together);
+        }
         copies.sort_unstable();
         for (_, length, path) in copies {
-            if together <= self.most_bytes {
-                return;
+            if together <= self.most_bytes - self.most_bytes / 16 {
+                break;
             }
             if std::fs::remove_file(path).is_ok() {
                 together = together.saturating_sub(length);
             }
         }
+        Some(together)
     }
 
     fn path(&self, hash: &ObjectHash) -> PathBuf {
@@ -155,6 +175,7 @@ mod tests {
             copies.keep(&name, &[bytes.slice(..400), bytes.slice(400..)]);
             std::thread::sleep(std::time::Duration::from_millis(15));
         }
+        assert_eq!(*copies.together.lock().unwrap(), Some(2000));
         let again = || Copies::open(folder.path(), 2500).unwrap();
         assert_eq!(again().read(&object(0).0, 0, 10), None);
         assert_eq!(copies.read(&object(1).0, 390, 410), Some(vec![1; 20]));

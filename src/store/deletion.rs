@@ -44,7 +44,10 @@ impl Store {
     /// Deletes a key slot: the one thing besides garbage that is ever deleted, and only when the
     /// user asks for it. A slot that is gone already is no error.
     pub fn delete_key_slot(&self, id: &crate::id::ObjectHash) -> Result<()> {
-        self.block_on(self.remove(ObjectName::KeySlot(*id))).1
+        let name = ObjectName::KeySlot(*id);
+        self.block_on(self.remove(name.clone())).1?;
+        // Unlike garbage, it must not be there again after the power failed.
+        self.sync_name(&name)
     }
 
     async fn remove(&self, name: ObjectName) -> (ObjectName, Result<()>) {

@@ -12,6 +12,18 @@ use crate::error::{Error, Kind};
 /// A clock that is wrong by more than this is told of, in seconds: the stores refuse at 900.
 const SKEW: i64 = 600;
 
+/// An answer that is longer than it may be.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Longer;
+
+impl std::fmt::Display for Longer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the store sends more than was asked for")
+    }
+}
+
+impl StdError for Longer {}
+
 impl Store {
     /// Turns a failed call into an error about `object`.
     pub(super) fn error(&self, doing: &str, object: &str, failed: Failed) -> Error {
@@ -42,6 +54,9 @@ pub(super) fn explain(failed: &Failed) -> Option<(String, String)> {
     #[cfg(feature = "git")]
     if let Some(failure) = find::<super::git::GitFailure>(&*failed.error) {
         return Some((failure.sentence.clone(), failure.remedy.clone()));
+    }
+    if let Some(longer) = find::<Longer>(&*failed.error) {
+        return pair(&longer.to_string(), "check that the endpoint is that of the store");
     }
     let http = find::<HttpError>(&*failed.error)?;
     if let Some(tls) = find_tls(http) {
@@ -146,7 +161,7 @@ fn by_status(answer: &Answer) -> Option<(String, String)> {
         ),
         403 => pair(
             "permission denied: these credentials may not do this".to_owned(),
-            "give the key leave for it; README.md lists what stash needs, and for append-only keys",
+            "give the key leave for it; docs/stores.md lists what stash needs, and for append-only keys",
         ),
         404 => pair(
             "there is no such bucket".to_owned(),
@@ -170,7 +185,9 @@ fn causes<'a>(
     std::iter::successors(Some(error), |error: &&'a (dyn StdError + 'static)| (*error).source())
 }
 
-fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
+pub(super) fn find<'a, T: StdError + 'static>(
+    error: &'a (dyn StdError + 'static),
+) -> Option<&'a T> {
     causes(error).find_map(|error| error.downcast_ref::<T>())
 }
 

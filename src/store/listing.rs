@@ -1,15 +1,20 @@
 //! What lies in a store: listings, whole, by kind, or from a name on.
 
-use futures_util::TryStreamExt as _;
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
 use object_store::ObjectMeta;
 use object_store::path::Path;
 
 use super::calls::traced;
 use super::clock::SCRATCH;
+use super::failure::Longer;
 use super::{LOCK_FILE, ObjectName, Store, path_of};
 use crate::error::Result;
 use crate::id::LaneId;
 use crate::time::Timestamp;
+
+/// A listing of more rows than this never ends: so many packs would be 64 TiB.
+const MOST_ROWS: usize = 1 << 22;
 
 /// One row of a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +80,7 @@ impl Store {
     /// Lists everything: objects in ascending order of their names, and what has no object's name.
     pub fn list_all(&self) -> Result<(Vec<Listed>, Vec<String>)> {
         let rows = self
-            .run(self.inner.list(None).try_collect())
+            .run(gather(self.inner.list(None)))
             .map_err(|failed| self.error("cannot list", "", failed))?;
         let (objects, mut others) = sorted(rows);
         let scratch = format!("{SCRATCH}/");
@@ -90,13 +95,26 @@ impl Store {
             Some(after) => self.inner.list_with_offset(Some(&path), after),
             None => self.inner.list(Some(&path)),
         };
-        let mut rows: Vec<ObjectMeta> = traced(rows.try_collect())
+        let mut rows = traced(gather(rows))
             .await
             .map_err(|failed| self.error("cannot list", path.as_ref(), failed))?;
         // A store may know nothing of where to begin.
         rows.retain(|row| after.as_ref().is_none_or(|after| row.location > *after));
         Ok(sorted(rows).0)
     }
+}
+
+async fn gather(
+    mut from: BoxStream<'static, object_store::Result<ObjectMeta>>,
+) -> object_store::Result<Vec<ObjectMeta>> {
+    let mut rows = Vec::new();
+    while let Some(row) = from.next().await.transpose()? {
+        if rows.len() == MOST_ROWS {
+            return Err(object_store::Error::Generic { store: "store", source: Box::new(Longer) });
+        }
+        rows.push(row);
+    }
+    Ok(rows)
 }
 
 /// Parts the rows into objects and what is none; a row that comes twice counts once.

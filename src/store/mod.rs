@@ -3,8 +3,9 @@
 //! Everything goes through `object_store`. This is the only room with futures in it; it offers
 //! blocking calls that may be made from any thread (`calls`): a folder's run on the caller's thread,
 //! a remote store's (`remote`) on a runtime of two threads.
-//! Objects are named by the hash of their bytes, so an answer that says nothing (a lost reply, "already
-//! exists") is settled by reading the object back.
+//! Objects are named by the hash of their bytes, so the answer "already exists", which is also what
+//! comes when a reply was lost and the request was sent again, is settled by reading the object back.
+//! A request that never got an answer is a failure; the next run finds what arrived all the same.
 
 mod calls;
 mod clock;
@@ -32,10 +33,12 @@ pub use git::{GIT_BRANCH, GITHUB_API, GitOptions, GithubRepository};
 pub use listing::{Listed, Prefix};
 pub use name::{LOCK_FILE, ObjectName, RecordName};
 pub use remote::{
-    Credentials, Learned, Probe, ProbeStep, Provider, RemoteOptions, RemotePlace, Service,
+    Credentials, Learned, Probe, ProbeStep, Provider, RemoteOptions, RemotePlace, Service, host_of,
+    is_this_computer,
 };
 
 use copies::Copies;
+use objects::Creation;
 
 use crate::error::Result;
 
@@ -69,6 +72,7 @@ pub struct Store {
     grid: u64,
     folder: Option<Arc<Path>>,
     is_remote: bool,
+    creation: Arc<Creation>,
     /// Whether calls made side by side share a way to the server: then more of them are.
     gathers: bool,
     copies: Option<Arc<Copies>>,
@@ -89,6 +93,7 @@ impl Store {
             grid: 1,
             folder: None,
             is_remote: false,
+            creation: Arc::new(Creation::new(true)),
             gathers: false,
             copies: None,
             remote: None,

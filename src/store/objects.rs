@@ -1,16 +1,48 @@
 //! One object at a time, or several at once: put, get, ranges, tails, sizes.
 
+use std::io::ErrorKind;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use object_store::{GetOptions, ObjectStoreExt as _, PutMode, PutOptions, PutPayload};
+use object_store::path::Path;
+use object_store::{
+    GetOptions, GetResult, GetResultPayload, ObjectStoreExt as _, PutMode, PutOptions, PutPayload,
+};
 
 use super::calls::{Failed, traced};
+use super::failure::{Longer, find};
 use super::{Durable, ObjectName, Store, path_of};
 use crate::error::{Error, Result};
 use crate::format::LIMITS;
 
 /// How many objects are being fetched at a time.
 const AT_ONCE: usize = 16;
+
+/// Whether a store is asked to make objects only where nothing is. Nothing depends on it: it saves
+/// a request where something is, and fits buckets that take no others.
+#[derive(Debug)]
+pub(super) struct Creation {
+    is_asked: AtomicBool,
+    is_known: AtomicBool,
+}
+
+impl Creation {
+    pub(super) fn new(is_asked: bool) -> Creation {
+        Creation { is_asked: AtomicBool::new(is_asked), is_known: AtomicBool::new(false) }
+    }
+
+    /// Notes what was found out.
+    pub(super) fn note(&self, works: bool) {
+        self.is_asked.store(works, Ordering::Relaxed);
+        self.is_known.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns what was found out.
+    pub(super) fn known(&self) -> Option<bool> {
+        self.is_known.load(Ordering::Relaxed).then(|| self.is_asked.load(Ordering::Relaxed))
+    }
+}
 
 impl Store {
     /// Stores an object, the parts being its bytes in order. When this returns, it is durable.
@@ -22,32 +54,10 @@ impl Store {
             );
         }
         let payload: PutPayload = parts.iter().cloned().collect();
-        let creates = self.remote.as_ref().is_none_or(|remote| remote.creates());
-        let mode = if creates { PutMode::Create } else { PutMode::Overwrite };
-        let fail = |failed| self.error("cannot store", &name.to_string(), failed);
-        match self.send(&name, payload.clone(), mode) {
+        match self.create(&path_of(&name), &payload) {
             Ok(()) => {}
-            Err(failed) if failed.is_there() => match self.get(&name)? {
-                Some(stored) => {
-                    let same = stored.len() == length
-                        && blake3::hash(&stored).as_bytes() == name.hash().as_bytes();
-                    if !same {
-                        let place = "another object lies in the place of";
-                        return Err(Error::damaged(place, name.to_string())
-                            .hint("run `stash check --read-data`"));
-                    }
-                }
-                // Another request to make it is under way, perhaps an earlier try of our own. The
-                // bytes under this name are these, so writing over them changes nothing.
-                None => self.send(&name, payload, PutMode::Overwrite).map_err(fail)?,
-            },
-            Err(failed) if creates && refuses_creation(&failed) => {
-                if let Some(remote) = &self.remote {
-                    remote.no_creation();
-                }
-                self.send(&name, payload, PutMode::Overwrite).map_err(fail)?;
-            }
-            Err(failed) => return Err(fail(failed)),
+            Err(failed) if failed.is_there() => self.settle(&name, &payload)?,
+            Err(failed) => return Err(self.error("cannot store", &name.to_string(), failed)),
         }
         if let Some(copies) = &self.copies {
             copies.keep(&name, parts);
@@ -62,15 +72,76 @@ impl Store {
         if blake3::hash(&bytes).as_bytes() != name.hash().as_bytes() {
             return Err(Error::failed("not the bytes of").object(name.to_string()));
         }
-        match self.send(&name, bytes.into(), PutMode::Overwrite) {
+        match self.send(&path_of(&name), bytes.into(), PutMode::Overwrite) {
             Ok(()) => Ok(Durable(name)),
             Err(failed) => Err(self.error("cannot store", &name.to_string(), failed)),
         }
     }
 
-    fn send(&self, name: &ObjectName, payload: PutPayload, mode: PutMode) -> Result<(), Failed> {
+    /// Settles that something lies in an object's place already.
+    fn settle(&self, name: &ObjectName, payload: &PutPayload) -> Result<()> {
+        if let Some(stored) = self.get(name)? {
+            let same = stored.len() == payload.content_length()
+                && blake3::hash(&stored).as_bytes() == name.hash().as_bytes();
+            let place = "another object lies in the place of";
+            return if same {
+                Ok(())
+            } else {
+                Err(Error::damaged(place, name.to_string()).hint("run `stash check --read-data`"))
+            };
+        }
+        // Another request to make it was under way, perhaps an earlier try of our own.
+        let path = path_of(name);
+        let again = match self.create(&path, payload) {
+            // The bytes under this name are these, so writing over them changes nothing.
+            Err(failed) if failed.is_there() => {
+                self.send(&path, payload.clone(), PutMode::Overwrite)
+            }
+            result => result,
+        };
+        again.map_err(|failed| self.error("cannot store", &name.to_string(), failed))
+    }
+
+    /// Puts something where nothing is. A store that takes no such condition gets it without one, and
+    /// is asked no more.
+    fn create(&self, path: &Path, payload: &PutPayload) -> Result<(), Failed> {
+        if self.creation.is_asked.load(Ordering::Relaxed) {
+            match self.send(path, payload.clone(), PutMode::Create) {
+                Err(failed) if self.refuses_creation(&failed) => {}
+                result => return result,
+            }
+            // Only now is it known that the condition was the reason.
+            self.send(path, payload.clone(), PutMode::Overwrite)?;
+            self.creation.note(false);
+            return Ok(());
+        }
+        self.send(path, payload.clone(), PutMode::Overwrite)
+    }
+
+    /// Puts something that is no object under a name that was made up for it: what lies there
+    /// already was put by an earlier try of the same request.
+    pub(super) fn put_scratch(&self, path: &Path, bytes: Bytes) -> Result<(), Failed> {
+        match self.create(path, &bytes.into()) {
+            Err(failed) if failed.is_there() => Ok(()),
+            result => result,
+        }
+    }
+
+    fn send(&self, path: &Path, payload: PutPayload, mode: PutMode) -> Result<(), Failed> {
         let options = PutOptions { mode, ..PutOptions::default() };
-        self.run(self.inner.put_opts(&path_of(name), payload, options)).map(|_| ())
+        self.run(self.inner.put_opts(path, payload, options)).map(|_| ())
+    }
+
+    /// Tells whether a store takes no request that says "only if nothing is there". In a folder that
+    /// is a hard link, which exFAT, FAT and many mounts don't have.
+    pub(super) fn refuses_creation(&self, failed: &Failed) -> bool {
+        if self.folder.is_some() {
+            let io = find::<std::io::Error>(&*failed.error).map(std::io::Error::kind);
+            return matches!(io, Some(ErrorKind::PermissionDenied | ErrorKind::Unsupported));
+        }
+        let code = failed.answer.as_ref().map(|answer| (answer.status, answer.code.as_str()));
+        matches!(*failed.error, object_store::Error::NotImplemented { .. })
+            || matches!(code, Some((501, _) | (400, "NotImplemented" | "InvalidArgument")))
     }
 
     /// Returns an object's bytes, or `None` if there is none of this name.
@@ -129,13 +200,7 @@ impl Store {
         };
         let too_long =
             || Error::damaged("object is larger than the format allows", name.to_string());
-        let call = async {
-            let result = self.inner.get_opts(&path, options).await?;
-            if result.range.end.saturating_sub(result.range.start) > LIMITS.object as u64 {
-                return Ok(None);
-            }
-            result.bytes().await.map(Some)
-        };
+        let call = async { whole(self.inner.get_opts(&path, options).await?).await };
         match traced(call).await {
             Ok(Some(bytes)) => Ok(Some(bytes)),
             Ok(None) => Err(too_long()),
@@ -158,7 +223,9 @@ impl Store {
 
     /// Looks for an object; returns the proof that it is there, and its length in bytes.
     pub fn find(&self, name: ObjectName) -> Result<Option<(Durable<ObjectName>, u64)>> {
-        Ok(self.size(&name)?.map(|size| (Durable(name), size)))
+        let Some(size) = self.size(&name)? else { return Ok(None) };
+        self.sync_name(&name)?;
+        Ok(Some((Durable(name), size)))
     }
 
     /// Returns an object's length in bytes, or `None` if there is none of this name.
@@ -184,9 +251,31 @@ impl Store {
     }
 }
 
-/// Tells whether a store takes no request that says "only if nothing is there".
-pub(super) fn refuses_creation(failed: &Failed) -> bool {
-    let code = failed.answer.as_ref().map(|answer| (answer.status, answer.code.as_str()));
-    matches!(*failed.error, object_store::Error::NotImplemented { .. })
-        || matches!(code, Some((501, _) | (400, "NotImplemented" | "InvalidArgument")))
+/// Takes what was found, which may not be longer than the store said; `None` if it said more than
+/// an object can be.
+pub(super) async fn whole(found: GetResult) -> object_store::Result<Option<Bytes>> {
+    let length = found.range.end.saturating_sub(found.range.start);
+    let length = match usize::try_from(length) {
+        Ok(length) if length <= LIMITS.object => length,
+        _ => return Ok(None),
+    };
+    let mut pieces = match found.payload {
+        GetResultPayload::Stream(pieces) => pieces,
+        GetResultPayload::File(..) => return found.bytes().await.map(Some),
+    };
+    // What comes in one piece is not copied.
+    let (mut first, mut joined) = (Bytes::new(), Vec::new());
+    while let Some(piece) = pieces.next().await.transpose()? {
+        if first.len().saturating_add(joined.len()).saturating_add(piece.len()) > length {
+            return Err(object_store::Error::Generic { store: "store", source: Box::new(Longer) });
+        }
+        if first.is_empty() && joined.is_empty() {
+            first = piece;
+            continue;
+        }
+        joined.reserve_exact(length.saturating_sub(joined.len()));
+        joined.extend_from_slice(&std::mem::take(&mut first));
+        joined.extend_from_slice(&piece);
+    }
+    Ok(Some(if joined.is_empty() { first } else { joined.into() }))
 }

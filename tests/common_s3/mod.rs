@@ -15,7 +15,7 @@ mod objects;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -73,6 +73,8 @@ pub enum Action {
     RepeatRows,
     /// A listing ends after half its rows, as if there were no more.
     CutRows,
+    /// An answer that never ends.
+    Endless,
 }
 
 type Rule = Box<dyn Fn(&Request) -> Action + Send + Sync>;
@@ -111,6 +113,8 @@ struct Shared {
     rule: Mutex<Rule>,
     connections: Mutex<Vec<TcpStream>>,
     is_over: AtomicBool,
+    /// How many bytes of endless answers were taken.
+    endless: AtomicU64,
 }
 
 /// A running server; it ends when dropped.
@@ -130,6 +134,7 @@ impl Server {
             rule: Mutex::new(Box::new(|_| Action::Serve)),
             connections: Mutex::default(),
             is_over: AtomicBool::new(false),
+            endless: AtomicU64::new(0),
         });
         shared.objects.lock().unwrap().make_bucket("bucket");
         let own = Arc::clone(&shared);
@@ -165,6 +170,11 @@ impl Server {
     /// Returns the requests since the last time.
     pub fn take(&self) -> Vec<Request> {
         std::mem::take(&mut *self.shared.requests.lock().unwrap())
+    }
+
+    /// Returns how many bytes of endless answers were taken.
+    pub fn endless_bytes(&self) -> u64 {
+        self.shared.endless.load(Ordering::SeqCst)
     }
 
     /// Returns the names of all objects of a bucket.
@@ -272,6 +282,7 @@ impl Shared {
                     return Ok(());
                 }
                 Action::Refuse(status, code) => Answer::refusal(status, code),
+                Action::Endless => return self.send_for_ever(&mut writer),
                 _ => {
                     let refusal =
                         self.refuse_signature(&header("authorization").unwrap_or_default());
@@ -286,6 +297,20 @@ impl Shared {
             }
             self.send(&mut writer, &request, &answer)?;
         }
+    }
+
+    fn send_for_ever(&self, to: &mut TcpStream) -> std::io::Result<()> {
+        let head = "HTTP/1.1 200 x\r\nETag: \"0\"\r\nLast-Modified: Thu, 01 Jan 2026 00:00:00 GMT\r\n\
+                    Transfer-Encoding: chunked\r\n\r\n";
+        to.write_all(head.as_bytes())?;
+        let piece = vec![b' '; 1 << 20];
+        while !self.is_over.load(Ordering::SeqCst) {
+            to.write_all(b"100000\r\n")?;
+            to.write_all(&piece)?;
+            to.write_all(b"\r\n")?;
+            self.endless.fetch_add(1 << 20, Ordering::SeqCst);
+        }
+        Ok(())
     }
 
     fn refuse_signature(&self, authorization: &str) -> Option<Answer> {

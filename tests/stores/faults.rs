@@ -129,8 +129,33 @@ fn a_create_whose_reply_was_lost_is_settled_by_reading_back() {
         if first { Action::Refuse(409, "ConditionalRequestConflict") } else { Action::Serve }
     });
     machine.fill(3, 1);
+    server.take();
     machine.save(&store).unwrap();
+    // Asked again in the same way: a bucket may take no other.
+    assert!(server.take().iter().all(|request| request.create || !request.is_put()));
     machine.assert_restores(&store, "after a conflict");
+}
+
+/// The policy of docs/stores.md: what may write over something is refused.
+#[test]
+fn a_bucket_that_takes_only_what_is_new_takes_all_that_is_needed() {
+    let server = Server::start(Behaviour::default());
+    server.rule(|request| {
+        let denied = request.is_put() && !request.create;
+        if denied { Action::Refuse(403, "AccessDenied") } else { Action::Serve }
+    });
+    let store = connect(&server, "r");
+    assert!(store.probe().into_failure().is_none());
+    let mut machine = Machine::new();
+    machine.fill(1, 1);
+    drop(machine.init(&store));
+    machine.save(&store).unwrap();
+    store.now().unwrap();
+    machine.assert_restores(&store, "where nothing is written over");
+    // Whoever mends an object writes over it.
+    let bytes = bytes::Bytes::from_static(b"x");
+    let name = stash::store::ObjectName::Pack(stash::codec::crypto::object_hash(b"x"));
+    assert_eq!(store.put_back(name, bytes).unwrap_err().kind(), Kind::Store);
 }
 
 #[test]
@@ -210,6 +235,78 @@ fn two_repositories_in_one_bucket_do_not_see_each_other() {
         assert_eq!(snapshots(&open_fresh(store)).len(), 1);
         machine.assert_restores(store, "beside others");
     }
+}
+
+#[test]
+fn an_answer_that_never_ends_is_not_taken() {
+    let server = Server::start(Behaviour::default());
+    let store = connect(&server, "r");
+    let name = stash::store::ObjectName::Pack(stash::codec::crypto::object_hash(b"x"));
+    server.rule(|_| Action::Endless);
+    let begun = Instant::now();
+    let listed = store.list(stash::store::Prefix::Packs).unwrap_err();
+    assert!(listed.to_string().contains("more than was asked for"), "{listed}");
+    assert_eq!(store.get(&name).unwrap_err().kind(), Kind::Store);
+    assert_eq!(store.get_range(&name, 0, 10).unwrap_err().kind(), Kind::Store);
+    assert!(store.probe().into_failure().is_some());
+    assert!(begun.elapsed() < Duration::from_secs(25), "{:?}", begun.elapsed());
+    // Beside what each may be, what lies in the buffers of both sides.
+    let most = (4 * (65 + 16)) << 20;
+    assert!(server.endless_bytes() < most, "{}", server.endless_bytes());
+}
+
+/// At 20 KiB a second 64 KiB take longer than this store is waited for.
+#[test]
+fn a_slow_limit_is_not_taken_for_silence() {
+    let server = Server::start(Behaviour::default());
+    let options = stash::store::RemoteOptions { upload_limit: Some(20 << 10), ..hasty() };
+    let store = connect_with(&server, "r", &options).unwrap();
+    let bytes = crate::common_engine::noise(1, 90 << 10);
+    let name = stash::store::ObjectName::Pack(stash::codec::crypto::object_hash(&bytes));
+    let begun = Instant::now();
+    store.put(name, &[bytes.into()]).unwrap();
+    assert!(begun.elapsed() > Duration::from_secs(3), "{:?}", begun.elapsed());
+    assert_eq!(server.take().iter().filter(|request| request.is_put()).count(), 1);
+}
+
+/// What is taken from those who add and not yet stored, however many they are.
+#[test]
+fn what_waits_for_a_slow_store_is_bounded() {
+    use stash::codec::crypto::{MasterKeys, RepositoryKeys};
+    use stash::format::pack::{BlobKind, UnitForm};
+    use stash::repository::{container::PlainUnit, packer::Packer};
+
+    const UNIT: usize = 1 << 20;
+    let latency = Duration::from_millis(300);
+    let server = Server::start(Behaviour { latency, ..Behaviour::default() });
+    let store = connect(&server, "r");
+    let keys = MasterKeys::from_parts([1; 32], [2; 32]);
+    let keys = Arc::new(RepositoryKeys::derive(&keys, &stash::id::RepositoryId([3; 16])));
+    let packer = Packer::start(store, Arc::clone(&keys), [4; 16], None, 0);
+    let (added, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let (packer, keys, added, most) = (&packer, &keys, &added, &most);
+            scope.spawn(move || {
+                for number in 0..25 {
+                    let payload = crate::common_engine::noise(thread * 100 + number, UNIT);
+                    let id = keys.blob_id(BlobKind::Data, &payload);
+                    let given = added.fetch_add(UNIT, Ordering::SeqCst) + UNIT;
+                    let stored = usize::try_from(packer.stored_bytes()).unwrap();
+                    most.fetch_max(given.saturating_sub(stored), Ordering::SeqCst);
+                    let blobs = vec![(id, UNIT as u64)];
+                    let (kind, form) = (BlobKind::Data, UnitForm::Raw);
+                    let unit =
+                        PlainUnit { kind, form, payload, blobs, bases: Vec::new(), depth: 0 };
+                    packer.add(unit).unwrap();
+                }
+            });
+        }
+    });
+    packer.finish().unwrap();
+    // One being filled, one that waits, one sealed, two on their way, and a unit for each thread.
+    let most = most.into_inner() >> 20;
+    assert!(most <= 5 * 18 + 8, "{most} MiB");
 }
 
 /// Opening costs one request, and a tiny backup a listing and a record more.

@@ -285,6 +285,70 @@ fn a_checked_out_clone_is_a_repository_in_a_folder() {
 }
 
 #[test]
+fn a_branch_that_holds_a_project_is_refused_and_keeps_its_history() {
+    let folder = tempfile::tempdir().unwrap();
+    let bare = bare(folder.path());
+    let run = |arguments: &[&str]| {
+        let mut command = std::process::Command::new("git");
+        command.args(["-c", "user.name=a", "-c", "user.email=a@b"]).args(arguments);
+        assert!(command.current_dir(folder.path()).status().unwrap().success(), "{arguments:?}");
+    };
+    run(&["init", "-q", "-b", "main", "work"]);
+    for number in 0..2 {
+        std::fs::write(folder.path().join("work/main.rs"), format!("{number}")).unwrap();
+        run(&["-C", "work", "add", "-A"]);
+        run(&["-C", "work", "commit", "-q", "-m", "mine"]);
+    }
+    run(&["-C", "work", "push", "-q", bare.to_str().unwrap(), "main"]);
+    let before = git(&bare, &["rev-parse", "refs/heads/main"]);
+    let web = Web::start(&bare);
+    for url in [format!("file://{}", bare.display()), web.url()] {
+        let options = GitOptions { branch: "main".into(), ..git_options() };
+        let store = open(&url, &options).unwrap();
+        let slots = [(secret(), "test".to_owned())];
+        let places = folders(&folder.path().join("places"));
+        let options = InitOptions::default();
+        let made = Repository::init(&store, &options, &slots, Timestamp(1), &places);
+        for error in [store.probe().into_failure().unwrap(), made.err().unwrap()] {
+            assert!(error.to_string().contains("would end its history"), "{error}");
+            assert!(error.hint_text().unwrap().contains("#stash"), "{error}");
+        }
+        assert!(store.delete_key_slot(&object_hash(b"x")).is_err());
+    }
+    assert_eq!(git(&bare, &["rev-parse", "refs/heads/main"]), before);
+    // Beside it there is room.
+    store_pack(&open(&web.url(), &git_options()).unwrap(), b"x").unwrap();
+}
+
+/// A list of times beyond what is kept of what nobody asked for.
+#[test]
+fn a_directory_may_hold_many_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let bare = bare(folder.path());
+    let url = format!("file://{}", bare.display());
+    let store = open(&url, &git_options()).unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..100_u64 {
+            let store = &store;
+            scope.spawn(move || {
+                for number in 0..15_u64 {
+                    let bytes = (thread * 100 + number).to_le_bytes();
+                    let name = ObjectName::KeySlot(object_hash(&bytes));
+                    store.put(name, &[Bytes::copy_from_slice(&bytes)]).unwrap();
+                }
+            });
+        }
+    });
+    let web = Web::start(&bare);
+    for url in [url, web.url()] {
+        let fresh = open(&url, &git_options()).unwrap();
+        let rows = fresh.list(Prefix::Keys).unwrap();
+        assert_eq!(rows.len(), 1500);
+        assert!(rows.iter().all(|row| row.size == 8));
+    }
+}
+
+#[test]
 fn two_branches_are_two_stores_and_strangers_files_stay() {
     let folder = tempfile::tempdir().unwrap();
     let bare = bare(folder.path());
@@ -309,6 +373,8 @@ fn two_branches_are_two_stores_and_strangers_files_stay() {
     };
     run(&["clone", "-q", "--branch", "stash", bare.to_str().unwrap(), "work"]);
     std::fs::write(work.join("README.md"), "mine").unwrap();
+    std::fs::create_dir(work.join("odd")).unwrap();
+    std::fs::write(work.join("odd/line\nfeed * \\"), "mine").unwrap();
     let pack = std::fs::read_dir(work.join("packs")).unwrap().next().unwrap().unwrap().path();
     std::fs::remove_file(pack.join(".stash-times")).unwrap();
     run(&["add", "-A"]);

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use stash::error::{Error, Kind};
-use stash::store::{GithubRepository, Prefix};
+use stash::store::{GitOptions, GithubRepository, Prefix};
 
 use crate::common_engine::{noise, open_fresh, put, snapshots};
 use crate::git::{assert_one_commit, store_pack};
@@ -67,7 +67,8 @@ fn a_server_that_vanishes_or_hangs_is_told_in_a_stated_time() {
     let folder = tempfile::tempdir().unwrap();
     let bare = bare(folder.path());
     let web = Web::start(&bare);
-    let store = open(&web.url(), &git_options()).unwrap();
+    let hasty = GitOptions { remote: hasty(), ..git_options() };
+    let store = open(&web.url(), &hasty).unwrap();
     store_pack(&store, b"first").unwrap();
     web.go_wrong(Wrong::Hang);
     let begun = Instant::now();
@@ -249,6 +250,25 @@ fn a_lock_that_nobody_holds_any_more_is_taken_over() {
     file.set_modified(std::time::SystemTime::now() - Duration::from_hours(1)).unwrap();
     store_pack(&store, b"second").unwrap();
     assert!(!lock.exists());
+    let refs = git(&bare, &["for-each-ref", "--format=%(refname)"]);
+    assert_eq!(refs, "refs/heads/stash");
+}
+
+/// What a hook says may be anything; it is told, and not taken for another writer's lock.
+#[test]
+fn a_push_that_a_hook_refuses_is_told_at_once() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let bare = bare(folder.path());
+    let web = Web::start(&bare);
+    let store = open(&web.url(), &git_options()).unwrap();
+    store_pack(&store, b"first").unwrap();
+    let hook = bare.join("hooks/pre-receive");
+    put(&hook, "#!/bin/sh\necho 'blocked by the administrator: clock is wrong' >&2\nexit 1\n");
+    std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let error = store_pack(&store, b"second").unwrap_err();
+    assert_says(&error, "refuses the push", "hooks");
+    assert!(error.to_string().contains("blocked by the administrator"), "{error}");
 }
 
 #[test]

@@ -68,7 +68,7 @@ fn a_refusal_is_one_sentence_and_a_remedy() {
             if denied { Action::Refuse(403, "AccessDenied") } else { Action::Serve }
         });
         let error = open("bucket", KEY);
-        assert_says(&error, "permission denied", "README.md");
+        assert_says(&error, "permission denied", "docs/stores.md");
         assert!(error.to_string().contains(doing), "{error}");
     }
     for (status, code, sentence, remedy) in [

@@ -71,11 +71,13 @@ pub(crate) fn connect_with(
     Store::open_remote(&place, &s3_keys(KEY, "secret"), options)
 }
 
-/// Returns options for git whose clock is this computer's.
+/// Returns options for git whose clock is this computer's. Real programs answer: on a busy computer
+/// they may take a while.
 #[cfg(feature = "git")]
 pub(crate) fn git_options() -> stash::store::GitOptions {
     let options = stash::store::GitOptions::new(Arc::new(stash::machine::SystemClock));
-    stash::store::GitOptions { remote: hasty(), ..options }
+    let remote = RemoteOptions { silence: Duration::from_secs(20), ..hasty() };
+    stash::store::GitOptions { remote, ..options }
 }
 
 /// Opens a git remote; one on this disk is made if nothing is there.

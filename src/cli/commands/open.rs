@@ -85,8 +85,13 @@ impl Run {
 
     /// Takes this machine's run lock, waiting as long as `--wait` says.
     pub fn lock(&self, repository: RepositoryId) -> Result<RunLock> {
-        let take =
-            |wait| RunLock::take(&self.places.state, repository, wait, &self.clock, &self.counters);
+        self.waiting(|wait| {
+            RunLock::take(&self.places.state, repository, wait, &self.clock, &self.counters)
+        })
+    }
+
+    /// Takes a lock, waiting as long as `--wait` says, and says so if it must be waited for.
+    pub(super) fn waiting<T>(&self, take: impl Fn(Duration) -> Result<T>) -> Result<T> {
         match (take(Duration::ZERO), self.global.wait) {
             (Err(error), Some(wait)) if error.kind() == Kind::Busy && !wait.is_zero() => {
                 self.screen.note(&format!("{error}; waiting"));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::open::Run;
 use crate::error::{Error, Kind, Result};
 use crate::machine::{self, AccessOptions, Location};
-use crate::store::Store;
+use crate::store::{RemotePlace, Store};
 
 impl Run {
     /// Returns the store at a location. With `create`, a folder that is missing is made.
@@ -26,10 +26,11 @@ impl Run {
             Location::Remote(place) => place,
         };
         let (credentials, mut options) = machine::store_access(place, access, &self.environment)?;
-        options.learned = machine::known_store(&self.places.state, place);
+        let used = place.in_use(&credentials, &options);
+        options.learned = machine::known_store(&self.places.state, &used);
         options.reporter = Arc::clone(&self.screen) as Arc<dyn crate::event::Reporter>;
         let store = Store::open_remote(place, &credentials, &options)?;
-        self.remember(&store, location);
+        self.remember(&store);
         Ok(store)
     }
 
@@ -93,18 +94,18 @@ impl Run {
     }
 
     /// Tries all that a repository asks of a remote store, before one is made there.
-    pub(super) fn probe(&self, store: &Store, location: &Location) -> Result<()> {
+    pub(super) fn probe(&self, store: &Store) -> Result<()> {
         if !store.is_remote() {
             return Ok(());
         }
         let probe = store.probe();
-        self.remember(store, location);
+        self.remember(store);
         let took =
             |step: &crate::store::ProbeStep| format!("{} {} ms", step.what, step.took.as_millis());
         let steps: Vec<String> = probe.steps.iter().map(took).collect();
         let may_delete = probe.deletes != Some(false);
         if let Some(error) = probe.into_failure() {
-            self.doubt(location, &error);
+            self.doubt(store.place(), &error);
             return Err(error);
         }
         self.screen.note(&format!("the store works: {}", steps.join(", ")));
@@ -118,14 +119,14 @@ impl Run {
     }
 
     /// Forgets what was remembered of a store that fails: it may be the reason.
-    pub(super) fn doubt(&self, location: &Location, error: &Error) {
-        if let (Location::Remote(place), Kind::Store) = (location, error.kind()) {
+    pub(super) fn doubt(&self, place: Option<&RemotePlace>, error: &Error) {
+        if let (Some(place), Kind::Store) = (place, error.kind()) {
             machine::forget_store(&self.places.state, place);
         }
     }
 
-    fn remember(&self, store: &Store, location: &Location) {
-        if let (Location::Remote(place), Some(learned)) = (location, store.learned()) {
+    fn remember(&self, store: &Store) {
+        if let (Some(place), Some(learned)) = (store.place(), store.learned()) {
             machine::remember_store(&self.places.state, place, &learned);
         }
     }

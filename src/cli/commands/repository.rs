@@ -167,13 +167,13 @@ impl Run {
                 let Ok(Some(key)) = machine::read_device_key(&keys, id) else { continue };
                 match locked.unlock(&SlotSecret::Device(Key(*key)), &folders) {
                     Err(error) if error.kind() == Kind::WrongPassphrase => {}
-                    result => return opened(result?, location),
+                    result => return self.opened(result?, location),
                 }
             }
         }
         let nobody = RepositoryId::default();
         let repository = self.unlock(nobody, |secret| try_secret(&locked, secret, &folders))?;
-        opened(repository, location)
+        self.opened(repository, location)
     }
 
     fn open(&self, store: Store, location: &Location) -> Result<Opened> {
@@ -191,8 +191,9 @@ impl Run {
         wanted: Option<&str>,
         unlock: impl Fn(&LockedRepository) -> Result<Repository>,
     ) -> Result<Opened> {
+        let place = store.place().cloned();
         let locked = self.locked(store, wanted);
-        let locked = locked.inspect_err(|error| self.doubt(location, error))?;
+        let locked = locked.inspect_err(|error| self.doubt(place.as_ref(), error))?;
         let repository = match unlock(&locked) {
             // What was remembered of the key slots may be older than the slot that would fit.
             Err(error) if error.kind() == Kind::WrongPassphrase => match locked.renewed()? {
@@ -201,7 +202,7 @@ impl Run {
             },
             result => result?,
         };
-        opened(repository, location)
+        self.opened(repository, location)
     }
 
     fn make(
@@ -219,7 +220,7 @@ impl Run {
         if create_bucket {
             store.create_bucket()?;
         }
-        self.probe(&store, location)?;
+        self.probe(&store)?;
         Repository::refuse_occupied(&store)?;
         let internal = |error| Error::failed("cannot make a repository").source(error);
         let id = RepositoryId(random_bytes().map_err(internal)?);
@@ -249,7 +250,16 @@ impl Run {
             None => Repository::init(&store, &options, &secrets, now, &folders)?,
         };
         self.show_made(location, &words)?;
-        opened(made, location)
+        self.opened(made, location)
+    }
+
+    fn opened(&self, repository: Repository, location: &Location) -> Result<Opened> {
+        let is_exclusive = repository.header().flags & REPOSITORY_EXCLUSIVE != 0;
+        let take = |folder: &Path| {
+            self.waiting(|wait| SharedLock::take(folder, wait, &self.clock, &self.counters))
+        };
+        let shared = location.folder().filter(|_| is_exclusive).map(take).transpose()?;
+        Ok(Opened { location: location.clone(), repository, shared })
     }
 
     /// Says that the repository is made; the recovery code goes to a terminal or nowhere.
@@ -276,15 +286,6 @@ impl Run {
             state: Some(self.places.state.clone()),
         }
     }
-}
-
-fn opened(repository: Repository, location: &Location) -> Result<Opened> {
-    let is_exclusive = repository.header().flags & REPOSITORY_EXCLUSIVE != 0;
-    let shared = match location.folder().filter(|_| is_exclusive) {
-        Some(folder) => Some(SharedLock::take(folder)?),
-        None => None,
-    };
-    Ok(Opened { location: location.clone(), repository, shared })
 }
 
 fn is_unborn(folder: &Path) -> Result<bool> {

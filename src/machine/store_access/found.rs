@@ -2,8 +2,11 @@
 #![expect(clippy::disallowed_methods, reason = "reads the services' own files")]
 
 use std::ffi::OsString;
+use std::io::Read as _;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use zeroize::Zeroizing;
 
@@ -18,20 +21,64 @@ fn command_failed(why: String) -> Error {
         .hint("a command that was named is never replaced by another source")
 }
 
+/// How long such a command may take.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// One that prints more than this, in bytes, gives no credentials.
+const MOST_BYTES: u64 = 1 << 20;
+
 /// Runs a command that gives credentials in a shell; returns what it prints.
 pub(in crate::machine) fn printed_by(command: &OsString) -> Result<Zeroizing<String>> {
+    printed_within(command, PATIENCE)
+}
+
+fn printed_within(command: &OsString, patience: Duration) -> Result<Zeroizing<String>> {
     let mut shell = Command::new("/bin/sh");
     shell.arg("-c").arg(command).stdout(Stdio::piped()).stderr(Stdio::inherit());
     for name in SECRET_VARIABLES {
         shell.env_remove(name);
     }
-    let output = shell.output().map_err(|error| command_failed(error.to_string()))?;
-    let text = Zeroizing::new(output.stdout);
-    if !output.status.success() {
-        return Err(command_failed(format!("it ended with {}", output.status)));
+    let failed = |error: std::io::Error| command_failed(error.to_string());
+    let mut child = shell.stdin(Stdio::null()).spawn().map_err(failed)?;
+    let output = child.stdout.take();
+    let (sender, receiver) = mpsc::channel();
+    // Beside, since a child of the command's may hold its output open for ever.
+    std::thread::spawn(move || {
+        let mut text = Zeroizing::new(Vec::new());
+        let read = output.map_or(Ok(0), |it| it.take(MOST_BYTES).read_to_end(&mut text));
+        let _gone = sender.send(read.map(|_| text));
+    });
+    let late = || command_failed(format!("it took more than {} s", patience.as_secs_f32()));
+    let Ok(read) = receiver.recv_timeout(patience) else {
+        end(&mut child);
+        return Err(late());
+    };
+    let Some(status) = ended(&mut child, patience).map_err(failed)? else {
+        end(&mut child);
+        return Err(late());
+    };
+    if !status.success() {
+        return Err(command_failed(format!("it ended with {status}")));
     }
+    let text = read.map_err(failed)?;
     let text = std::str::from_utf8(&text).map_err(|_| command_failed("no text came".to_owned()))?;
     Ok(Zeroizing::new(text.to_owned()))
+}
+
+/// Waits for the end of a command that has nothing more to say.
+fn ended(child: &mut Child, patience: Duration) -> std::io::Result<Option<ExitStatus>> {
+    const STEP: Duration = Duration::from_millis(10);
+    for _ in 0..=patience.as_millis() / STEP.as_millis() {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        std::thread::sleep(STEP);
+    }
+    Ok(None)
+}
+
+fn end(child: &mut Child) {
+    // One that has ended by itself is as well.
+    let _ended = child.kill().is_ok() && child.wait().is_ok();
 }
 
 /// What has been found so far; what was found first counts.
@@ -309,4 +356,21 @@ fn section_of(text: &str, wanted: impl Fn(&str) -> bool) -> impl Iterator<Item =
         let (key, value) = line.split_once('=').filter(|_| is_wanted && !is_comment)?;
         Some((key.trim(), value.trim()))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_never_ends_is_not_waited_for() {
+        let short = Duration::from_millis(300);
+        for script in ["exec sleep 20", "echo x; exec 1>&-; exec sleep 20", "sleep 20 & echo x"] {
+            let begun = jiff::Timestamp::now();
+            let error = printed_within(&script.into(), short).unwrap_err();
+            assert!(error.to_string().contains("more than 0.3 s"), "{error}");
+            assert!(jiff::Timestamp::now().as_second() - begun.as_second() < 10, "{script}");
+        }
+        assert_eq!(printed_within(&"echo x".into(), short).unwrap().as_str(), "x\n");
+    }
 }

@@ -181,11 +181,11 @@ impl ObjectStore for GitStore {
                 Err(failure) => return vec![Err(failure.into())],
             };
             let files = seen.state.files(prefix.as_ref()).filter(|(_, entry)| entry.is_file());
-            let row = |(path, entry): (String, &Entry)| match Path::parse(path) {
-                Ok(path) => Ok(meta(path, entry)),
-                Err(source) => Err(Error::InvalidPath { source }),
+            // A stranger's file may have a name that no object store knows; it is none of ours.
+            let row = |(path, entry): (String, &Entry)| {
+                Path::parse(path).ok().map(|path| Ok(meta(path, entry)))
             };
-            files.map(row).collect::<Vec<_>>()
+            files.filter_map(row).collect::<Vec<_>>()
         };
         stream::once(rows).flat_map(stream::iter).boxed()
     }

@@ -5,12 +5,12 @@
 //! removes what no ref reaches. An object that is about to be referred to is always written anew,
 //! even if it lies there: one that lies there unreferenced may be about to be removed.
 
+mod lock;
 mod packs;
 
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader, ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::failure::{GitFailure, Outcome};
 use super::object::{Kind, NewObject, Oid};
@@ -18,12 +18,8 @@ use super::pack::deflate;
 use super::received::Received;
 use super::state::State;
 use super::{Backend, Pushed, Tip};
+use lock::Lock;
 use packs::Packs;
-
-/// Somebody who holds the lock of a ref this long is dead.
-const LOCK_IS_STALE: Duration = Duration::from_mins(10);
-/// How long a lock is waited for: this often, this long.
-const LOCK_WAITS: (u32, Duration) = (100, Duration::from_millis(20));
 
 /// A bare repository.
 pub(super) struct Bare {
@@ -135,48 +131,17 @@ impl Bare {
     fn replace(&self, old: Option<Oid>, new: Oid) -> Outcome<Pushed> {
         let path = self.folder.join("refs/heads").join(&self.branch);
         let fail = |error: std::io::Error| GitFailure::disk("cannot write the branch", &error);
-        make_folder(path.parent().unwrap_or(&self.folder)).map_err(fail)?;
-        let lock = self.lock(&path)?;
+        make_durably(path.parent().unwrap_or(&self.folder), 0o777).map_err(fail)?;
+        let lock = Lock::take(&self.folder, &path)?;
         if self.read_ref()? != old {
             return Ok(Pushed::Moved);
         }
-        (&lock.file).write_all(format!("{new}\n").as_bytes()).map_err(fail)?;
-        lock.file.sync_all().map_err(fail)?;
-        lock.commit(&path).map_err(fail)?;
+        lock.write(&format!("{new}\n")).map_err(fail)?;
+        if !lock.commit(&path).map_err(fail)? {
+            return Ok(Pushed::Moved);
+        }
         path.parent().map_or(Ok(()), sync_folder).map_err(fail)?;
         Ok(Pushed::Done)
-    }
-
-    fn lock(&self, path: &Path) -> Outcome<Lock> {
-        let name = path.with_file_name(format!(
-            "{}.lock",
-            path.file_name().unwrap_or_default().to_string_lossy()
-        ));
-        let fail = |error: std::io::Error| GitFailure::disk("cannot lock the branch", &error);
-        for _ in 0..LOCK_WAITS.0 {
-            let file = std::fs::File::options().write(true).create_new(true).open(&name);
-            match file {
-                Ok(file) => return Ok(Lock { file, path: Some(name) }),
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(fail(error)),
-            }
-            if self.is_stale(&name) {
-                // Renamed first: of two that see it, one removes it, and never a fresh one.
-                let aside = name.with_extension("lock-stale");
-                let _taken = rename(&name, &aside).is_ok() && remove(&aside).is_ok();
-            }
-            std::thread::sleep(LOCK_WAITS.1);
-        }
-        Err(GitFailure::passing(format!("the branch is locked by `{}`", name.display())))
-    }
-
-    /// Tells whether a lock is much older than a file that is made now: only the disk's own clock
-    /// counts.
-    fn is_stale(&self, lock: &Path) -> bool {
-        let modified = |path: &Path| std::fs::symlink_metadata(path)?.modified();
-        let fresh = tempfile::Builder::new().prefix("tmp_obj_").tempfile_in(&self.folder);
-        let Ok(now) = fresh.and_then(|fresh| modified(fresh.path())) else { return false };
-        modified(lock).is_ok_and(|then| now.duration_since(then).is_ok_and(|it| it > LOCK_IS_STALE))
     }
 }
 
@@ -217,29 +182,6 @@ impl Backend for Bare {
         // The names too are durable before anything refers to them.
         folders.iter().try_for_each(|folder| sync_folder(folder)).map_err(fail)?;
         self.replace(old, new)
-    }
-}
-
-/// The lock of a ref. Dropped, it lets go.
-struct Lock {
-    file: std::fs::File,
-    path: Option<PathBuf>,
-}
-
-impl Lock {
-    fn commit(mut self, to: &Path) -> std::io::Result<()> {
-        match self.path.take() {
-            Some(path) => rename(&path, to),
-            None => Ok(()),
-        }
-    }
-}
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        if let Some(path) = self.path.take() {
-            let _let_go = remove(&path);
-        }
     }
 }
 
@@ -287,6 +229,25 @@ fn make_folder(path: &Path) -> std::io::Result<()> {
     std::fs::create_dir_all(path)
 }
 
+/// Makes a folder and those around it that are missing, each durable.
+fn make_durably(path: &Path, mode: u32) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    if path.is_dir() {
+        return Ok(());
+    }
+    let around = path.parent().filter(|around| !around.as_os_str().is_empty());
+    around.map_or(Ok(()), |around| make_durably(around, mode))?;
+    match std::fs::DirBuilder::new().mode(mode).create(path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    match sync_folder(around.unwrap_or(Path::new("."))) {
+        // A folder that may be passed through, but not read.
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
+        result => result,
+    }
+}
+
 #[expect(clippy::disallowed_methods, reason = "the store owns the repository's folder")]
 fn sync_folder(path: &Path) -> std::io::Result<()> {
     std::fs::File::open(path)?.sync_all()
@@ -307,18 +268,18 @@ fn is_empty(path: &Path) -> bool {
 /// Makes a bare repository, for its owner alone.
 #[expect(clippy::disallowed_methods, reason = "the store owns the repository's folder")]
 fn make(path: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true).mode(0o700);
     for folder in ["objects/pack", "objects/info", "refs/heads", "refs/tags"] {
-        builder.create(path.join(folder))?;
+        make_durably(&path.join(folder), 0o700)?;
     }
-    std::fs::write(
-        path.join("config"),
-        "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n",
-    )?;
-    // Last: with it, it is a repository.
-    std::fs::write(path.join("HEAD"), "ref: refs/heads/stash\n")
+    let config = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n";
+    // `HEAD` last: with it, it is a repository.
+    for (name, text) in [("config", config), ("HEAD", "ref: refs/heads/stash\n")] {
+        let mut file = std::fs::File::create(path.join(name))?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        sync_folder(path)?;
+    }
+    Ok(())
 }
 
 /// Refuses what a repository's config announces and this doesn't know.

@@ -206,6 +206,8 @@ impl Way for Http {
         Ok(Box::new(self.send(&Method::POST, "git-receive-pack", request)?))
     }
 
+    fn end_push(&mut self) {}
+
     fn give_up(&mut self, failure: GitFailure) -> GitFailure {
         failure
     }

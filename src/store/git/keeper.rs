@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use super::failure::{GitFailure, Outcome};
 use super::mirror::Mirror;
 use super::object::{Kind, NewObject, Oid};
-use super::received::{Content, Large, Received};
+use super::received::{Content, Received};
 use super::state::{Loader, State};
 use super::{Backend, GitOptions};
 use crate::event::{Event, Reporter};
@@ -203,11 +203,12 @@ impl Worker {
     }
 
     fn load(&mut self, commit: Oid, old: &State) -> Outcome<State> {
-        let mut received = Received::new(Large::Drop, self.shared.mirror.folder());
+        let mut received = Received::new(self.shared.mirror.folder());
+        received.ask(&[commit]);
         self.backend.trees(commit, old, &mut received)?;
         for _ in 0..ROUNDS {
             let find = |oid: &Oid, kind| received.bytes(oid, kind);
-            let mut loader = Loader { old, find: &find, missing: Vec::new() };
+            let mut loader = Loader::new(old, &find);
             match loader.load(commit) {
                 Some(mut state) => {
                     self.measure(&mut state)?;
@@ -221,6 +222,7 @@ impl Worker {
                 }
                 None => {
                     let missing = loader.missing;
+                    received.ask(&missing);
                     self.backend.fetch(&missing, &mut received)?;
                     if missing.iter().all(|oid| received.get(oid).is_none()) {
                         break;
@@ -243,8 +245,9 @@ impl Worker {
             .collect();
         let time = self.now(state) / SECOND + 1;
         for some in unknown.chunks(4) {
-            let mut received = Received::new(Large::Keep, self.shared.mirror.folder());
+            let mut received = Received::new(self.shared.mirror.folder());
             let wanted: Vec<Oid> = some.iter().map(|(_, oid)| *oid).collect();
+            received.ask(&wanted);
             self.backend.fetch(&wanted, &mut received)?;
             for (path, oid) in some {
                 if let Some((_, content)) = received.get(oid) {
@@ -292,7 +295,8 @@ impl Worker {
             }
             let missing: Vec<Oid> = missing.into_iter().collect();
             let fetched = self.patiently(|it| {
-                let mut received = Received::new(Large::Keep, it.shared.mirror.folder());
+                let mut received = Received::new(it.shared.mirror.folder());
+                received.ask(&missing);
                 if !missing.is_empty() {
                     it.backend.fetch(&missing, &mut received)?;
                 }
@@ -312,7 +316,8 @@ impl Worker {
     }
 }
 
-/// Blobs that were read lately.
+/// Blobs that were read lately. What came together lies in one file, whose room is free when the last
+/// of it goes: so it goes together.
 #[derive(Default)]
 struct Blobs {
     kept: HashMap<Oid, (Content, u64)>,
@@ -334,11 +339,15 @@ impl Blobs {
             return;
         }
         while self.bytes.saturating_add(content.len()) > KEPT {
-            let oldest = self.kept.iter().min_by_key(|(_, (_, used))| *used).map(|(oid, _)| *oid);
-            let Some((gone, _)) = oldest.and_then(|oldest| self.kept.remove(&oldest)) else {
-                break;
-            };
-            self.bytes = self.bytes.saturating_sub(gone.len());
+            let oldest = self.kept.values().min_by_key(|(_, used)| *used);
+            let Some((oldest, _)) = oldest.cloned() else { break };
+            let mut freed = 0;
+            self.kept.retain(|_, (other, _)| {
+                let goes = other.shares_file(&oldest);
+                freed += if goes { other.len() } else { 0 };
+                !goes
+            });
+            self.bytes = self.bytes.saturating_sub(freed);
         }
         self.bytes = self.bytes.saturating_add(content.len());
         self.kept.insert(oid, (content.clone(), self.uses));

@@ -58,7 +58,7 @@ impl Mirror {
             rest = rest.slice(end..);
         }
         let find = |oid: &Oid, _| objects.get(oid).cloned();
-        Loader { old: &State::default(), find: &find, missing: Vec::new() }.load(commit?)
+        Loader::new(&State::default(), &find).load(commit?)
     }
 
     /// Keeps a state. What goes wrong costs a fetch, and nothing else.

@@ -78,7 +78,7 @@ use self::received::Received;
 use self::smart::Smart;
 use self::ssh::Ssh;
 use self::state::State;
-use super::remote::{RemoteOptions, open_wire};
+use super::remote::{RemoteOptions, open_wire, throttles};
 use super::{Credentials, Store};
 use crate::error::{Error, Kind, Result};
 use crate::time::Clock;
@@ -102,7 +102,8 @@ pub struct GitOptions {
     pub ssh: Vec<String>,
     /// Variables that it must not see.
     pub withheld: Vec<String>,
-    /// Patience, certificates, and who is told of further tries.
+    /// How long nothing may move, limits, certificates, and who is told of further tries. How long
+    /// is tried is git's own affair here: three times more.
     pub remote: RemoteOptions,
 }
 
@@ -179,14 +180,17 @@ impl Store {
             Address::Http(_) => Some(open_wire(&options.remote, description)?),
             Address::Folder(_) | Address::Ssh(_) => None,
         };
+        // Both threads share one line.
+        let limits = throttles(&options.remote);
         let open = || -> Outcome<Box<dyn Backend>> {
             match &address {
                 Address::Folder(path) => {
                     Bare::open(path, &options.branch, create).map(|it| Box::new(it) as Box<_>)
                 }
-                Address::Ssh(address) => {
-                    Ok(Box::new(Smart::new(Ssh::new(address, options), &options.branch)))
-                }
+                Address::Ssh(address) => Ok(Box::new(Smart::new(
+                    Ssh::new(address, options, limits.clone()),
+                    &options.branch,
+                ))),
                 Address::Http(url) => {
                     let Some(wire) = wire.clone() else { return Err(GitFailure::odd("no wire")) };
                     let http = Http::new(url, wire, credentials, &options.clock)?;

@@ -141,10 +141,23 @@ pub(super) fn write_tree(mut rows: Vec<TreeRow>) -> Bytes {
     bytes.into()
 }
 
+/// Who makes our commits.
+const WHO: &str = "stash <stash@localhost>";
+
 /// Returns a commit without parents: no history is kept, so what is deleted is really gone.
 pub(super) fn write_commit(tree: Oid, seconds: i64) -> Bytes {
-    let who = format!("stash <stash@localhost> {seconds} +0000");
+    let who = format!("{WHO} {seconds} +0000");
     format!("tree {tree}\nauthor {who}\ncommitter {who}\n\nstash\n").into()
+}
+
+/// Tells whether a commit is one of ours.
+pub(super) fn is_own_commit(bytes: &[u8]) -> bool {
+    String::from_utf8_lossy(bytes).contains(&format!("\ncommitter {WHO} "))
+}
+
+/// Tells whether a commit has a history.
+pub(super) fn has_parent(bytes: &[u8]) -> bool {
+    bytes.get(45..).is_some_and(|rest| rest.starts_with(b"\nparent "))
 }
 
 /// Returns the tree of a commit.
@@ -176,5 +189,9 @@ mod tests {
         assert!(read_tree(&bytes[..bytes.len() - 1]).is_none());
         let commit = write_commit(Oid([9; 20]), 5);
         assert_eq!(tree_of_commit(&commit), Some(Oid([9; 20])));
+        assert!(is_own_commit(&commit) && !has_parent(&commit));
+        let theirs =
+            format!("tree {0}\nparent {0}\ncommitter me <me@host> 1 +0000\n", Oid([9; 20]));
+        assert!(!is_own_commit(theirs.as_bytes()) && has_parent(theirs.as_bytes()));
     }
 }

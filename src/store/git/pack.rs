@@ -3,6 +3,7 @@
 //! What is sent has no differences in it: it is encrypted, and resembles nothing. What comes may
 //! have some, since the server sends what it has (page "pack-format" of git's own manual).
 
+use std::collections::HashMap;
 use std::io::{BufRead, ErrorKind, Read, Write as _};
 
 use bytes::Bytes;
@@ -19,11 +20,19 @@ use crate::format::LIMITS;
 /// The numbers of differences in a pack: from a base at an offset, and from one by its id.
 pub(super) const OFFSET_DELTA: u8 = 6;
 pub(super) const ID_DELTA: u8 = 7;
+/// What may wait for its base while a pack is read, in bytes.
+const MOST_PENDING: usize = 64 << 20;
+/// What each costs beside its bytes.
+const OVERHEAD: usize = 64;
 
-/// Returns a pack of the objects.
-pub(super) fn write_pack(objects: &[NewObject]) -> Vec<u8> {
-    let mut pack = b"PACK\0\0\0\x02".to_vec();
-    pack.reserve(objects.iter().map(|object| object.len() + object.len() / 1000 + 128).sum());
+/// Appends a pack of the objects.
+pub(super) fn write_pack(target: &mut Vec<u8>, objects: &[NewObject]) {
+    let start = target.len();
+    // By exactly what is needed: there is to be one copy of what is sent, and not much more.
+    target
+        .reserve_exact(objects.iter().map(|object| object.len() + object.len() / 1000 + 128).sum());
+    let mut pack = std::mem::take(target);
+    pack.extend_from_slice(b"PACK\0\0\0\x02");
     let count = u32::try_from(objects.len()).unwrap_or(u32::MAX);
     pack.extend_from_slice(&count.to_be_bytes());
     for object in objects {
@@ -39,9 +48,9 @@ pub(super) fn write_pack(objects: &[NewObject]) -> Vec<u8> {
         pack = deflate(pack, object);
     }
     let mut context = Context::new(&SHA1_FOR_LEGACY_USE_ONLY);
-    context.update(&pack);
+    context.update(pack.get(start..).unwrap_or_default());
     pack.extend_from_slice(&finish(context).0);
-    pack
+    *target = pack;
 }
 
 /// Returns a number below 128 as a byte.
@@ -87,10 +96,46 @@ impl<R: BufRead> BufRead for Hashed<R> {
     }
 }
 
-/// A difference whose base has not come yet.
+/// Differences whose bases have not come yet.
+#[derive(Default)]
 struct Pending {
-    base: Oid,
-    delta: Vec<u8>,
+    by_base: HashMap<Oid, Vec<Vec<u8>>>,
+    bytes: usize,
+}
+
+impl Pending {
+    fn add(&mut self, base: Oid, delta: Vec<u8>) -> Outcome<()> {
+        // Our own objects are encrypted, or lists that are short: there are no such differences.
+        self.bytes = self.bytes.saturating_add(delta.len()).saturating_add(OVERHEAD);
+        if self.bytes > MOST_PENDING {
+            return Err(GitFailure::odd("more differences than there can be, and no bases"));
+        }
+        self.by_base.entry(base).or_default().push(delta);
+        Ok(())
+    }
+
+    /// Makes what waits for an object that has come, and what waits for that.
+    fn resolve(&mut self, come: Oid, received: &mut Received) -> Outcome<()> {
+        let mut come = vec![come];
+        while let Some(base) = come.pop() {
+            // A base that came and was not kept is one of what nobody asked for.
+            for delta in self.by_base.remove(&base).unwrap_or_default() {
+                self.bytes = self.bytes.saturating_sub(delta.len().saturating_add(OVERHEAD));
+                come.extend(join(base, &delta, received)?);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Makes an object from its base, if that is here, and the difference.
+fn join(base: Oid, delta: &[u8], received: &mut Received) -> Outcome<Option<Oid>> {
+    let Some((kind, base)) = received.get(&base) else { return Ok(None) };
+    let (kind, base) = (*kind, base.whole()?);
+    let bytes = apply_delta(&base, delta)
+        .ok_or_else(|| GitFailure::odd("a difference that fits nothing"))?;
+    let oid = oid_of(kind, &[&bytes]);
+    received.add(oid, kind, bytes).map(|()| Some(oid))
 }
 
 /// Reads a pack into `received`.
@@ -102,7 +147,7 @@ pub(super) fn read_pack(from: impl BufRead, received: &mut Received) -> Outcome<
         [b'P', b'A', b'C', b'K', 0, 0, 0, 2 | 3, a, b, c, d] => u32::from_be_bytes([a, b, c, d]),
         _ => return Err(GitFailure::odd("it sends no pack")),
     };
-    let mut pending = Vec::new();
+    let mut pending = Pending::default();
     for _ in 0..count {
         let (number, length) = read_head(&mut from)?;
         let base = match number {
@@ -114,12 +159,22 @@ pub(super) fn read_pack(from: impl BufRead, received: &mut Received) -> Outcome<
             _ => None,
         };
         let bytes = inflate(&mut from, length)?;
-        match (kind_of(number), base) {
-            (Some(kind), _) => received.add(oid_of(kind, &[&bytes]), kind, bytes)?,
-            (None, Some(base)) => pending.push(Pending { base, delta: bytes }),
+        let come = match (kind_of(number), base) {
+            (Some(kind), _) => {
+                let oid = oid_of(kind, &[&bytes]);
+                received.add(oid, kind, bytes)?;
+                oid
+            }
+            (None, Some(base)) => {
+                let Some(oid) = join(base, &bytes, received)? else {
+                    pending.add(base, bytes)?;
+                    continue;
+                };
+                oid
+            }
             (None, None) => return Err(GitFailure::odd("an object of a kind nobody asked for")),
-        }
-        pending = resolve(pending, received)?;
+        };
+        pending.resolve(come, received)?;
     }
     let sum = finish(from.context);
     let mut own = [0; 20];
@@ -127,30 +182,8 @@ pub(super) fn read_pack(from: impl BufRead, received: &mut Received) -> Outcome<
     if sum.0 != own {
         return Err(GitFailure::passing("a pack was changed on its way"));
     }
-    // A base that was too long to be kept, for something that nobody asked for.
+    // What waits still is a difference from something that nobody asked for.
     Ok(())
-}
-
-fn resolve(pending: Vec<Pending>, received: &mut Received) -> Outcome<Vec<Pending>> {
-    let mut rest = pending;
-    loop {
-        let before = rest.len();
-        let mut waiting = Vec::new();
-        for one in rest {
-            let Some((kind, base)) = received.get(&one.base) else {
-                waiting.push(one);
-                continue;
-            };
-            let (kind, base) = (*kind, base.whole()?);
-            let bytes = apply_delta(&base, &one.delta)
-                .ok_or_else(|| GitFailure::odd("a difference that fits nothing"))?;
-            received.add(oid_of(kind, &[&bytes]), kind, bytes)?;
-        }
-        if waiting.is_empty() || waiting.len() == before {
-            return Ok(waiting);
-        }
-        rest = waiting;
-    }
 }
 
 pub(super) fn kind_of(number: u8) -> Option<Kind> {
@@ -266,50 +299,4 @@ fn read_length(from: &mut &[u8]) -> Option<usize> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::received::Large;
-    use super::*;
-
-    #[test]
-    fn a_pack_comes_back_and_one_that_is_cut_or_changed_does_not() {
-        let object = |kind, bytes: Vec<u8>| NewObject::new(kind, vec![bytes.into()]);
-        let objects = [
-            object(Kind::Blob, vec![1; 5]),
-            object(Kind::Blob, vec![7; 300_000]),
-            object(Kind::Blob, Vec::new()),
-            object(Kind::Tree, vec![]),
-        ];
-        let pack = write_pack(&objects);
-        let mut received = Received::new(Large::Keep, None);
-        read_pack(&pack[..], &mut received).unwrap();
-        for object in &objects {
-            let bytes = received.bytes(&object.oid, object.kind).unwrap();
-            assert_eq!(bytes, object.parts.concat());
-        }
-        for cut in [0, 11, 30, pack.len() - 1] {
-            assert!(read_pack(&pack[..cut], &mut Received::new(Large::Keep, None)).is_err());
-        }
-        for at in (0..pack.len()).step_by(997).chain([pack.len() - 1]) {
-            let mut pack = pack.clone();
-            pack[at] ^= 1;
-            assert!(read_pack(&pack[..], &mut Received::new(Large::Drop, None)).is_err(), "{at}");
-        }
-    }
-
-    #[test]
-    fn differences_copy_and_insert_and_never_reach_beyond_their_base() {
-        let base = Bytes::from_static(b"hello world");
-        let delta = [11, 9, 0x91, 6, 5, 4, b'!', b'a', b'b', b'c'];
-        assert_eq!(apply_delta(&base, &delta).unwrap(), b"world!abc");
-        for bad in [
-            &[10, 9, 0x91, 6, 5][..],
-            &[11, 9, 0x91, 7, 5, 4],
-            &[11, 2, 0x91, 6, 5],
-            &[11, 5, 0],
-            &[11],
-            &[0xff; 12],
-        ] {
-            assert!(apply_delta(&base, bad).is_none(), "{bad:?}");
-        }
-    }
-}
+mod tests;

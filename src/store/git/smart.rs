@@ -18,6 +18,8 @@ use super::{Backend, Pushed, Tip};
 const AGENT: &str = concat!("agent=stash/", env!("CARGO_PKG_VERSION"));
 /// More lines than this a server does not announce itself by, however many branches it has.
 const MOST_LINES: usize = 1_000_000;
+/// Nor by longer ones together, in bytes.
+const LONGEST_LINES: usize = 64 << 20;
 
 /// A way to a server.
 pub(super) trait Way: Send {
@@ -36,6 +38,9 @@ pub(super) trait Way: Send {
 
     /// Sends what is pushed; returns the answer.
     fn push(&mut self, request: Vec<u8>) -> Outcome<Box<dyn Read + '_>>;
+
+    /// Ends a push whose answer has been read.
+    fn end_push(&mut self);
 
     /// Ends what is open, since its state is not known; says what the way itself knows of a failure.
     fn give_up(&mut self, failure: GitFailure) -> GitFailure;
@@ -180,7 +185,7 @@ impl<W: Way> Smart<W> {
         let mut request = Vec::new();
         raw(&mut request, command.as_bytes());
         request.extend_from_slice(FLUSH);
-        request.extend_from_slice(&write_pack(objects));
+        write_pack(&mut request, objects);
         let answer = self.way.push(request)?;
         if has("side-band-64k") {
             let mut bands = Bands::new(answer);
@@ -256,17 +261,24 @@ impl<W: Way> Backend for Smart<W> {
             Ok(answer) => answer,
             Err(failure) => return Err(self.way.give_up(failure)),
         };
+        self.way.end_push();
         if pushed == Pushed::Done || why.is_empty() {
             return Ok(pushed);
         }
-        // The lock of a ref is held for moments, by whoever moves it.
-        let is_race = why.contains("lock") || self.tip()?.commit != old;
+        let is_race = is_lock(&why) || self.tip()?.commit != old;
         if is_race { Ok(Pushed::Moved) } else { Err(refusal(&why)) }
     }
 
     fn clock_ahead(&self) -> Option<i64> {
         self.way.clock_ahead()
     }
+}
+
+/// Tells whether a push was refused since a ref was locked: that it is for moments, by whoever
+/// moves it.
+fn is_lock(why: &str) -> bool {
+    let words = ["cannot lock ref", "failed to lock", "failed to update ref"];
+    words.iter().any(|words| why.contains(words))
 }
 
 /// Says what a server meant by refusing a push.
@@ -308,10 +320,13 @@ pub(super) fn lost(error: &std::io::Error) -> GitFailure {
 
 /// Reads lines up to the end of an announcement.
 pub(super) fn read_lines(from: &mut impl Read) -> Outcome<Vec<Vec<u8>>> {
-    let mut lines = Vec::new();
+    let (mut lines, mut length) = (Vec::new(), 0_usize);
     loop {
         match read(from).map_err(|error| lost(&error))? {
-            Some(Packet::Line(bytes)) if lines.len() < MOST_LINES => lines.push(bytes),
+            Some(Packet::Line(bytes)) if lines.len() < MOST_LINES && length < LONGEST_LINES => {
+                length = length.saturating_add(bytes.len());
+                lines.push(bytes);
+            }
             Some(Packet::Line(_)) => return Err(GitFailure::odd("it never ends")),
             Some(_) => return Ok(lines),
             None => return Err(GitFailure::passing("the server ended the connection")),

@@ -3,49 +3,41 @@
 //! It never asks: an unknown host is an error that shows the host's fingerprint, and a key that
 //! needs a passphrase belongs into the agent. A connection that is silent for half a minute ends.
 
-use std::io::{BufRead, BufReader, Read, Write as _};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::thread::JoinHandle;
-use std::time::Duration;
+mod connection;
 
+use std::io::{BufRead, Read};
+use std::process::Command;
+
+use self::connection::{Connection, Pace};
 use super::address::{SshAddress, quoted};
 use super::failure::{GitFailure, Outcome};
-use super::smart::{Way, lost, read_lines};
+use super::smart::{Way, read_lines};
 use super::{GitOptions, packet::text};
-
-/// What is kept of what ssh says, in bytes.
-const MOST_WORDS: u64 = 256 << 10;
-/// How long ssh may take to end, in steps of ten milliseconds.
-const ENDING: u32 = 300;
+use crate::store::remote::Limit;
 
 /// A server behind ssh.
 pub(super) struct Ssh {
     address: SshAddress,
     program: Vec<String>,
     withheld: Vec<String>,
-    silence: Duration,
+    pace: Pace,
     open: Option<Connection>,
-    /// What a push was begun on; it serves one, and nothing else.
+    /// What a push was begun on; it serves one, and ends with it.
     pushing: Option<Connection>,
     abilities: Vec<String>,
 }
 
-/// A running ssh.
-struct Connection {
-    child: Child,
-    to: Option<ChildStdin>,
-    from: BufReader<ChildStdout>,
-    words: Option<JoinHandle<String>>,
-    was_asked: bool,
-}
-
 impl Ssh {
-    pub(super) fn new(address: &SshAddress, options: &GitOptions) -> Ssh {
+    pub(super) fn new(
+        address: &SshAddress,
+        options: &GitOptions,
+        (upload, download): (Limit, Limit),
+    ) -> Ssh {
         Ssh {
             address: address.clone(),
             program: options.ssh.clone(),
             withheld: options.withheld.clone(),
-            silence: options.remote.silence,
+            pace: Pace { silence: options.remote.silence, upload, download },
             open: None,
             pushing: None,
             abilities: Vec::new(),
@@ -55,7 +47,7 @@ impl Ssh {
     fn connect(&self, service: &str) -> Outcome<Connection> {
         let mut program = self.program.iter();
         let name = program.next().map_or("ssh", String::as_str);
-        let seconds = self.silence.as_secs().max(1);
+        let seconds = self.pace.silence.as_secs().max(1);
         let mut command = Command::new(name);
         command.args(program);
         for option in [
@@ -78,17 +70,12 @@ impl Ssh {
         }
         command.arg("--").arg(&self.address.host);
         command.arg(format!("{service} {}", quoted(&self.address.path)));
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(|error| {
+        Connection::start(command, &self.pace).map_err(|error| {
             GitFailure::lasting(
                 format!("cannot run `{name}`: {error}"),
                 "install OpenSSH's client, or use a `git+https://` address",
             )
-        })?;
-        let (to, from, words) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let from = from.ok_or_else(|| GitFailure::odd("ssh has no output"))?;
-        let words = words.map(|words| std::thread::spawn(move || collect(words)));
-        Ok(Connection { child, to, from: BufReader::new(from), words, was_asked: false })
+        })
     }
 
     fn read_abilities(&mut self, service: &str) -> Outcome<bool> {
@@ -145,68 +132,28 @@ impl Way for Ssh {
             return Err(GitFailure::passing("the connection is closed"));
         };
         connection.send(&request)?;
-        drop(connection.to.take());
+        connection.close();
         Ok(Box::new(connection))
     }
 
-    fn give_up(&mut self, failure: GitFailure) -> GitFailure {
-        let pushing = self.pushing.take();
-        let Some(connection) = pushing.or_else(|| self.open.take()) else { return failure };
-        if !failure.passes {
-            return failure;
+    fn end_push(&mut self) {
+        if let Some(connection) = self.pushing.take() {
+            let _said = connection.end();
         }
-        explain(&connection.end(), failure)
+    }
+
+    fn give_up(&mut self, failure: GitFailure) -> GitFailure {
+        // While a push is under way, it is what failed.
+        let (pushing, open) = (self.pushing.take(), self.open.take());
+        match pushing.or(open) {
+            Some(connection) if failure.passes => explain(&connection.end(), failure),
+            _ => failure,
+        }
     }
 
     fn clock_ahead(&self) -> Option<i64> {
         None
     }
-}
-
-impl Connection {
-    fn send(&mut self, bytes: &[u8]) -> Outcome<()> {
-        let Some(to) = &mut self.to else {
-            return Err(GitFailure::passing("the connection is closed"));
-        };
-        to.write_all(bytes).and_then(|()| to.flush()).map_err(|error| lost(&error))
-    }
-
-    /// Ends ssh and returns what it said.
-    fn end(mut self) -> String {
-        drop(self.to.take());
-        for _ in 0..ENDING {
-            if !matches!(self.child.try_wait(), Ok(None)) {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        // What has ended by itself can't be killed, which is as well.
-        let _killed = self.child.kill();
-        self.words.take().and_then(|words| words.join().ok()).unwrap_or_default()
-    }
-}
-
-impl Read for Connection {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        self.from.read(buffer)
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        drop(self.to.take());
-        let _killed = self.child.kill();
-        let _waited = self.child.wait();
-    }
-}
-
-fn collect(words: impl Read) -> String {
-    let mut bytes = Vec::new();
-    let mut words = words.take(MOST_WORDS);
-    let _read = words.read_to_end(&mut bytes);
-    // The rest is taken and thrown away, so that ssh does not wait for a reader.
-    let _rest = std::io::copy(&mut words.into_inner(), &mut std::io::sink());
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// Says what ssh meant.

@@ -3,6 +3,10 @@
 //! A tree of git knows neither lengths nor times, so each directory that holds objects holds a
 //! file [`TIMES`] as well (`format-spec/1-objects.md`). Directories are shared between one state and
 //! the next, and only those that change are written, sent and read again.
+//!
+//! What a server sends is bounded before it is believed: so many directories and files, so deep, with
+//! paths so long. The same tree may stand in a hundred places of another one, which stands in a
+//! hundred places of a third.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,14 +14,21 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::object::{
-    DIRECTORY, FILE, FOREIGN_COMMIT, Kind, NewObject, Oid, TreeRow, read_tree, tree_of_commit,
-    write_commit, write_tree,
+    DIRECTORY, FILE, FOREIGN_COMMIT, Kind, NewObject, Oid, TreeRow, has_parent, is_own_commit,
+    read_tree, tree_of_commit, write_commit, write_tree,
 };
+use crate::store::ObjectName;
 
 /// The file in each directory that says how long the others are and when they were stored.
 pub(super) const TIMES: &str = ".stash-times";
 /// Nested deeper than this is nothing of ours.
 const DEEPEST: usize = 32;
+/// More directories than this nothing of ours has.
+const MOST_DIRECTORIES: usize = 1 << 16;
+/// More files than this nothing of ours has: so many packs would be 16 TiB.
+const MOST_FILES: usize = 1 << 20;
+/// No path of ours is longer, in bytes.
+const LONGEST_PATH: usize = 4096;
 
 /// A file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +92,16 @@ impl State {
                 it.files.iter().map(move |(name, entry)| (join(directory, name), entry))
             },
         )
+    }
+
+    /// Tells whether the branch is somebody else's: a commit of theirs, with files or a history, and
+    /// nothing that we put there.
+    pub(super) fn is_foreign(&self) -> bool {
+        let is_object = |path: String| ObjectName::parse(&path).is_some();
+        self.commit.is_some()
+            && !is_own_commit(&self.commit_bytes)
+            && (has_parent(&self.commit_bytes) || self.files("").next().is_some())
+            && !self.files("").any(|(path, _)| is_object(path))
     }
 
     /// Notes the length and time of a file that did not say so.
@@ -204,10 +225,17 @@ pub(super) struct Loader<'a> {
     pub(super) find: &'a dyn Fn(&Oid, Kind) -> Option<Bytes>,
     /// What was not found, and must be fetched.
     pub(super) missing: Vec<Oid>,
+    directories: usize,
+    files: usize,
 }
 
-impl Loader<'_> {
-    /// Reads the state of a commit; `None` if something is missing, or is nothing that can be read.
+impl<'a> Loader<'a> {
+    pub(super) fn new(old: &'a State, find: &'a dyn Fn(&Oid, Kind) -> Option<Bytes>) -> Loader<'a> {
+        Loader { old, find, missing: Vec::new(), directories: 0, files: 0 }
+    }
+
+    /// Reads the state of a commit; `None` if something is missing, or is nothing that can be read:
+    /// then nothing is told to be missing.
     pub(super) fn load(&mut self, commit: Oid) -> Option<State> {
         let Some(bytes) = (self.find)(&commit, Kind::Commit) else {
             self.missing.push(commit);
@@ -221,7 +249,12 @@ impl Loader<'_> {
             commit_bytes: bytes,
             directories: BTreeMap::new(),
         };
-        self.directory(&mut state, "", root, 0)?;
+        if self.directory(&mut state, "", root, 0).is_none() {
+            self.missing.clear();
+            return None;
+        }
+        self.missing.sort_unstable();
+        self.missing.dedup();
         let times = state.directories.values().flat_map(|directory| directory.files.values());
         state.newest =
             times.filter_map(|entry| entry.known).map(|(_, time)| time).max().unwrap_or_default();
@@ -229,7 +262,10 @@ impl Loader<'_> {
     }
 
     fn directory(&mut self, state: &mut State, path: &str, tree: Oid, depth: usize) -> Option<()> {
-        if depth > DEEPEST {
+        self.directories += 1;
+        let is_bounded =
+            depth <= DEEPEST && self.directories <= MOST_DIRECTORIES && path.len() <= LONGEST_PATH;
+        if !is_bounded {
             return None;
         }
         if self.old.directories.get(path).is_some_and(|old| old.tree == tree) {
@@ -245,7 +281,12 @@ impl Loader<'_> {
             return Some(());
         };
         let mut directory = Directory { tree, times: None, files: BTreeMap::new() };
-        for row in read_tree(&bytes)? {
+        let rows = read_tree(&bytes)?;
+        self.files += rows.len();
+        if self.files > MOST_FILES {
+            return None;
+        }
+        for row in rows {
             match row.mode {
                 DIRECTORY => {
                     self.directory(state, &join(path, &row.name), row.oid, depth + 1)?;
@@ -324,79 +365,4 @@ fn depth(path: &str) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::HashMap;
-
-    use super::super::object::oid_of;
-    use super::*;
-
-    fn put(path: &str, byte: u8, time: i64) -> (String, Change) {
-        (path.to_owned(), Change::Put(oid_of(Kind::Blob, &[[byte]]), 1, time))
-    }
-
-    fn load(objects: &HashMap<Oid, Bytes>, commit: Oid, old: &State) -> Result<State, Vec<Oid>> {
-        let find = |oid: &Oid, _| objects.get(oid).cloned();
-        let mut loader = Loader { old, find: &find, missing: Vec::new() };
-        loader.load(commit).ok_or(loader.missing)
-    }
-
-    #[test]
-    fn a_state_is_read_as_it_was_written_and_only_what_changed_is_written() {
-        let mut objects = HashMap::new();
-        let mut keep = |next: &Next| {
-            for object in &next.objects {
-                objects.insert(object.oid, Bytes::from(object.parts.concat()));
-            }
-            objects.clone()
-        };
-        let changes: Vec<_> = (0..200_u8)
-            .map(|byte| put(&format!("packs/{:02x}/{byte}", byte % 16), byte, i64::from(byte)))
-            .chain([put("repo/x", 201, 3), put("log/s/lane/1", 202, 4), put("top", 203, 5)])
-            .collect();
-        let first = State::default().apply(&changes, 9);
-        let all = keep(&first);
-        let read = load(&all, first.state.commit.unwrap(), &State::default()).unwrap();
-        assert_eq!(read.directories, first.state.directories);
-        assert_eq!(read.newest, 199);
-        assert_eq!(read.files("").count(), 203);
-        assert_eq!(read.files("packs").count(), 200);
-        assert_eq!(read.files("pack").count(), 0);
-        assert_eq!(read.files("packs/03").count(), 13);
-
-        let changes = [put("packs/03/new", 204, 999), ("packs/04/4".to_owned(), Change::Delete)];
-        let second = read.apply(&changes, 1000);
-        // The root, `packs`, the two in it with their times, and the commit.
-        assert_eq!(second.objects.len(), 7);
-        let all = keep(&second);
-        let again = load(&all, second.state.commit.unwrap(), &read).unwrap();
-        assert_eq!(again.directories, second.state.directories);
-        assert_eq!(again.find("packs/03/new").unwrap().known, Some((1, 999)));
-        assert!(again.find("packs/04/4").is_none());
-        // What is missing is told, and nothing else.
-        let lost = second.state.directories["packs/03"].tree;
-        let mut cut = all.clone();
-        cut.remove(&lost);
-        assert_eq!(load(&cut, second.state.commit.unwrap(), &read).unwrap_err(), [lost]);
-    }
-
-    #[test]
-    fn deleting_all_leaves_an_empty_tree_and_strangers_stay() {
-        let first = State::default().apply(&[put("a/b/c", 1, 1)], 1);
-        let gone = first.state.apply(&[("a/b/c".to_owned(), Change::Delete)], 2);
-        assert_eq!(
-            gone.state.root.unwrap().to_string(),
-            "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
-        );
-        let row = |mode, name: &str| TreeRow { mode, name: name.into(), oid: Oid([5; 20]) };
-        let tree =
-            write_tree(vec![row(0o100_755, "run"), row(0o120_000, "link"), row(FILE, "README.md")]);
-        let commit = write_commit(oid_of(Kind::Tree, &[&tree]), 1);
-        let (root, tip) = (oid_of(Kind::Tree, &[&tree]), oid_of(Kind::Commit, &[&commit]));
-        let objects = HashMap::from([(root, tree), (tip, commit)]);
-        let state = load(&objects, tip, &State::default()).unwrap();
-        let next = state.apply(&[put("repo/x", 1, 1)], 1);
-        for name in ["run", "link", "README.md"] {
-            assert_eq!(next.state.find(name), state.find(name), "{name}");
-        }
-    }
-}
+mod tests;

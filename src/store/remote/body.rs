@@ -1,4 +1,5 @@
-//! Bytes on their way: cut small, counted as signs of life, slowed where a limit is set.
+//! Bytes on their way: cut small, counted as signs of life, slowed where a limit is set, and refused
+//! where there are more than there may be.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,9 +13,10 @@ use object_store::client::{HttpError, HttpErrorKind};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::throttle::Throttle;
+use crate::store::failure::Longer;
 
-/// What is sent goes in pieces of this, in bytes: small enough that even a slow line takes one
-/// before anybody thinks it dead.
+/// What is sent goes in pieces of this, in bytes, or of what a limit lets through in a second: small
+/// enough that even a slow line takes one before anybody thinks it dead.
 const PIECE: usize = 64 << 10;
 
 /// Counts pieces: a sign that the other side still takes or gives.
@@ -53,6 +55,8 @@ pub(super) struct Paced<B> {
     pause: Option<Pin<Box<Sleep>>>,
     silence: Option<Duration>,
     alarm: Option<Pin<Box<Sleep>>>,
+    /// How many bytes more there may be.
+    room: Option<u64>,
 }
 
 impl<B> Paced<B> {
@@ -70,12 +74,19 @@ impl<B> Paced<B> {
             pause: None,
             silence,
             alarm: None,
+            room: None,
         }
+    }
+
+    /// Refuses more than so many bytes.
+    pub(super) fn at_most(self, bytes: Option<u64>) -> Paced<B> {
+        Paced { room: bytes, ..self }
     }
 
     /// Gives the next piece of what is at hand; the one after it waits until this one is paid.
     fn piece(&mut self) -> Frame<Bytes> {
-        let piece = self.pending.split_to(self.pending.len().min(PIECE));
+        let most = self.throttle.as_ref().map_or(PIECE, |throttle| throttle.piece(PIECE));
+        let piece = self.pending.split_to(self.pending.len().min(most));
         self.pulse.beat();
         self.alarm = None;
         if let Some(throttle) = &self.throttle {
@@ -108,6 +119,13 @@ impl<B: Body<Data = Bytes, Error = HttpError>> Body for Paced<B> {
         match self.inner.as_mut().poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
                 Ok(data) if !data.is_empty() => {
+                    if let Some(room) = &mut self.room {
+                        let Some(rest) = room.checked_sub(data.len() as u64) else {
+                            let error = HttpError::new(HttpErrorKind::Unknown, Longer);
+                            return Poll::Ready(Some(Err(error)));
+                        };
+                        *room = rest;
+                    }
                     self.pending = data;
                     Poll::Ready(Some(Ok(self.piece())))
                 }

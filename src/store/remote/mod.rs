@@ -25,11 +25,10 @@ mod throttle;
 mod wire;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 pub use credentials::Credentials;
-pub use place::{Provider, RemotePlace, Service};
+pub use place::{Provider, RemotePlace, Service, host_of, is_this_computer};
 pub use probe::{Probe, ProbeStep};
 
 use object_store::ObjectStore;
@@ -41,11 +40,15 @@ use self::throttle::Throttle;
 pub(super) use self::wire::Wire;
 use super::Store;
 use super::calls::runtime;
+use super::objects::Creation;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Reporter, Silent};
+use crate::format::LIMITS;
 
 /// Range reads are widened to steps of this, in bytes: a watcher learns less of what is read.
 const GRID: u64 = 256 << 10;
+/// How long an answer may be, in bytes: an object, or a page of a listing.
+const LONGEST_ANSWER: u64 = LIMITS.object as u64 + (1 << 20);
 /// How long a connection may take to come about.
 const CONNECTING: Duration = Duration::from_secs(10);
 
@@ -100,26 +103,8 @@ impl Default for RemoteOptions {
 /// What a remote store is beside its objects.
 pub(super) struct Remote {
     bucket: Bucket,
-    creates: AtomicBool,
-    knows_creates: AtomicBool,
+    place: RemotePlace,
     pub(super) seen: Seen,
-}
-
-impl Remote {
-    /// Returns whether the store is asked to make objects only where nothing is.
-    pub(super) fn creates(&self) -> bool {
-        self.creates.load(Ordering::Relaxed)
-    }
-
-    /// Notes that it can't be asked that.
-    pub(super) fn no_creation(&self) {
-        self.note_creates(false);
-    }
-
-    fn note_creates(&self, works: bool) {
-        self.creates.store(works, Ordering::Relaxed);
-        self.knows_creates.store(true, Ordering::Relaxed);
-    }
 }
 
 impl Store {
@@ -130,10 +115,12 @@ impl Store {
         credentials: &Credentials,
         options: &RemoteOptions,
     ) -> Result<Store> {
-        let description = place.to_string();
+        let used = place.in_use(credentials, options);
+        let description = used.to_string();
         let fail = |doing: &str| Error::new(Kind::Store, doing).object(description.clone());
         let runtime = runtime().ok_or_else(|| fail("cannot start the threads that reach"))?;
         let wire = open_wire(options, &description)?;
+        let wire = Wire { most_bytes: Some(LONGEST_ANSWER), ..wire };
         let endpoint = options.endpoint.clone().or_else(|| place.endpoint.clone());
         let settings = Settings { place, credentials, endpoint, options, wire };
         let (bucket, inner) = runtime.block_on(service::open(&settings)).map_err(|failed| {
@@ -150,21 +137,20 @@ impl Store {
         };
         // B2 takes no conditions; elsewhere it costs nothing to ask.
         let creates = options.learned.creates.unwrap_or(place.service != Service::S3(Provider::B2));
-        let remote = Remote {
-            bucket,
-            creates: AtomicBool::new(creates),
-            knows_creates: AtomicBool::new(options.learned.creates.is_some()),
-            seen: Seen::default(),
-        };
+        let creation = Creation::new(creates);
+        if options.learned.creates.is_some() {
+            creation.note(creates);
+        }
         Ok(Store {
             inner,
             description: description.into(),
             grid: GRID,
             folder: None,
             is_remote: true,
+            creation: Arc::new(creation),
             gathers: false,
             copies: None,
-            remote: Some(Arc::new(remote)),
+            remote: Some(Arc::new(Remote { bucket, place: used, seen: Seen::default() })),
         })
     }
 
@@ -181,13 +167,17 @@ impl Store {
         }
     }
 
+    /// Returns where a remote store is, with the server that is really asked.
+    pub fn place(&self) -> Option<&RemotePlace> {
+        self.remote.as_ref().map(|remote| &remote.place)
+    }
+
     /// Returns what was found out about a remote store, to be remembered.
     pub fn learned(&self) -> Option<Learned> {
         let remote = self.remote.as_ref()?;
-        let known = remote.knows_creates.load(Ordering::Relaxed);
         Some(Learned {
             region: remote.bucket.region().map(str::to_owned),
-            creates: known.then(|| remote.creates()),
+            creates: self.creation.known(),
         })
     }
 }
@@ -229,13 +219,23 @@ fn wire(options: &RemoteOptions) -> Result<Wire, WireError> {
         }
         client = client.tls_certs_merge(authorities);
     }
-    let throttle = |limit: Option<u64>| limit.map(|limit| Arc::new(Throttle::new(limit)));
+    let (upload, download) = throttles(options);
     Ok(Wire {
         client: client.build().map_err(WireError::Client)?,
         silence: options.silence,
-        upload: throttle(options.upload_limit),
-        download: throttle(options.download_limit),
+        upload,
+        download,
         reporter: Arc::clone(&options.reporter),
+        most_bytes: None,
         has_answered: Arc::default(),
     })
+}
+
+/// A limit that all share that go one way.
+pub(super) type Limit = Option<Arc<Throttle>>;
+
+/// Returns the limits of both ways: sending, and receiving.
+pub(super) fn throttles(options: &RemoteOptions) -> (Limit, Limit) {
+    let throttle = |limit: Option<u64>| limit.map(|limit| Arc::new(Throttle::new(limit)));
+    (throttle(options.upload_limit), throttle(options.download_limit))
 }

@@ -11,7 +11,7 @@ use crate::codec::crypto::random_bytes;
 use crate::error::{Error, Result};
 use crate::store::Store;
 use crate::store::clock::SCRATCH;
-use crate::store::objects::refuses_creation;
+use crate::store::objects::whole;
 
 /// One thing that was tried.
 #[derive(Debug)]
@@ -82,7 +82,7 @@ impl Store {
         probe.note("list", begun, self.list(super::super::Prefix::Repository))?;
 
         let begun = Instant::now();
-        let put = self.run(self.inner.put(path, bytes.clone().into()));
+        let put = self.put_scratch(path, bytes.clone());
         let put = put.map_err(|failed| self.error("cannot store", path.as_ref(), failed));
         probe.note("put", begun, put)?;
 
@@ -97,10 +97,10 @@ impl Store {
     }
 
     fn read_probe(&self, path: &Path, options: GetOptions, expected: &Bytes) -> Result<()> {
-        let call = async { self.inner.get_opts(path, options).await?.bytes().await };
+        let call = async { whole(self.inner.get_opts(path, options).await?).await };
         let found =
             self.run(call).map_err(|failed| self.error("cannot read", path.as_ref(), failed))?;
-        if found == *expected {
+        if found.is_some_and(|found| found == *expected) {
             return Ok(());
         }
         Err(Error::new(
@@ -112,14 +112,16 @@ impl Store {
     }
 
     fn try_creation(&self, probe: &mut Probe, path: &Path, bytes: &Bytes) {
-        let Some(remote) = &self.remote else { return };
+        if self.remote.is_none() {
+            return;
+        }
         let begun = Instant::now();
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         let again = self.run(self.inner.put_opts(path, bytes.clone().into(), options));
         let creates = match again {
             Ok(_) => Some(false),
             Err(failed) if failed.is_there() => Some(true),
-            Err(failed) if refuses_creation(&failed) => Some(false),
+            Err(failed) if self.refuses_creation(&failed) => Some(false),
             // May be forbidden to write over: says nothing about what comes of a race.
             Err(_) => None,
         };
@@ -127,7 +129,7 @@ impl Store {
         probe.creates = creates;
         // A store that says yes and ignores it is asked no more: the question is wasted there.
         if let Some(creates) = creates {
-            remote.note_creates(creates);
+            self.creation.note(creates);
         }
     }
 }

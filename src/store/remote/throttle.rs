@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 /// A limit in bytes a second, shared by all that goes one way.
 #[derive(Debug)]
-pub(super) struct Throttle {
+pub(in crate::store) struct Throttle {
     bytes_per_second: u64,
     /// When all that was let through so far will have been paid for.
     paid: Mutex<Option<Instant>>,
@@ -17,6 +17,18 @@ impl Throttle {
     /// Returns a limit; zero counts as one byte a second.
     pub(super) fn new(bytes_per_second: u64) -> Throttle {
         Throttle { bytes_per_second: bytes_per_second.max(1), paid: Mutex::default() }
+    }
+
+    /// Returns how many bytes to send at once, where `usual` would be without a limit: no more than
+    /// one second's worth.
+    pub(in crate::store) fn piece(&self, usual: usize) -> usize {
+        usual.min(usize::try_from(self.bytes_per_second).unwrap_or(usual))
+    }
+
+    /// Pays for `bytes`; returns how long to wait before the next.
+    #[cfg(feature = "git")]
+    pub(in crate::store) fn pause(&self, bytes: usize) -> Duration {
+        self.pay(bytes).saturating_duration_since(Instant::now())
     }
 
     /// Pays for `bytes`; returns when the next may follow.

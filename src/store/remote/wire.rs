@@ -37,6 +37,8 @@ pub(in crate::store) struct Wire {
     pub(super) upload: Option<Arc<Throttle>>,
     pub(super) download: Option<Arc<Throttle>>,
     pub(super) reporter: Arc<dyn Reporter>,
+    /// How long an answer may be, in bytes.
+    pub(super) most_bytes: Option<u64>,
     /// Whether the server ever answered. One that never did is not asked again and again: it is
     /// the address that is wrong, more likely than the network.
     pub(super) has_answered: Arc<AtomicBool>,
@@ -79,7 +81,8 @@ impl HttpService for Wire {
         let status = response.status();
         let (mut parts, body) = http::Response::<reqwest::Body>::from(response).into_parts();
         let body = Mapped(Box::pin(body));
-        let body = Paced::new(body, pulse, self.download.clone(), Some(self.silence));
+        let body = Paced::new(body, pulse, self.download.clone(), Some(self.silence))
+            .at_most(self.most_bytes);
         if status.is_success() || status == StatusCode::NOT_MODIFIED {
             return Ok(HttpResponse::from_parts(parts, HttpResponseBody::new(body)));
         }

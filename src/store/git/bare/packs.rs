@@ -13,6 +13,8 @@ use super::{open_file, read_file};
 
 /// Longer chains of differences than this git does not make.
 const DEEPEST: usize = 4096;
+/// What the differences of one object may come to, in bytes.
+const MOST_DELTAS: usize = 2 * crate::format::LIMITS.object;
 
 /// The packs that are known.
 #[derive(Default)]
@@ -117,7 +119,7 @@ impl Index {
 fn read_at(known: &[Index], spot: Spot) -> Outcome<Option<(Kind, Vec<u8>)>> {
     let damaged =
         || GitFailure::lasting("a pack of the git repository is damaged", "run `git fsck` there");
-    let mut deltas = Vec::new();
+    let (mut deltas, mut together) = (Vec::new(), 0_usize);
     let mut spot = spot;
     let (kind, mut bytes) = loop {
         let index = known.get(spot.pack).ok_or_else(damaged)?;
@@ -153,8 +155,9 @@ fn read_at(known: &[Index], spot: Spot) -> Outcome<Option<(Kind, Vec<u8>)>> {
             _ => None,
         };
         let bytes = inflate(&mut file, length)?;
+        together = together.saturating_add(bytes.len());
         match (next, kind_of(number)) {
-            (Some(next), _) if deltas.len() < DEEPEST => {
+            (Some(next), _) if deltas.len() < DEEPEST && together <= MOST_DELTAS => {
                 deltas.push(bytes);
                 spot = next;
             }

@@ -50,6 +50,12 @@ impl Worker {
         let mut maybe_done = false;
         let mut failures = 0;
         for turn in 0..TURNS {
+            if state.is_foreign() {
+                return Err(GitFailure::lasting(
+                    "the branch holds other files, and a push would end its history",
+                    "name a branch of stash's own with `#stash`, or another name, behind the location",
+                ));
+            }
             // Rounded up: nothing may seem older than it is.
             let now = self.now(&state);
             let seconds = now.div_euclid(SECOND) + i64::from(now.rem_euclid(SECOND) > 0);
