@@ -17,6 +17,7 @@
 //! what it answers to `cli::render`. Below `machine` nothing prints, asks, reads the environment or
 //! looks at the clock: what happens on the way is an [`event::Event`]. How a backup becomes durable
 //! stands at the head of [`engine::backup`]; the format is written down in `format-spec/`.
+pub mod agents;
 pub mod cli;
 pub mod codec;
 pub mod engine;

@@ -7,6 +7,7 @@
 //! | file | owns |
 //! |---|---|
 //! | `environment` | variables, of this process or given by a test |
+//! | `agent_sources` | the coding agents that are here, as what a backup is to read |
 //! | `clock` | what time it is |
 //! | `moment` | what a person means by a time |
 //! | `places` | the folders for config, state, cache, data and keys |
@@ -24,6 +25,7 @@
 //! | `limits` | how many files and threads we may have |
 //! | `signal` | Ctrl-C and its kin |
 
+mod agent_sources;
 mod clock;
 mod device_key;
 mod disk;
@@ -44,6 +46,7 @@ mod signal;
 mod store_access;
 mod unlock;
 
+pub use agent_sources::{AgentHoldings, AgentWish, FoundAgent, MachineAgents, holdings, kind_word};
 pub use clock::SystemClock;
 pub use device_key::{
     read_device_key, read_pending_recovery, remove_pending_recovery, repositories_with_keys,
@@ -54,7 +57,7 @@ pub use environment::Environment;
 #[cfg(feature = "git")]
 pub use git_access::git_access;
 pub use identity::{Identity, offset_minutes};
-pub use input::{SourceCommand, absolute_path, read_entries, read_lines};
+pub use input::{SourceCommand, absolute_path, read_entries, read_lines, read_text};
 pub use known_store::{forget_store, known_store, remember_store};
 pub use limits::{raise_open_files, worker_count};
 pub use location::{Chosen, Location, LocationOptions, choose, choose_source};

@@ -12,6 +12,7 @@
     reason = "the comments are help text, where clap writes variables bare"
 )]
 
+mod agents;
 mod backup;
 mod copy;
 mod inspect;
@@ -28,7 +29,8 @@ use std::time::Duration;
 use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-pub use backup::{BackupArguments, CompressionLevel, InitArguments};
+pub use agents::{AgentsCheckArguments, AgentsCommand, AgentsListArguments, AgentsShowArguments};
+pub use backup::{BackupArguments, CompressionLevel, InitArguments, SecretsPolicy};
 pub use copy::{CopyArguments, OtherOptions};
 pub use inspect::{
     CatArguments, CatKind, DiffArguments, FilterOptions, FindArguments, HistoryArguments,
@@ -252,7 +254,11 @@ pub enum Command {
     /// recovery --show`. A passphrase given by option or variable becomes a further way to open the
     /// repository. If a repository is there already, nothing is done and the exit code is 1.
     Init(InitArguments),
-    /// Saves paths as a new snapshot
+    /// Saves coding agents, or any paths, as a new snapshot
+    ///
+    /// Without a PATH, all coding agents that are found are saved: their sessions, memory, skills and
+    /// settings, with live databases taken whole. Sessions and memory that an agent deletes stay in
+    /// the snapshots.
     ///
     /// Only what changed since the last snapshot is read and stored; a run that finds nothing
     /// changed writes nothing. With no repository named anywhere, the first run makes a local one
@@ -336,6 +342,9 @@ pub enum Command {
     /// Manages what opens the repository
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Shows which coding agents are known and here, and what they keep
+    #[command(subcommand)]
+    Agents(AgentsCommand),
     /// Explains a command or a topic
     Help(HelpArguments),
     /// Prints the version
@@ -367,6 +376,7 @@ impl Command {
             Command::Check(_) => "check",
             Command::Repair(_) => "repair",
             Command::Key(_) => "key",
+            Command::Agents(_) => "agents",
             Command::Help(_) => "help",
             Command::Version => "version",
         }

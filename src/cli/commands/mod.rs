@@ -1,5 +1,6 @@
 //! What is done for each command: resolve, call, hand over.
 
+mod agents;
 mod also;
 mod backup;
 mod cat;
@@ -69,6 +70,7 @@ pub fn run(arguments: Arguments, screen: &Arc<Screen>, environment: Environment)
         Command::Unpin(pin) => marks::pin(&run, &pin, false),
         Command::Forget(forget) => forget::run(&run, &forget),
         Command::Unforget(unforget) => marks::unforget(&run, &unforget),
+        Command::Agents(agents) => agents::run(&run, &agents),
         Command::Key(key) => key::run(&run, &key),
         Command::Help(help) => help::run(&help, screen),
         Command::Version => help::version(screen),

@@ -51,6 +51,7 @@ pub use options::{
     AgentClass, AgentRules, AgentSource, AgentSources, BackupOptions, BackupReport, StreamSource,
 };
 
+use super::browse::{Found, TreeStep, TreeWalk};
 use super::reliance::{Reliance, claim};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Counters, Event, Reporter};
@@ -225,6 +226,29 @@ impl<'a> Backup<'a> {
         carried
             .map(|root| Root { last_read: root.last_read.or(Some(read)), ..root.clone() })
             .collect()
+    }
+
+    /// Counts what the snapshot holds beside what was walked.
+    fn count_carried(&self, roots: &[Root], statistics: &mut Statistics) -> Result<()> {
+        let mut reader = BlobReader::new(self.repository)?;
+        for root in roots {
+            let item = Found { path: root.place.to_vec(), node: root.node.clone() };
+            let mut walk = TreeWalk::new(item, false);
+            while let Some(step) = walk.next(&mut reader) {
+                match step {
+                    TreeStep::Node(found) if found.node.kind == NodeKind::File => {
+                        statistics.files = statistics.files.saturating_add(1);
+                        statistics.bytes = statistics.bytes.saturating_add(found.node.size);
+                    }
+                    TreeStep::Node(found) if found.node.kind == NodeKind::Directory => {
+                        statistics.directories = statistics.directories.saturating_add(1);
+                    }
+                    TreeStep::Failed { error, .. } => return Err(error),
+                    TreeStep::Node(_) | TreeStep::Leave => {}
+                }
+            }
+        }
+        Ok(())
     }
 
     fn run(self, stream: Option<&mut StreamSource<'_>>) -> Result<BackupReport> {
