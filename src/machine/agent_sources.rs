@@ -83,10 +83,31 @@ impl MachineAgents {
         Ok(chosen)
     }
 
+    /// Returns an agent that is known, with the places where it keeps its files here, whether it is
+    /// here yet or not.
+    pub fn known(&self, name: &str, environment: &Environment) -> Result<FoundAgent> {
+        let agent = self.catalog.find(name)?;
+        if let Some(found) = self.found.iter().find(|it| it.agent.id == agent.id) {
+            return Ok(found.clone());
+        }
+        let roots = agent.roots(&agent_places(&self.catalog, environment)?);
+        Ok(FoundAgent { agent: Arc::new(agent.clone()), roots, program: None })
+    }
+
     /// Returns what a backup is to read. `excludes` hold in every root.
     pub fn sources(&self, wish: &AgentWish, excludes: &ExcludeOptions) -> Result<AgentSources> {
+        self.sources_of(&self.chosen(&wish.agents)?, wish, excludes)
+    }
+
+    /// Returns the same for these agents, whatever the wish names.
+    pub fn sources_of(
+        &self,
+        agents: &[&FoundAgent],
+        wish: &AgentWish,
+        excludes: &ExcludeOptions,
+    ) -> Result<AgentSources> {
         let mut roots = Vec::new();
-        for found in self.chosen(&wish.agents)? {
+        for found in agents {
             for root in found.roots.iter().filter(|root| root.is_usable()) {
                 let rules = Arc::new(RootRules::new(found, root, wish));
                 let leave_out = Arc::clone(&rules) as Arc<dyn LeaveOut>;

@@ -37,7 +37,7 @@ pub use inspect::{
     LsArguments, SnapshotsArguments, StatsArguments,
 };
 pub use prune::{PruneArguments, PruneLimits};
-pub use restore::{Destination, DumpArguments, Overwrite, RestoreArguments};
+pub use restore::{Destination, DumpArguments, Overwrite, RestoreArguments, UndoArguments};
 pub use retention::{
     ForgetArguments, KeepOptions, PinArguments, TagArguments, TagList, UnforgetArguments,
 };
@@ -271,6 +271,11 @@ pub enum Command {
     /// is given. Every file is verified while it is written, and a file that fails leaves the old
     /// one whole.
     Restore(Box<RestoreArguments>),
+    /// Takes back the last restore into an agent's folders
+    ///
+    /// What was there before was saved then, and comes back; what the restore made is removed unless
+    /// it has changed since. Undoing once more takes the undo back.
+    Undo(UndoArguments),
     /// Lists the snapshots
     Snapshots(SnapshotsArguments),
     /// Lists the files of a snapshot
@@ -358,6 +363,7 @@ impl Command {
             Command::Init(_) => "init",
             Command::Backup(_) => "backup",
             Command::Restore(_) => "restore",
+            Command::Undo(_) => "undo",
             Command::Snapshots(_) => "snapshots",
             Command::Ls(_) => "ls",
             Command::Find(_) => "find",

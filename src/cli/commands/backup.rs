@@ -136,6 +136,7 @@ fn options(
         offset_minutes: machine::offset_minutes(moment, &run.zone).into(),
         force: arguments.force,
         always: arguments.always,
+        is_safety: false,
         dry_run: arguments.dry_run,
         compression: arguments.compression.into(),
         threads: machine::worker_count(),
@@ -275,7 +276,7 @@ fn own_folders(run: &Run, arguments: &BackupArguments, repository: &Opened) -> V
 }
 
 /// Returns where private copies of databases go: beside the cache, which no backup includes.
-fn temporary_folder(run: &Run) -> Result<PathBuf> {
+pub(super) fn temporary_folder(run: &Run) -> Result<PathBuf> {
     let folder = run.places.cache.join("tmp");
     machine::make_private_folder(&folder)?;
     machine::remove_older(&folder, COPY_AGE);

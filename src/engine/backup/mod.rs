@@ -55,7 +55,9 @@ use super::browse::{Found, TreeStep, TreeWalk};
 use super::reliance::{Reliance, claim};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Counters, Event, Reporter};
-use crate::format::record::{Partial, Root, RootKind, SNAPSHOT_INCOMPLETE, Snapshot, Statistics};
+use crate::format::record::{
+    Partial, Root, RootKind, SNAPSHOT_INCOMPLETE, SNAPSHOT_SAFETY, Snapshot, Statistics,
+};
 use crate::format::tree::{Node, NodeKind};
 use crate::id::{ObjectHash, SnapshotId};
 use crate::repository::Repository;
@@ -313,7 +315,8 @@ impl<'a> Backup<'a> {
             user: options.user.clone(),
             job: options.job.clone(),
             tags: options.tags.clone(),
-            flags: if statistics.errors > 0 { SNAPSHOT_INCOMPLETE } else { 0 },
+            flags: if statistics.errors > 0 { SNAPSHOT_INCOMPLETE } else { 0 }
+                | if options.is_safety { SNAPSHOT_SAFETY } else { 0 },
             roots,
             statistics: statistics.clone(),
             program: env!("CARGO_PKG_VERSION").to_owned(),
