@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | 7 | [`cli`] | words on a command line, words on a screen |
 //! | 6 | [`machine`] | this computer: environment, clock, folders, secrets, locks, signals |
+//! | 5 | [`agents`] | what coding agents keep, and where; pure but for looking what is there |
 //! | 4 | [`engine`] | the operations on a repository: backup, restore, inspection, check |
 //! | 3 | [`repository`] | what the stored objects mean together: keys, log, index, packs |
 //! | 2 | [`store`], [`files`] | the two edges: object storage, and the local disk |
@@ -17,6 +18,7 @@
 //! what it answers to `cli::render`. Below `machine` nothing prints, asks, reads the environment or
 //! looks at the clock: what happens on the way is an [`event::Event`]. How a backup becomes durable
 //! stands at the head of [`engine::backup`]; the format is written down in `format-spec/`.
+pub mod agents;
 pub mod cli;
 pub mod codec;
 pub mod engine;
