@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | 7 | [`cli`] | words on a command line, words on a screen |
 //! | 6 | [`machine`] | this computer: environment, clock, folders, secrets, locks, signals |
+//! | 5 | [`agents`] | what coding agents keep, and where; pure but for looking what is there |
 //! | 4 | [`engine`] | the operations on a repository: backup, restore, inspection, check |
 //! | 3 | [`repository`] | what the stored objects mean together: keys, log, index, packs |
 //! | 2 | [`store`], [`files`] | the two edges: object storage, and the local disk |
