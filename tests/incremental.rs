@@ -49,6 +49,7 @@ fn run(repository: &Repository, source: &Path, force: bool) -> BackupReport {
         offset_minutes: 0,
         force,
         always: true,
+        is_safety: false,
         dry_run: false,
         compression: Compression::Fast,
         threads: 2,

@@ -3,6 +3,7 @@
 //! Names and meanings are restic's where it has them. Fields are added, never changed; a test
 //! compares each shape with its documentation here.
 
+mod agents;
 mod copy;
 mod items;
 mod lists;
@@ -16,6 +17,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+pub use agents::{AgentCategoryLine, AgentLeftOutLine, AgentLine, AgentRootLine};
 pub use copy::{AlsoLine, CopiedLine, CopySummary, RepairDataSummary, RepairableLine};
 pub use items::{
     ChangeLine, DiffStatistics, KeyLine, KeyRow, SnapshotLine, StatsLine, VersionRow, ratio,
@@ -212,7 +214,7 @@ of the same name with `_b64` appended (`item`, `item_b64`).
         push(&mut text, message);
     }
     text.push_str("\nLists print an array of such objects:\n");
-    for list in LISTS.iter().chain(retention::LISTS).chain(items::LISTS) {
+    for list in LISTS.iter().chain(agents::LISTS).chain(retention::LISTS).chain(items::LISTS) {
         push(&mut text, list);
     }
     text

@@ -5,7 +5,7 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::format::LIMITS;
-use crate::format::record::{Root, Snapshot};
+use crate::format::record::{Root, RootKind, Snapshot};
 use crate::format::tree::{Node, NodeKind};
 use crate::repository::reader::{BlobReader, NodeIter};
 use crate::repository::snapshots::is_within;
@@ -33,10 +33,13 @@ pub fn root_name(agent: &str, label: &str) -> Vec<u8> {
 }
 
 /// Finds what `path` names: one item at or below a root, or all roots below it. An empty path
-/// names all roots. Nothing found is an error that names the roots.
+/// names all roots. An agent's root is also called `/agents/AGENT/LABEL`, wherever it was read.
+/// Nothing found is an error that names the roots.
 pub fn find(reader: &mut BlobReader<'_>, snapshot: &Snapshot, path: &[u8]) -> Result<Vec<Found>> {
     let path = if path.len() > 1 { path.strip_suffix(b"/").unwrap_or(path) } else { path };
     let mut found = Vec::new();
+    let named = named_by_agent(snapshot, path);
+    let path = named.as_deref().unwrap_or(path);
     for root in &snapshot.roots {
         let place = root.place.0.as_slice();
         if path.is_empty() || is_within(place, path) {
@@ -59,6 +62,17 @@ pub fn find(reader: &mut BlobReader<'_>, snapshot: &Snapshot, path: &[u8]) -> Re
             .hint(format!("it holds {}", roots.join(", "))));
     }
     Ok(found)
+}
+
+/// Returns the path as it was read, of one that names an agent's root by agent and label.
+fn named_by_agent(snapshot: &Snapshot, path: &[u8]) -> Option<Vec<u8>> {
+    if !path.starts_with(b"/agents/") {
+        return None;
+    }
+    let agents = snapshot.roots.iter().filter(|root| root.kind == RootKind::Agent as u64);
+    let named = agents.map(|root| (root, root_name(&root.agent, &root.label)));
+    let (root, name) = named.into_iter().find(|(_, name)| is_within(path, name))?;
+    Some([root.place.0.as_slice(), path.get(name.len()..)?].concat())
 }
 
 /// Returns what lies at `path`, which a root holds; `None` if nothing does.

@@ -95,6 +95,8 @@ pub enum ExcludeReason {
     Secrets,
     /// Another root of the snapshot holds it.
     Elsewhere,
+    /// It lies in a folder that an agent shares with others, and is not its own.
+    Foreign,
 }
 
 /// Further reasons for leaving something out, of one who knows what lies below a root.
@@ -119,6 +121,7 @@ impl ExcludeReason {
             ExcludeReason::AgentCache => "the agent makes it again",
             ExcludeReason::Secrets => "holds credentials",
             ExcludeReason::Elsewhere => "is saved with its agent",
+            ExcludeReason::Foreign => "is not the agent's",
         }
     }
 }

@@ -61,6 +61,11 @@ pub fn read_lines(file: &Path) -> Result<Vec<String>> {
     Ok(text.lines().map(str::to_owned).collect())
 }
 
+/// Reads a text file.
+pub fn read_text(file: &Path) -> Result<String> {
+    std::fs::read_to_string(file).at("cannot read", file)
+}
+
 /// A running command whose output is saved. Dropped before it has ended, it is ended.
 pub struct SourceCommand {
     child: Child,

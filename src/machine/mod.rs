@@ -7,6 +7,8 @@
 //! | file | owns |
 //! |---|---|
 //! | `environment` | variables, of this process or given by a test |
+//! | `agent_files` | whether an agent runs, and single files of it |
+//! | `agent_sources` | the coding agents that are here, as what a backup is to read |
 //! | `clock` | what time it is |
 //! | `moment` | what a person means by a time |
 //! | `places` | the folders for config, state, cache, data and keys |
@@ -17,6 +19,7 @@
 //! | `known_store` | what was found out about remote stores |
 //! | `passphrase` | passphrases: where one comes from, and what a new one must be |
 //! | `device_key` | the key file of this machine, and the recovery code that waits to be tested |
+//! | `undo` | what can be undone |
 //! | `unlock` | the order in which secrets are tried |
 //! | `lock` | one run at a time on this machine |
 //! | `disk` | what a folder's file system means for a repository in it |
@@ -24,6 +27,8 @@
 //! | `limits` | how many files and threads we may have |
 //! | `signal` | Ctrl-C and its kin |
 
+mod agent_files;
+mod agent_sources;
 mod clock;
 mod device_key;
 mod disk;
@@ -42,8 +47,11 @@ mod places;
 mod remote_location;
 mod signal;
 mod store_access;
+mod undo;
 mod unlock;
 
+pub use agent_files::{is_file, made_file, refuse_running, remove_file, replace_file, touch};
+pub use agent_sources::{AgentHoldings, AgentWish, FoundAgent, MachineAgents, holdings, kind_word};
 pub use clock::SystemClock;
 pub use device_key::{
     read_device_key, read_pending_recovery, remove_pending_recovery, repositories_with_keys,
@@ -54,7 +62,7 @@ pub use environment::Environment;
 #[cfg(feature = "git")]
 pub use git_access::git_access;
 pub use identity::{Identity, offset_minutes};
-pub use input::{SourceCommand, absolute_path, read_entries, read_lines};
+pub use input::{SourceCommand, absolute_path, read_entries, read_lines, read_text};
 pub use known_store::{forget_store, known_store, remember_store};
 pub use limits::{raise_open_files, worker_count};
 pub use location::{Chosen, Location, LocationOptions, choose, choose_source};
@@ -68,4 +76,5 @@ pub use places::{PlaceOptions, Places, make_private_folder, remove_older};
 pub use remote_location::GitPlace;
 pub use signal::stop_on_signals;
 pub use store_access::{AccessOptions, store_access};
+pub use undo::{MadeFile, Undoable, remember_undoable, undoables};
 pub use unlock::{Secret, unlock, unlock_other};

@@ -14,6 +14,7 @@ use super::copy::OtherOptions;
 use super::values;
 use crate::codec::Compression;
 use crate::error::{Error, Result};
+use crate::format::tree::Category;
 use crate::time::SECOND;
 
 /// How hard to compress.
@@ -63,6 +64,40 @@ impl DatabaseCheck {
     }
 }
 
+/// What becomes of files that hold nothing but credentials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum SecretsPolicy {
+    /// They are saved, encrypted like everything else
+    #[default]
+    Encrypt,
+    /// They are left out
+    Exclude,
+}
+
+/// A category of agents' files, or several by one word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CategoryWord(pub Vec<Category>);
+
+impl std::str::FromStr for CategoryWord {
+    type Err = String;
+
+    fn from_str(word: &str) -> std::result::Result<Self, String> {
+        if word == "profile" {
+            let all =
+                vec![Category::Config, Category::Settings, Category::Skills, Category::Memory];
+            return Ok(CategoryWord(all));
+        }
+        let known = Category::ALL.into_iter().filter(|it| *it != Category::Cache);
+        match known.clone().find(|it| it.name() == word) {
+            Some(category) => Ok(CategoryWord(vec![category])),
+            None => {
+                let names: Vec<&str> = known.map(Category::name).collect();
+                Err(format!("there are {} and profile", names.join(", ")))
+            }
+        }
+    }
+}
+
 /// Arguments of `init`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -88,6 +123,8 @@ pub struct InitArguments {
 /// Arguments of `backup`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
+  stash backup                            all coding agents that are found
+  stash backup --agent claude-code,codex --only sessions
   stash backup ~/work
   stash backup ~/work /etc --exclude '*.tmp' --tag nightly
   stash backup --dry-run ~/work
@@ -99,6 +136,23 @@ pub struct BackupArguments {
     /// What to save; with --stdin-from-command, the command and its arguments
     #[arg(value_name = "PATH")]
     pub paths: Vec<OsString>,
+    /// Saves coding agents: these, by id [default without a PATH: all that are found]
+    #[arg(long = "agent", value_name = "ID", value_delimiter = ',')]
+    pub agents: Vec<String>,
+    /// Reads only these categories of agents' files; what is not read stays in the snapshot as it
+    /// was. `profile` is config, settings, skills and memory
+    #[arg(long, value_name = "CATEGORY", value_delimiter = ',')]
+    pub only: Vec<CategoryWord>,
+    /// What becomes of files that hold nothing but an agent's credentials
+    #[arg(
+        long,
+        value_name = "POLICY",
+        value_enum,
+        default_value_t,
+        env = "STASH_SECRETS",
+        hide_env_values = true
+    )]
+    pub secrets: SecretsPolicy,
     /// Shows what would be saved, with sizes and the 20 largest contributors; writes nothing
     #[arg(short = 'n', long)]
     pub dry_run: bool,
@@ -271,10 +325,10 @@ impl BackupArguments {
             return Err(Error::usage("`--stdin-from-command` needs a command")
                 .hint("for example `stash backup --stdin-from-command -- pg_dump shop`"));
         }
-        let nothing = self.paths.is_empty() && self.files_from.is_empty() && !self.stdin;
-        if nothing {
-            return Err(Error::usage("nothing to save: no path was given")
-                .hint("for example `stash backup ~/work`"));
+        let names_agents = !self.agents.is_empty() || !self.only.is_empty();
+        if names_agents && (self.stdin || self.stdin_from_command) {
+            return Err(Error::usage("a snapshot of a stream holds no agents")
+                .hint("save the agents with a command of their own"));
         }
         Ok(())
     }

@@ -12,6 +12,7 @@
     reason = "the comments are help text, where clap writes variables bare"
 )]
 
+mod agents;
 mod backup;
 mod copy;
 mod inspect;
@@ -28,14 +29,15 @@ use std::time::Duration;
 use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-pub use backup::{BackupArguments, CompressionLevel, InitArguments};
+pub use agents::{AgentsCheckArguments, AgentsCommand, AgentsListArguments, AgentsShowArguments};
+pub use backup::{BackupArguments, CompressionLevel, InitArguments, SecretsPolicy};
 pub use copy::{CopyArguments, OtherOptions};
 pub use inspect::{
     CatArguments, CatKind, DiffArguments, FilterOptions, FindArguments, HistoryArguments,
     LsArguments, SnapshotsArguments, StatsArguments,
 };
 pub use prune::{PruneArguments, PruneLimits};
-pub use restore::{Destination, DumpArguments, Overwrite, RestoreArguments};
+pub use restore::{Destination, DumpArguments, Overwrite, RestoreArguments, UndoArguments};
 pub use retention::{
     ForgetArguments, KeepOptions, PinArguments, TagArguments, TagList, UnforgetArguments,
 };
@@ -252,7 +254,11 @@ pub enum Command {
     /// recovery --show`. A passphrase given by option or variable becomes a further way to open the
     /// repository. If a repository is there already, nothing is done and the exit code is 1.
     Init(InitArguments),
-    /// Saves paths as a new snapshot
+    /// Saves coding agents, or any paths, as a new snapshot
+    ///
+    /// Without a PATH, all coding agents that are found are saved: their sessions, memory, skills and
+    /// settings, with live databases taken whole. Sessions and memory that an agent deletes stay in
+    /// the snapshots.
     ///
     /// Only what changed since the last snapshot is read and stored; a run that finds nothing
     /// changed writes nothing. With no repository named anywhere, the first run makes a local one
@@ -265,6 +271,11 @@ pub enum Command {
     /// is given. Every file is verified while it is written, and a file that fails leaves the old
     /// one whole.
     Restore(Box<RestoreArguments>),
+    /// Takes back the last restore into an agent's folders
+    ///
+    /// What was there before was saved then, and comes back; what the restore made is removed unless
+    /// it has changed since. Undoing once more takes the undo back.
+    Undo(UndoArguments),
     /// Lists the snapshots
     Snapshots(SnapshotsArguments),
     /// Lists the files of a snapshot
@@ -336,6 +347,9 @@ pub enum Command {
     /// Manages what opens the repository
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Shows which coding agents are known and here, and what they keep
+    #[command(subcommand)]
+    Agents(AgentsCommand),
     /// Explains a command or a topic
     Help(HelpArguments),
     /// Prints the version
@@ -349,6 +363,7 @@ impl Command {
             Command::Init(_) => "init",
             Command::Backup(_) => "backup",
             Command::Restore(_) => "restore",
+            Command::Undo(_) => "undo",
             Command::Snapshots(_) => "snapshots",
             Command::Ls(_) => "ls",
             Command::Find(_) => "find",
@@ -367,6 +382,7 @@ impl Command {
             Command::Check(_) => "check",
             Command::Repair(_) => "repair",
             Command::Key(_) => "key",
+            Command::Agents(_) => "agents",
             Command::Help(_) => "help",
             Command::Version => "version",
         }

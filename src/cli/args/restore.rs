@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use super::at_beside_id;
+use super::backup::CategoryWord;
 use super::inspect::FilterOptions;
 use super::values::SnapshotArgument;
 use crate::error::{Error, Result};
@@ -39,6 +40,8 @@ pub enum Destination<'a> {
   stash restore latest --target /tmp/back
   stash restore 3f9a0c21:/home/ann/work --target ./work
   stash restore --at '3 days ago' --target /tmp/back
+  stash restore --agent claude-code --at '3 days ago'
+  stash restore --agent codex --only config --dry-run
   stash restore latest --in-place --include '/home/ann/work/**' --dry-run
 
 TIME:
@@ -52,6 +55,16 @@ pub struct RestoreArguments {
     /// Takes the newest snapshot at or before TIME
     #[arg(long, value_name = "TIME")]
     pub at: Option<String>,
+    /// Restores what a coding agent keeps, to where this machine keeps it (or below --target); what
+    /// is there is saved first, and `stash undo` brings it back
+    #[arg(long = "agent", value_name = "ID", value_delimiter = ',')]
+    pub agents: Vec<String>,
+    /// Restores only these categories of an agent's files
+    #[arg(long, value_name = "CATEGORY", value_delimiter = ',', requires = "agents")]
+    pub only: Vec<CategoryWord>,
+    /// Restores although the agent runs: what it holds in memory may overwrite what was restored
+    #[arg(long, requires = "agents")]
+    pub force: bool,
     /// Writes below DIR, which is made if it is missing
     #[arg(short, long, value_name = "DIR")]
     pub target: Option<PathBuf>,
@@ -112,8 +125,35 @@ impl RestoreArguments {
         if self.at.is_some() && !self.snapshot().is_latest() {
             return Err(at_beside_id());
         }
+        if !self.agents.is_empty() {
+            let path = self.snapshot().path;
+            return match path {
+                None => Ok(()),
+                Some(_) => Err(Error::usage(
+                    "a path within a snapshot and `--agent` both say what to restore",
+                )
+                .hint("give one of them")),
+            };
+        }
         self.destination().map(drop)
     }
+}
+
+/// Arguments of `undo`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  stash undo
+  stash undo --list")]
+pub struct UndoArguments {
+    /// Lists what was restored, the last first; changes nothing
+    #[arg(short, long)]
+    pub list: bool,
+    /// Asks nothing
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Goes on although the agent runs
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// Arguments of `dump`.

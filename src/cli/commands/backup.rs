@@ -11,7 +11,7 @@ use serde_json::Map;
 use super::also::{self, Brought};
 use super::open::Run;
 use super::repository::{Make, Opened};
-use crate::cli::args::BackupArguments;
+use crate::cli::args::{BackupArguments, SecretsPolicy};
 use crate::cli::figures::{count, counted, duration, size};
 use crate::cli::json::{BackupContributor, BackupSummary};
 use crate::cli::name;
@@ -21,7 +21,7 @@ use crate::engine::backup::{
 };
 use crate::error::{Error, Kind, Result};
 use crate::files::{ExcludeOptions, Excludes};
-use crate::machine::{self, Bare, Location, SourceCommand};
+use crate::machine::{self, AgentWish, Bare, Location, MachineAgents, SourceCommand};
 use crate::time::{Clock as _, Timestamp};
 
 /// A job's name is shown and stored with each snapshot: longer ones are cut, and told apart by a
@@ -40,6 +40,8 @@ struct Began {
 /// What is to be saved, wherever it goes.
 struct Wish {
     paths: Vec<PathBuf>,
+    /// The coding agents of this machine, if they are to be saved.
+    agents: Option<MachineAgents>,
     excludes: ExcludeOptions,
     time: Option<Timestamp>,
     began: Began,
@@ -48,12 +50,13 @@ struct Wish {
 pub(super) fn run(run: &Run, arguments: &BackupArguments) -> Result<u8> {
     run.stop_on_signals()?;
     let paths = paths(arguments)?;
+    let agents = agents(run, arguments, &paths)?;
     let excludes = exclude_options(arguments)?;
     // Patterns that make no sense must not leave a new repository behind.
     Excludes::new(&excludes)?;
     let time = arguments.time.as_deref().map(|text| run.moment(text, Bare::Start)).transpose()?;
     let began = Began { time: run.clock.now(), boot: run.clock.boot_nanoseconds() };
-    let wish = Wish { paths, excludes, time, began };
+    let wish = Wish { paths, agents, excludes, time, began };
     let (repository, report) = match save_main(run, arguments, &wish) {
         Ok(saved) => saved,
         Err(error) => return Err(without_main(run, arguments, &wish, error)),
@@ -115,19 +118,25 @@ fn options(
 ) -> Result<BackupOptions> {
     let skip = own_folders(run, arguments, repository);
     let excludes = ExcludeOptions { skip, ..wish.excludes.clone() };
+    let agents = match &wish.agents {
+        Some(agents) => agents.sources(&agent_wish(arguments), &excludes)?,
+        None => AgentSources::default(),
+    };
+    let elsewhere: Vec<PathBuf> = agents.roots.iter().map(|root| root.place.clone()).collect();
     let moment = wish.time.unwrap_or(wish.began.time);
     Ok(BackupOptions {
-        agents: AgentSources::default(),
-        excludes: Arc::new(Excludes::new(&excludes)?),
+        agents,
+        excludes: Arc::new(Excludes::new(&excludes)?.with_elsewhere(elsewhere.into_iter())),
         host: arguments.host.clone().unwrap_or_else(|| run.identity.host.clone()),
         user: run.identity.user.clone(),
-        job: arguments.job.clone().unwrap_or_else(|| job_name(&wish.paths)),
+        job: arguments.job.clone().unwrap_or_else(|| job_of(wish)),
         paths: wish.paths.clone(),
         tags: tags(arguments),
         time: wish.time,
         offset_minutes: machine::offset_minutes(moment, &run.zone).into(),
         force: arguments.force,
         always: arguments.always,
+        is_safety: false,
         dry_run: arguments.dry_run,
         compression: arguments.compression.into(),
         threads: machine::worker_count(),
@@ -172,10 +181,50 @@ fn paths(arguments: &BackupArguments) -> Result<Vec<PathBuf>> {
     for file in &arguments.files_from {
         words.extend(machine::read_entries(file)?);
     }
-    if words.is_empty() {
+    if words.is_empty() && !arguments.files_from.is_empty() {
         return Err(Error::usage("nothing to save: the list of paths is empty"));
     }
     words.iter().map(|path| machine::absolute_path(Path::new(path))).collect()
+}
+
+/// Returns the agents of this machine, if they are to be saved: where no path is named, or where
+/// one of them is.
+fn agents(
+    run: &Run,
+    arguments: &BackupArguments,
+    paths: &[PathBuf],
+) -> Result<Option<MachineAgents>> {
+    if arguments.agents.is_empty() && !paths.is_empty() {
+        return match arguments.only.is_empty() {
+            true => Ok(None),
+            false => Err(Error::usage("`--only` chooses among agents' files, and a path has none")
+                .hint("leave the path out, or name an agent with `--agent`")),
+        };
+    }
+    let found = MachineAgents::find(&run.places, &run.environment)?;
+    if found.found.is_empty() {
+        return Err(Error::usage("no coding agent was found, and no path is named")
+            .hint("`stash backup PATH` saves any path; `stash agents list` shows where agents are looked for"));
+    }
+    found.chosen(&arguments.agents)?;
+    Ok(Some(found))
+}
+
+fn agent_wish(arguments: &BackupArguments) -> AgentWish {
+    AgentWish {
+        agents: arguments.agents.clone(),
+        only: arguments.only.iter().flat_map(|word| word.0.iter().copied()).collect(),
+        without_secrets: arguments.secrets == SecretsPolicy::Exclude,
+    }
+}
+
+/// All runs for agents are of one line, whatever is chosen: what is not chosen is carried over.
+fn job_of(wish: &Wish) -> String {
+    match (&wish.agents, wish.paths.is_empty()) {
+        (Some(_), true) => "agents".to_owned(),
+        (Some(_), false) => job_name_of(&["agents".to_owned(), job_name(&wish.paths)]),
+        (None, _) => job_name(&wish.paths),
+    }
 }
 
 fn tags(arguments: &BackupArguments) -> Vec<String> {
@@ -227,7 +276,7 @@ fn own_folders(run: &Run, arguments: &BackupArguments, repository: &Opened) -> V
 }
 
 /// Returns where private copies of databases go: beside the cache, which no backup includes.
-fn temporary_folder(run: &Run) -> Result<PathBuf> {
+pub(super) fn temporary_folder(run: &Run) -> Result<PathBuf> {
     let folder = run.places.cache.join("tmp");
     machine::make_private_folder(&folder)?;
     machine::remove_older(&folder, COPY_AGE);
@@ -240,6 +289,10 @@ fn job_name(paths: &[PathBuf]) -> String {
         paths.iter().map(|path| name::shown(path.as_os_str().as_bytes())).collect();
     names.sort_unstable();
     names.dedup();
+    job_name_of(&names)
+}
+
+fn job_name_of(names: &[String]) -> String {
     let whole = names.join(" ");
     if whole.len() <= JOB_LENGTH {
         return whole;
@@ -260,7 +313,7 @@ fn show(
     let took = run.clock.boot_nanoseconds().saturating_sub(began.boot);
     let took = Duration::from_nanos(u64::try_from(took).unwrap_or(0));
     let is_beside =
-        |folder: &Path| options.paths.iter().any(|path| machine::is_same_file_system(path, folder));
+        |folder: &Path| sources(options).any(|path| machine::is_same_file_system(path, folder));
     let mut also = arguments.also.iter().filter_map(|text| run.location(text).ok());
     let is_elsewhere =
         |other: Location| other.folder().is_none_or(|folder| folder.exists() && !is_beside(folder));
@@ -284,6 +337,12 @@ fn show(
         run.screen.summary("same disk: a second target is missing")?;
     }
     Ok(())
+}
+
+/// Returns the places that are read.
+fn sources(options: &BackupOptions) -> impl Iterator<Item = &Path> {
+    let agents = options.agents.roots.iter().map(|root| root.place.as_path());
+    agents.chain(options.paths.iter().map(PathBuf::as_path))
 }
 
 fn own_left_out<'a>(repository: &Opened, report: &'a BackupReport) -> Option<&'a PathBuf> {

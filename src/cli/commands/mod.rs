@@ -1,5 +1,7 @@
 //! What is done for each command: resolve, call, hand over.
 
+mod agent_merge;
+mod agents;
 mod also;
 mod backup;
 mod cat;
@@ -25,6 +27,7 @@ mod purge;
 mod repair;
 pub mod repository;
 mod restore;
+mod restore_agent;
 mod snapshots;
 mod stats;
 
@@ -69,6 +72,8 @@ pub fn run(arguments: Arguments, screen: &Arc<Screen>, environment: Environment)
         Command::Unpin(pin) => marks::pin(&run, &pin, false),
         Command::Forget(forget) => forget::run(&run, &forget),
         Command::Unforget(unforget) => marks::unforget(&run, &unforget),
+        Command::Undo(undo) => restore_agent::undo(&run, &undo),
+        Command::Agents(agents) => agents::run(&run, &agents),
         Command::Key(key) => key::run(&run, &key),
         Command::Help(help) => help::run(&help, screen),
         Command::Version => help::version(screen),

@@ -17,6 +17,7 @@ use crate::engine::restore::{
 use crate::error::{Error, Kind, Result};
 use crate::event::{Counters, Silent};
 use crate::files::ApplyOptions;
+use crate::format::record::Snapshot;
 use crate::machine;
 use crate::repository::cache::SnapshotEntry;
 use crate::repository::snapshots::{SnapshotFilter, SnapshotWish};
@@ -24,12 +25,15 @@ use crate::time::{Clock as _, Timestamp};
 
 pub(super) fn run(run: &Run, arguments: &RestoreArguments) -> Result<u8> {
     run.stop_on_signals()?;
+    if !arguments.agents.is_empty() {
+        return super::restore_agent::run(run, arguments);
+    }
     let mut options = options(run, arguments)?;
     let repository = run.current_repository()?;
     let (entry, is_foreign) = find(run, &repository, arguments)?;
     let wants_consent = !arguments.yes && !arguments.dry_run && ask::has_terminal();
     if is_foreign || needs_plan(arguments)? {
-        let plan = plan(run, &repository, &entry, &mut options)?;
+        let plan = plan_of(&repository, &entry.snapshot, &mut options, run)?;
         run.screen.note(&plan_line(run, &entry, arguments, &plan));
         let question = if is_foreign {
             format!(
@@ -55,7 +59,7 @@ pub(super) fn run(run: &Run, arguments: &RestoreArguments) -> Result<u8> {
     Ok(exit_code(&report))
 }
 
-fn exit_code(report: &RestoreReport) -> u8 {
+pub(super) fn exit_code(report: &RestoreReport) -> u8 {
     if report.failed == 0 && report.metadata_failed == 0 && report.salvaged == 0 {
         0
     } else if report.damaged || report.salvaged > 0 {
@@ -70,9 +74,17 @@ fn options(run: &Run, arguments: &RestoreArguments) -> Result<RestoreOptions> {
         args::Destination::InPlace => Destination::InPlace,
         args::Destination::Target(folder) => Destination::Folder(machine::absolute_path(folder)?),
     };
+    restore_options(run, arguments, destination)
+}
+
+/// Returns what the arguments say beside the destination.
+pub(super) fn restore_options(
+    run: &Run,
+    arguments: &RestoreArguments,
+    destination: Destination,
+) -> Result<RestoreOptions> {
     let filter = PathFilter::new(&patterns(&arguments.include)?, &patterns(&arguments.exclude)?)?;
     Ok(RestoreOptions {
-        destination,
         path: arguments
             .snapshot()
             .path
@@ -89,11 +101,27 @@ fn options(run: &Run, arguments: &RestoreArguments) -> Result<RestoreOptions> {
         delete: arguments.delete,
         verify: arguments.verify,
         salvage: arguments.salvage,
-        with_absent: false,
         dry_run: arguments.dry_run,
+        ..plain_options(destination)
+    })
+}
+
+/// Returns how to restore everything, without a wish.
+pub(super) fn plain_options(destination: Destination) -> RestoreOptions {
+    RestoreOptions {
+        destination,
+        path: Vec::new(),
+        filter: PathFilter::default(),
+        overwrite: Overwrite::IfChanged,
+        keeps_longer: false,
+        delete: false,
+        verify: false,
+        salvage: false,
+        with_absent: false,
+        dry_run: false,
         apply: ApplyOptions::default(),
         threads: machine::worker_count(),
-    })
+    }
 }
 
 /// Finds the snapshot; the second value says that it is another machine's, and that nobody named
@@ -135,20 +163,21 @@ fn needs_plan(arguments: &RestoreArguments) -> Result<bool> {
     })
 }
 
-fn plan(
-    run: &Run,
+/// Rehearses a restore.
+pub(super) fn plan_of(
     repository: &Opened,
-    entry: &SnapshotEntry,
+    snapshot: &Snapshot,
     options: &mut RestoreOptions,
+    run: &Run,
 ) -> Result<RestoreReport> {
     options.dry_run = true;
     let counters = Counters::default();
-    let plan = restore(repository, &entry.snapshot, options, &counters, &Silent)?;
+    let plan = restore(repository, snapshot, options, &counters, &Silent)?;
     run.counters.go_on()?;
     Ok(plan)
 }
 
-fn changes_something(plan: &RestoreReport) -> bool {
+pub(super) fn changes_something(plan: &RestoreReport) -> bool {
     let changes = [
         plan.files_created,
         plan.files_overwritten,
@@ -188,7 +217,7 @@ fn path_bytes(path: &Path) -> &[u8] {
 }
 
 /// Returns what is or would be done, in words; what did not happen is left out.
-fn figures(report: &RestoreReport) -> String {
+pub(super) fn figures(report: &RestoreReport) -> String {
     let parts = [
         (report.files_created, "new file"),
         (report.files_overwritten, "overwritten file"),

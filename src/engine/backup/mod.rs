@@ -51,10 +51,13 @@ pub use options::{
     AgentClass, AgentRules, AgentSource, AgentSources, BackupOptions, BackupReport, StreamSource,
 };
 
+use super::browse::{Found, TreeStep, TreeWalk};
 use super::reliance::{Reliance, claim};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Counters, Event, Reporter};
-use crate::format::record::{Partial, Root, RootKind, SNAPSHOT_INCOMPLETE, Snapshot, Statistics};
+use crate::format::record::{
+    Partial, Root, RootKind, SNAPSHOT_INCOMPLETE, SNAPSHOT_SAFETY, Snapshot, Statistics,
+};
 use crate::format::tree::{Node, NodeKind};
 use crate::id::{ObjectHash, SnapshotId};
 use crate::repository::Repository;
@@ -227,6 +230,29 @@ impl<'a> Backup<'a> {
             .collect()
     }
 
+    /// Counts what the snapshot holds beside what was walked.
+    fn count_carried(&self, roots: &[Root], statistics: &mut Statistics) -> Result<()> {
+        let mut reader = BlobReader::new(self.repository)?;
+        for root in roots {
+            let item = Found { path: root.place.to_vec(), node: root.node.clone() };
+            let mut walk = TreeWalk::new(item, false);
+            while let Some(step) = walk.next(&mut reader) {
+                match step {
+                    TreeStep::Node(found) if found.node.kind == NodeKind::File => {
+                        statistics.files = statistics.files.saturating_add(1);
+                        statistics.bytes = statistics.bytes.saturating_add(found.node.size);
+                    }
+                    TreeStep::Node(found) if found.node.kind == NodeKind::Directory => {
+                        statistics.directories = statistics.directories.saturating_add(1);
+                    }
+                    TreeStep::Failed { error, .. } => return Err(error),
+                    TreeStep::Node(_) | TreeStep::Leave => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn run(self, stream: Option<&mut StreamSource<'_>>) -> Result<BackupReport> {
         self.refuse_carrying_gaps()?;
         let index = Index::new(Arc::clone(self.repository.cache()))?;
@@ -289,7 +315,8 @@ impl<'a> Backup<'a> {
             user: options.user.clone(),
             job: options.job.clone(),
             tags: options.tags.clone(),
-            flags: if statistics.errors > 0 { SNAPSHOT_INCOMPLETE } else { 0 },
+            flags: if statistics.errors > 0 { SNAPSHOT_INCOMPLETE } else { 0 }
+                | if options.is_safety { SNAPSHOT_SAFETY } else { 0 },
             roots,
             statistics: statistics.clone(),
             program: env!("CARGO_PKG_VERSION").to_owned(),

@@ -93,6 +93,8 @@ pub struct BackupOptions {
     pub force: bool,
     /// Write a snapshot even if nothing has changed.
     pub always: bool,
+    /// Whether this is what was there before a restore: no policy forgets it, and `latest` is never it.
+    pub is_safety: bool,
     /// Look, but store nothing.
     pub dry_run: bool,
     /// How hard to compress.

@@ -103,6 +103,8 @@ pub(super) fn run(
     report.statistics.stored_bytes = stored;
     report.blobs_added = blobs;
     (report.bytes_to_read, report.contributors) = contributors.finish();
+    let carried = backup.carried_roots();
+    backup.count_carried(&carried, &mut report.statistics)?;
     let mut roots: Vec<Root> = places
         .into_iter()
         .zip(root_nodes)
@@ -114,7 +116,7 @@ pub(super) fn run(
             node,
             ..Root::default()
         })
-        .chain(backup.carried_roots())
+        .chain(carried)
         .collect();
     // The same order whichever of them were walked: agents, then paths.
     let is_path = |root: &Root| root.kind != RootKind::Agent as u64;

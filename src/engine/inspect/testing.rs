@@ -100,6 +100,7 @@ impl Fixture {
             offset_minutes: 0,
             force: true,
             always: true,
+            is_safety: false,
             dry_run: false,
             compression: Compression::Auto,
             threads: 2,

@@ -2,7 +2,7 @@
 
 use super::{Overwrite, RestoreOptions};
 use crate::files::Stat;
-use crate::format::tree::{Node, NodeKind};
+use crate::format::tree::{Category, Node, NodeKind};
 
 /// What to do with a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,12 +36,23 @@ pub(super) fn decide(node: &Node, there: Option<&Stat>, options: &RestoreOptions
     if node.kind != NodeKind::File {
         return Decision::Replace;
     }
+    if options.keeps_longer && is_growing(node) && there.size > node.size {
+        return Decision::Keep;
+    }
     let same = there.size == node.size && there.mtime == node.mtime;
     match options.overwrite {
         Overwrite::IfChanged | Overwrite::IfNewer if same => Decision::Refresh,
         Overwrite::IfNewer if there.mtime > node.mtime => Decision::Keep,
         _ => Decision::Replace,
     }
+}
+
+/// Returns whether a file is one to which its agent adds, and from which nothing should be taken.
+fn is_growing(node: &Node) -> bool {
+    matches!(
+        Category::from_number(node.category),
+        Some(Category::Sessions | Category::Memory | Category::History)
+    )
 }
 
 /// Decides for a directory: `Create`, `Refresh` (it is there), `Keep` (something else is there and

@@ -1,16 +1,33 @@
 //! Which paths of a snapshot a restore takes.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::error::Result;
 use crate::files::{ExcludeOptions, Excludes, Stat};
 use crate::format::tree::{Node, NodeKind};
 
+/// Whoever decides about each item but directories.
+pub trait NodeRule: Send + Sync {
+    /// Returns whether an item is taken, by its path as it is to be written.
+    fn takes(&self, path: &[u8], node: &Node) -> bool;
+}
+
 /// Patterns of what to take and what to leave, by backup's rules for patterns.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct PathFilter {
     include: Option<Excludes>,
     exclude: Option<Excludes>,
+    rule: Option<Arc<dyn NodeRule>>,
+}
+
+impl std::fmt::Debug for PathFilter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PathFilter")
+            .field("include", &self.include)
+            .field("exclude", &self.exclude)
+            .finish_non_exhaustive()
+    }
 }
 
 fn compile(patterns: &[String], fold_case: bool) -> Result<Option<Excludes>> {
@@ -27,17 +44,25 @@ fn compile(patterns: &[String], fold_case: bool) -> Result<Option<Excludes>> {
 impl PathFilter {
     /// Compiles the patterns; none means everything.
     pub fn new(include: &[String], exclude: &[String]) -> Result<PathFilter> {
-        Ok(PathFilter { include: compile(include, false)?, exclude: compile(exclude, false)? })
+        let (include, exclude) = (compile(include, false)?, compile(exclude, false)?);
+        Ok(PathFilter { include, exclude, rule: None })
     }
 
     /// Compiles names to look for; `fold_case` takes upper and lower case as the same.
     pub fn of_names(names: &[String], fold_case: bool) -> Result<PathFilter> {
-        Ok(PathFilter { include: compile(names, fold_case)?, exclude: None })
+        Ok(PathFilter { include: compile(names, fold_case)?, exclude: None, rule: None })
+    }
+
+    /// Takes only what a rule takes as well; directories come as far as something in them does.
+    #[must_use]
+    pub fn with_rule(mut self, rule: Arc<dyn NodeRule>) -> PathFilter {
+        self.rule = Some(rule);
+        self
     }
 
     /// Returns whether everything is taken.
     pub fn is_empty(&self) -> bool {
-        self.include.is_none() && self.exclude.is_none()
+        self.include.is_none() && self.exclude.is_none() && self.rule.is_none()
     }
 
     /// Returns whether a path is left out, with all that lies below it.
@@ -47,6 +72,11 @@ impl PathFilter {
 
     /// Returns whether a path is taken, with all that lies below it.
     pub(crate) fn includes(&self, path: &[u8], node: &Node) -> bool {
+        if let Some(rule) = &self.rule
+            && (node.kind == NodeKind::Directory || !rule.takes(path, node))
+        {
+            return false;
+        }
         self.include.is_none() || matches(self.include.as_ref(), path, node)
     }
 }

@@ -22,12 +22,14 @@ mod filter;
 mod items;
 mod job;
 mod links;
+mod merge;
 mod run;
 mod workers;
 
 use std::path::{Path, PathBuf};
 
-pub use filter::PathFilter;
+pub use filter::{NodeRule, PathFilter};
+pub use merge::join_json;
 
 use crate::error::Result;
 use crate::event::{Counters, Reporter};
@@ -73,6 +75,8 @@ pub struct RestoreOptions {
     pub filter: PathFilter,
     /// What to do with what is there.
     pub overwrite: Overwrite,
+    /// Leave alone a file of a session, of memory or of a history that is longer than the snapshot's.
+    pub keeps_longer: bool,
     /// Remove what the snapshot does not hold.
     pub delete: bool,
     /// Read everything back and compare.

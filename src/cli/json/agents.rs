@@ -1,0 +1,102 @@
+//! What `agents` says in JSON.
+
+use serde::Serialize;
+
+use super::MessageType;
+
+/// One agent.
+#[derive(Debug, Serialize)]
+pub struct AgentLine {
+    /// Its id.
+    pub id: String,
+    /// Its name for people.
+    pub name: String,
+    /// Whether it is on this machine.
+    pub here: bool,
+    /// Where it keeps its files.
+    pub roots: Vec<AgentRootLine>,
+    /// What it keeps; only of `agents show`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub categories: Vec<AgentCategoryLine>,
+    /// What no backup holds; only of `agents show`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<AgentLeftOutLine>,
+    /// Files that hold credentials beside other things; only of `agents show`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mixed_secrets: Vec<String>,
+}
+
+/// One root of an agent.
+#[derive(Debug, Serialize)]
+pub struct AgentRootLine {
+    /// Its name in snapshots.
+    pub label: String,
+    /// `folder` or `file`.
+    pub kind: &'static str,
+    /// Where it lies.
+    pub place: String,
+    /// Whether something is there.
+    pub exists: bool,
+    /// Who says that it lies there.
+    pub source: String,
+    /// What is wrong with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// What an agent keeps of one category.
+#[derive(Debug, Serialize)]
+pub struct AgentCategoryLine {
+    /// The category.
+    pub category: &'static str,
+    /// Files.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// What is left out for one reason.
+#[derive(Debug, Serialize)]
+pub struct AgentLeftOutLine {
+    /// The reason.
+    pub reason: &'static str,
+    /// Files, and folders with all that is in them.
+    pub items: u64,
+    /// The files' bytes.
+    pub bytes: u64,
+}
+
+/// The lists that these commands print.
+pub(super) const LISTS: &[MessageType] = &[MessageType {
+    name: "agents list, agents show",
+    when: "an agent each",
+    fields: &[
+        ("id", "its id"),
+        ("name", "its name for people"),
+        ("here", "whether it is on this machine"),
+        ("roots", "objects: label, kind, place, exists, source, and problem if there is one"),
+        ("categories", "`agents show`: objects with category, files and bytes"),
+        ("left_out", "`agents show`: objects with reason, items and bytes"),
+        ("mixed_secrets", "`agents show`: files that hold credentials beside other things"),
+    ],
+}];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::json::tests::assert_documented;
+
+    #[test]
+    fn every_field_is_documented_and_every_documented_field_exists() {
+        let line = AgentLine {
+            id: String::new(),
+            name: String::new(),
+            here: true,
+            roots: Vec::new(),
+            categories: vec![AgentCategoryLine { category: "sessions", files: 1, bytes: 1 }],
+            left_out: vec![AgentLeftOutLine { reason: "x", items: 1, bytes: 1 }],
+            mixed_secrets: vec![String::new()],
+        };
+        assert_documented(LISTS, "agents list, agents show", &line, &[]);
+    }
+}

@@ -1,0 +1,284 @@
+//! The coding agents of this machine, as what a backup is to read.
+//!
+//! The catalog is the program's own and the user's files in `agents/` beside the configuration; the
+//! environment and the home come from here. What is not chosen is carried over by the engine.
+
+use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::environment::Environment;
+use super::places::Places;
+use crate::agents::{self, Agent, AgentRoot, Catalog, PathKind, Prune, System};
+use crate::engine::backup::{AgentClass, AgentRules, AgentSource, AgentSources};
+use crate::error::{Error, IoContext as _, Result};
+use crate::files::{ExcludeOptions, ExcludeReason, Excludes, LeaveOut, Step, Walk};
+use crate::format::tree::{Category, NodeKind};
+
+/// What of the agents is wanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AgentWish {
+    /// Ids or aliases; none means all that are found.
+    pub agents: Vec<String>,
+    /// Categories that are read; none means all.
+    pub only: Vec<Category>,
+    /// Whether files that hold nothing but credentials are left out.
+    pub without_secrets: bool,
+}
+
+/// One agent that was found here.
+#[derive(Debug, Clone)]
+pub struct FoundAgent {
+    /// The agent.
+    pub agent: Arc<Agent>,
+    /// Its roots, also those that are not there or have a problem.
+    pub roots: Vec<AgentRoot>,
+    /// Its program, if one was found.
+    pub program: Option<PathBuf>,
+}
+
+/// The agents that are known, and those that are here.
+#[derive(Debug)]
+pub struct MachineAgents {
+    /// All that are known.
+    pub catalog: Catalog,
+    /// Those that are here, in the order of the catalog.
+    pub found: Vec<FoundAgent>,
+}
+
+impl MachineAgents {
+    /// Looks which agents are here. Definitions of the user's that can't be used are an error that
+    /// names file and line.
+    pub fn find(places: &Places, environment: &Environment) -> Result<MachineAgents> {
+        let catalog = Catalog::with_user_files(user_definitions(&places.config)?)?;
+        let told = agent_places(&catalog, environment)?;
+        let found = catalog.detect(&told).into_iter().map(|it| FoundAgent {
+            agent: Arc::new(it.agent.clone()),
+            roots: it.roots,
+            program: it.program,
+        });
+        let found = found.collect();
+        Ok(MachineAgents { catalog, found })
+    }
+
+    /// Returns the agents of these ids or aliases, or all that are here if none is named. One that is
+    /// known and not here is an error.
+    pub fn chosen(&self, names: &[String]) -> Result<Vec<&FoundAgent>> {
+        if names.is_empty() {
+            return Ok(self.found.iter().collect());
+        }
+        let mut chosen: Vec<&FoundAgent> = Vec::new();
+        for name in names {
+            let id = &self.catalog.find(name)?.id;
+            let found = self.found.iter().find(|it| it.agent.id == *id).ok_or_else(|| {
+                Error::failed("this agent is not on this machine:")
+                    .object(id.clone())
+                    .hint("`stash agents list` shows what was found, and where it was looked for")
+            })?;
+            if !chosen.iter().any(|it| it.agent.id == *id) {
+                chosen.push(found);
+            }
+        }
+        Ok(chosen)
+    }
+
+    /// Returns an agent that is known, with the places where it keeps its files here, whether it is
+    /// here yet or not.
+    pub fn known(&self, name: &str, environment: &Environment) -> Result<FoundAgent> {
+        let agent = self.catalog.find(name)?;
+        if let Some(found) = self.found.iter().find(|it| it.agent.id == agent.id) {
+            return Ok(found.clone());
+        }
+        let roots = agent.roots(&agent_places(&self.catalog, environment)?);
+        Ok(FoundAgent { agent: Arc::new(agent.clone()), roots, program: None })
+    }
+
+    /// Returns what a backup is to read. `excludes` hold in every root.
+    pub fn sources(&self, wish: &AgentWish, excludes: &ExcludeOptions) -> Result<AgentSources> {
+        self.sources_of(&self.chosen(&wish.agents)?, wish, excludes)
+    }
+
+    /// Returns the same for these agents, whatever the wish names.
+    pub fn sources_of(
+        &self,
+        agents: &[&FoundAgent],
+        wish: &AgentWish,
+        excludes: &ExcludeOptions,
+    ) -> Result<AgentSources> {
+        let mut roots = Vec::new();
+        for found in agents {
+            for root in found.roots.iter().filter(|root| root.is_usable()) {
+                let rules = Arc::new(RootRules::new(found, root, wish));
+                let leave_out = Arc::clone(&rules) as Arc<dyn LeaveOut>;
+                roots.push(AgentSource {
+                    agent: found.agent.id.clone(),
+                    label: root.label.clone(),
+                    place: root.place.clone(),
+                    excludes: Arc::new(Excludes::new(excludes)?.with_rules(leave_out)),
+                    rules,
+                });
+            }
+        }
+        Ok(AgentSources {
+            roots,
+            is_partial: !wish.only.is_empty(),
+            carried: self.catalog.agents().iter().map(|agent| agent.id.clone()).collect(),
+        })
+    }
+}
+
+/// Returns the user's definitions, as path and text.
+fn user_definitions(config: &Path) -> Result<Vec<(PathBuf, String)>> {
+    let folder = config.join("agents");
+    let entries = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error).at("cannot list", &folder),
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        let path = entry.at("cannot list", &folder)?.path();
+        if path.extension().is_some_and(|it| it == "toml") {
+            paths.push(path);
+        }
+    }
+    paths.sort_unstable();
+    let read = |path: PathBuf| {
+        let text = std::fs::read_to_string(&path).at("cannot read", &path)?;
+        Ok((path, text))
+    };
+    paths.into_iter().map(read).collect()
+}
+
+/// Returns what the agents room is told about this machine.
+fn agent_places(catalog: &Catalog, environment: &Environment) -> Result<agents::Places> {
+    let home = environment.home().ok_or_else(|| {
+        Error::failed("cannot tell where your home is").hint("set HOME to its path")
+    })?;
+    let system = if cfg!(target_os = "macos") { System::Macos } else { System::Linux };
+    let set = catalog.variables().into_iter();
+    let set = set.filter_map(|name| Some((name.to_owned(), environment.get(name)?)));
+    Ok(agents::Places { variables: set.collect(), ..agents::Places::new(home, system) })
+}
+
+/// What lies below one root.
+struct RootRules {
+    agent: Arc<Agent>,
+    label: String,
+    place: PathBuf,
+    /// Other roots of the agent that lie in this one.
+    inner: Vec<PathBuf>,
+    only: Vec<Category>,
+    without_secrets: bool,
+}
+
+impl RootRules {
+    fn new(found: &FoundAgent, root: &AgentRoot, wish: &AgentWish) -> RootRules {
+        let usable = found.roots.iter().filter(|it| it.is_usable());
+        RootRules {
+            agent: Arc::clone(&found.agent),
+            label: root.label.clone(),
+            place: root.place.clone(),
+            inner: usable
+                .filter(|it| it.inside.as_ref() == Some(&root.label))
+                .map(|it| it.place.clone())
+                .collect(),
+            only: wish.only.clone(),
+            without_secrets: wish.without_secrets,
+        }
+    }
+
+    fn below<'p>(&self, path: &'p Path) -> &'p [u8] {
+        path.strip_prefix(&self.place).map_or(&[], |below| below.as_os_str().as_bytes())
+    }
+}
+
+impl AgentRules for RootRules {
+    fn class(&self, path: &[u8]) -> AgentClass {
+        let found = self.agent.classify(&self.label, path);
+        let category = found.map_or(Category::Other, |it| it.category);
+        let is_unwanted = self.without_secrets && category == Category::Secrets;
+        AgentClass {
+            category,
+            is_saved: found.is_some() && category != Category::Cache && !is_unwanted,
+            is_read: self.only.is_empty() || self.only.contains(&category),
+        }
+    }
+}
+
+impl LeaveOut for RootRules {
+    fn reason(&self, path: &Path, is_directory: bool) -> Option<ExcludeReason> {
+        if self.inner.iter().any(|inner| inner == path) {
+            return Some(ExcludeReason::Elsewhere);
+        }
+        let below = self.below(path);
+        if is_directory {
+            // What lies deeper may be another root's, and that one's alone.
+            return match self.agent.prunes(&self.label, below)? {
+                Prune::Cache(_) => Some(ExcludeReason::AgentCache),
+                Prune::Foreign => Some(ExcludeReason::Foreign),
+            };
+        }
+        match self.agent.classify(&self.label, below) {
+            None => Some(ExcludeReason::Foreign),
+            Some(found) => match found.category {
+                Category::Cache => Some(ExcludeReason::AgentCache),
+                Category::Secrets if self.without_secrets => Some(ExcludeReason::Secrets),
+                _ => None,
+            },
+        }
+    }
+}
+
+/// What an agent keeps, counted.
+#[derive(Debug, Default)]
+pub struct AgentHoldings {
+    /// Files and bytes by category.
+    pub categories: BTreeMap<Category, (u64, u64)>,
+    /// Items and bytes left out, by reason; what lies in a folder left out is not counted.
+    pub left_out: BTreeMap<&'static str, (u64, u64)>,
+    /// Files that hold credentials beside what they are for.
+    pub mixed_secrets: Vec<PathBuf>,
+    /// What could not be looked at.
+    pub failed: Vec<(PathBuf, Error)>,
+}
+
+/// Counts what an agent keeps, without reading any file.
+pub fn holdings(found: &FoundAgent, sources: &AgentSources) -> AgentHoldings {
+    let mut holdings = AgentHoldings::default();
+    for source in sources.roots.iter().filter(|it| it.agent == found.agent.id) {
+        for step in Walk::start(&source.place, Arc::clone(&source.excludes), 1) {
+            match step {
+                Step::Entry(entry) => {
+                    let below = entry.path.strip_prefix(&source.place).unwrap_or(Path::new(""));
+                    let below = below.as_os_str().as_bytes();
+                    let class = source.rules.class(below);
+                    let sum = holdings.categories.entry(class.category).or_default();
+                    let is_file = entry.stat.kind == NodeKind::File;
+                    let size = if is_file { entry.stat.size } else { 0 };
+                    *sum = (sum.0.saturating_add(1), sum.1.saturating_add(size));
+                    let rule = found.agent.classify(&source.label, below);
+                    if rule.is_some_and(|it| it.mixed_secrets) {
+                        holdings.mixed_secrets.push(entry.path);
+                    }
+                }
+                Step::Excluded { reason, size_bytes, .. } => {
+                    let sum = holdings.left_out.entry(reason.text()).or_default();
+                    *sum = (sum.0.saturating_add(1), sum.1.saturating_add(size_bytes));
+                }
+                Step::Failed { path, error } => holdings.failed.push((path, error)),
+                Step::Enter(_) | Step::Leave => {}
+            }
+        }
+    }
+    holdings
+}
+
+/// Returns what a root is, in a word.
+pub fn kind_word(kind: PathKind) -> &'static str {
+    match kind {
+        PathKind::Folder => "folder",
+        PathKind::File => "file",
+    }
+}

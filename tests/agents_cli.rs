@@ -1,0 +1,225 @@
+//! Coding agents through the real program: saved, listed, restored elsewhere, and undone.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test stops where things are not as they should be"
+)]
+
+mod common_agents;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use common_agents::{Home, HomeFile};
+use stash::agents::PROJECT;
+use stash::format::tree::Category;
+
+/// Runs the program in a home, with nothing else in its environment.
+fn stash(home: &Path, words: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_stash"))
+        .args(words)
+        .env_clear()
+        .env("HOME", home)
+        .env("PATH", "/usr/bin:/bin")
+        .output()
+        .unwrap()
+}
+
+/// The same; returns what it prints, if it succeeds.
+fn done(home: &Path, words: &[&str]) -> String {
+    let output = stash(home, words);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{words:?}: {said}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What must be in every backup: no caches, and not what lies in projects.
+fn saved(files: &[HomeFile]) -> impl Iterator<Item = &HomeFile> {
+    files.iter().filter(|file| file.category != Category::Cache && file.label != PROJECT)
+}
+
+fn is_companion(path: &Path) -> bool {
+    let name = path.file_name().unwrap().to_string_lossy().into_owned();
+    name.ends_with("-wal") || name.ends_with("-shm")
+}
+
+fn is_database(path: &Path) -> bool {
+    std::fs::read(path).is_ok_and(|bytes| bytes.starts_with(b"SQLite format 3\0"))
+}
+
+/// Returns every row of every table, in words.
+fn rows(path: &Path) -> Vec<String> {
+    let database = rusqlite::Connection::open(path).unwrap();
+    let sound: String = database.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+    assert_eq!(sound, "ok", "{}", path.display());
+    let mut tables = database
+        .prepare("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+        .unwrap();
+    let tables: Vec<String> =
+        tables.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    let mut all = Vec::new();
+    for table in tables {
+        let mut statement = database.prepare(&format!("SELECT * FROM \"{table}\"")).unwrap();
+        let columns = statement.column_count();
+        let mut found = statement.query([]).unwrap();
+        while let Some(row) = found.next().unwrap() {
+            let cells: Vec<String> =
+                (0..columns).map(|at| format!("{:?}", row.get_ref(at).unwrap())).collect();
+            all.push(format!("{table}: {}", cells.join(", ")));
+        }
+    }
+    all.sort();
+    all
+}
+
+/// What each file holds; of databases their rows.
+fn contents(files: &[HomeFile]) -> BTreeMap<PathBuf, Vec<u8>> {
+    let plain = saved(files).filter(|file| !is_companion(&file.path));
+    plain
+        .map(|file| {
+            let bytes = if is_database(&file.path) {
+                rows(&file.path).join("\n").into_bytes()
+            } else {
+                std::fs::read(&file.path).unwrap()
+            };
+            (file.path.clone(), bytes)
+        })
+        .collect()
+}
+
+const AGENTS: [&str; 9] = [
+    "claude-code",
+    "opencode",
+    "gemini",
+    "codex",
+    "openclaw",
+    "aider",
+    "continue",
+    "cursor",
+    "copilot",
+];
+
+#[test]
+fn every_file_of_every_agent_is_saved_or_left_out_with_a_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::new(folder.path()).first_row();
+    done(home.folder(), &["backup", "-q"]);
+    let listed = done(home.folder(), &["ls", "latest"]);
+    let listed: Vec<&Path> = listed.lines().map(Path::new).collect();
+    let files = home.files();
+    for file in saved(&files).filter(|file| !is_companion(&file.path)) {
+        assert!(listed.contains(&file.path.as_path()), "{} is missing", file.path.display());
+    }
+    for file in files.iter().filter(|file| file.category == Category::Cache) {
+        assert!(!listed.contains(&file.path.as_path()), "{} is a cache", file.path.display());
+    }
+    // Whatever is not listed is a cache, or belongs to a database.
+    for agent in AGENTS {
+        let shown = done(home.folder(), &["agents", "show", agent, "--json"]);
+        assert!(shown.contains("\"here\":true"), "{shown}");
+    }
+    let again = done(home.folder(), &["backup"]);
+    assert!(again.starts_with("nothing changed"), "{again}");
+}
+
+#[test]
+fn after_a_disaster_everything_comes_back_into_another_home() {
+    let folder = tempfile::tempdir().unwrap();
+    let repository = folder.path().join("repository");
+    let repository = repository.to_str().unwrap();
+    let mut first = Home::new(folder.path().join("first")).first_row();
+    let words = ["backup", "-q", "-r", repository];
+    let pass = folder.path().join("pass");
+    std::fs::write(&pass, "correct horse battery staple").unwrap();
+    let pass = pass.to_str().unwrap();
+    done(first.folder(), &["init", "-q", "-r", repository, "--passphrase-file", pass]);
+    done(first.folder(), &words);
+    first.close();
+    let expected = contents(&first.files());
+    // Another machine, on which no agent has run yet.
+    let second = Home::new(folder.path().join("second"));
+    for agent in AGENTS {
+        let words =
+            ["restore", "-r", repository, "--passphrase-file", pass, "--agent", agent, "--yes"];
+        done(second.folder(), &words);
+    }
+    for (path, bytes) in expected {
+        let below = path.strip_prefix(first.folder()).unwrap();
+        let there = second.folder().join(below);
+        assert!(there.exists(), "{} did not come back", below.display());
+        let found = if is_database(&there) {
+            rows(&there).join("\n").into_bytes()
+        } else {
+            std::fs::read(&there).unwrap()
+        };
+        assert!(found == bytes, "{} differs", below.display());
+    }
+}
+
+#[test]
+fn a_restore_can_be_undone_and_that_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::new(folder.path()).claude_code();
+    let at = home.folder();
+    done(at, &["backup", "-q"]);
+    let settings = at.join(".claude/settings.json");
+    let before = std::fs::read(&settings).unwrap();
+    std::fs::write(&settings, "{\"changed\": true}").unwrap();
+    let state = at.join(".claude.json");
+    std::fs::write(&state, "{\"token\": \"new\"}").unwrap();
+    let session = saved(&home.files())
+        .find(|file| file.category == Category::Sessions && file.relative.ends_with(".jsonl"))
+        .unwrap()
+        .path
+        .clone();
+    std::fs::remove_file(&session).unwrap();
+    done(at, &["backup", "-q"]);
+    // A rehearsal writes nothing.
+    let first = done(at, &["snapshots", "--json"]);
+    let first: serde_json::Value = serde_json::from_str(&first).unwrap();
+    let oldest = first[0]["id"].as_str().unwrap().to_owned();
+    done(at, &["restore", &oldest, "--agent", "claude-code", "--dry-run"]);
+    assert!(!session.exists() && std::fs::read(&settings).unwrap() != before);
+    let refused = stash(at, &["restore", &oldest, "--agent", "claude-code"]);
+    assert_eq!(refused.status.code(), Some(2), "nobody can be asked");
+    done(at, &["restore", &oldest, "--agent", "claude-code", "--yes"]);
+    assert!(session.exists());
+    assert_eq!(std::fs::read(&settings).unwrap(), before);
+    let joined = std::fs::read_to_string(&state).unwrap();
+    assert!(joined.contains("\"new\""), "the sign-in that is there stays: {joined}");
+    done(at, &["undo", "--yes"]);
+    assert!(!session.exists());
+    assert_eq!(std::fs::read(&settings).unwrap(), b"{\"changed\": true}");
+    done(at, &["undo", "--yes"]);
+    assert!(session.exists());
+    assert_eq!(std::fs::read(&settings).unwrap(), before);
+}
+
+#[test]
+fn a_selection_is_no_partial_snapshot() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::new(folder.path()).claude_code().codex();
+    let at = home.folder();
+    done(at, &["backup", "-q"]);
+    done(at, &["backup", "-q", "--only", "sessions", "--always"]);
+    let listed = done(at, &["ls", "latest"]);
+    let settings = at.join(".claude/settings.json");
+    assert!(listed.lines().any(|line| Path::new(line) == settings));
+    std::fs::remove_file(&settings).unwrap();
+    done(at, &["restore", "--agent", "claude-code", "--only", "config", "--yes"]);
+    assert!(settings.exists());
+}
+
+#[test]
+fn without_agents_and_paths_there_is_nothing_to_save() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = stash(folder.path(), &["backup"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(!folder.path().join(".local/share/stash/repository").exists());
+    let output = stash(folder.path(), &["backup", "--agent", "claude-cod"]);
+    assert_eq!(output.status.code(), Some(2));
+}
