@@ -173,7 +173,7 @@ impl Home {
         "#;
         self.root("cursor", "ide", ".config/Cursor")
             .journal_database("sessions", "User/globalStorage/state.vscdb", script)
-            .file("sessions", "User/globalStorage/state.vscdb.backup", "SQLite format 3\0")
+            .journal_database("sessions", "User/globalStorage/state.vscdb.backup", script)
             .journal_database(
                 "workspace",
                 "User/workspaceStorage/ab12/state.vscdb",
