@@ -4,10 +4,10 @@
 //! trees lie together. A pack closes between 12 and 18 MiB, at a unit after which Padmé asks for
 //! little padding. One thread seals closed packs, opens them again as a reader would (metadata is
 //! decompressed too, and one data unit in eight), and stores them: memory is one pack being filled, one
-//! of metadata, one on its way, 48 MiB at most. To a remote store two further threads send what is
-//! sealed, so that neither sealing nor the way there and back is waited for: one pack being filled,
-//! one sealed, two on their way, 64 MiB and metadata. A failure poisons the packer: every later
-//! call returns an error, and [`Packer::finish`] never reports a pack that is not durable.
+//! of metadata, one on its way, 48 MiB at most. To a remote store two threads do so side by side, so
+//! that the way there and back is not waited for: one pack being filled, two being sealed or on
+//! their way, 48 MiB as well, and metadata. A failure poisons the packer: every later call returns
+//! an error, and [`Packer::finish`] never reports a pack that is not durable.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -291,39 +291,35 @@ impl Shared {
         }))
     }
 
-    /// Does what comes in until nothing more comes, or something fails anywhere.
-    fn work<T>(&self, receiver: &Receiver<T>, step: impl Fn(T) -> Result<()>) {
-        for item in receiver {
+    /// Seals and stores what comes in until nothing more comes, or something fails anywhere.
+    fn work(&self, receiver: &Receiver<Vec<PlainUnit>>) {
+        for units in receiver {
             if self.poisoned.load(Ordering::Acquire) {
                 return;
             }
-            if let Err(error) = step(item) {
-                self.fail(error);
-                return;
+            match self.seal_pack(units).and_then(|object| self.store_pack(object)) {
+                Ok(pack) => self.add_finished(pack),
+                Err(error) => {
+                    self.fail(error);
+                    return;
+                }
             }
         }
     }
 }
 
 fn store_packs(shared: &Shared, receiver: &Receiver<Vec<PlainUnit>>) {
-    let store = |object| shared.store_pack(object).map(|pack| shared.add_finished(pack));
     if !shared.store.is_remote() {
-        shared.work(receiver, |units| store(shared.seal_pack(units)?));
+        shared.work(receiver);
         return;
     }
-    let (sender, sealed) = crossbeam_channel::bounded(0);
+    // Whoever sends a pack seals it, too: one that waits, sealed, for its turn would be a third in
+    // memory. Sealing takes some 40 ms, during which the other has the line for itself.
     std::thread::scope(|scope| {
-        for _ in 0..UPLOADS {
-            let sealed = sealed.clone();
-            scope.spawn(move || shared.work(&sealed, store));
+        for _ in 1..UPLOADS {
+            scope.spawn(|| shared.work(receiver));
         }
-        // Only the uploads hold the receiving end: when they have all failed, sending fails too.
-        drop(sealed);
-        shared.work(receiver, |units| {
-            let gone = || Error::failed("storing packs has failed before");
-            sender.send(shared.seal_pack(units)?).map_err(|_| gone())
-        });
-        drop(sender);
+        shared.work(receiver);
     });
 }
 

@@ -21,6 +21,8 @@ mod remote;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use bytes::Bytes;
 use object_store::ObjectStore;
@@ -73,6 +75,10 @@ pub struct Store {
     gathers: bool,
     copies: Option<Arc<Copies>>,
     remote: Option<Arc<remote::Remote>>,
+    /// How long a record is sent again while what refuses it may pass.
+    record_patience: Duration,
+    /// Whether it has refused to delete something.
+    refuses_deletion: Arc<AtomicBool>,
 }
 
 impl Store {
@@ -92,6 +98,8 @@ impl Store {
             gathers: false,
             copies: None,
             remote: None,
+            record_patience: Duration::ZERO,
+            refuses_deletion: Arc::default(),
         }
     }
 
@@ -121,6 +129,13 @@ impl Store {
     #[must_use]
     pub fn with_copies(self, folder: &Path, most_bytes: u64) -> Store {
         Store { copies: Copies::open(folder, most_bytes).map(Arc::new), ..self }
+    }
+
+    /// Sends records to a remote store again for so long (page 8, rule 11): all that was uploaded
+    /// before would else be for nothing.
+    #[must_use]
+    pub fn with_record_patience(self, patience: Duration) -> Store {
+        Store { record_patience: patience, ..self }
     }
 
     /// Returns the bytes of an object from `start` to `end` without a network: from the store if it

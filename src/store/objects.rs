@@ -1,14 +1,21 @@
 //! One object at a time, or several at once: put, get, ranges, tails, sizes.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use object_store::{GetOptions, ObjectStoreExt as _, PutMode, PutOptions, PutPayload};
+use tokio::time::Instant;
 
 use super::calls::{Failed, traced};
+use super::remote::Remote;
 use super::{Durable, ObjectName, Store, path_of};
 use crate::error::{Error, Result};
+use crate::event::Event;
 use crate::format::LIMITS;
 
+/// Between two rounds of tries to send a record.
+const RECORD_PAUSE: Duration = Duration::from_millis(500);
 /// How many objects are being fetched at a time.
 const AT_ONCE: usize = 16;
 
@@ -69,8 +76,53 @@ impl Store {
     }
 
     fn send(&self, name: &ObjectName, payload: PutPayload, mode: PutMode) -> Result<(), Failed> {
+        if let (Some(remote), ObjectName::Record(_)) = (&self.remote, name) {
+            return self.send_patiently(remote, name, &payload, mode);
+        }
+        self.block_on(self.attempt(name, payload, mode))
+    }
+
+    async fn attempt(
+        &self,
+        name: &ObjectName,
+        payload: PutPayload,
+        mode: PutMode,
+    ) -> Result<(), Failed> {
         let options = PutOptions { mode, ..PutOptions::default() };
-        self.run(self.inner.put_opts(&path_of(name), payload, options)).map(|_| ())
+        traced(self.inner.put_opts(&path_of(name), payload, options)).await.map(|_| ())
+    }
+
+    /// Sends a record until it is taken, its time is over, or it is refused for good. What the client
+    /// itself repeats ends earlier, which is right for all else.
+    fn send_patiently(
+        &self,
+        remote: &Remote,
+        name: &ObjectName,
+        payload: &PutPayload,
+        mode: PutMode,
+    ) -> Result<(), Failed> {
+        let until = Instant::now() + self.record_patience;
+        let mut result = self.block_on(self.attempt(name, payload.clone(), mode.clone()));
+        loop {
+            let Err(failed) = &result else { return result };
+            let left = until.saturating_duration_since(Instant::now());
+            if !failed.may_pass() || left <= RECORD_PAUSE {
+                return result;
+            }
+            let message = format!(
+                "the store did not take the record of this run; trying for {} s more",
+                left.as_secs()
+            );
+            remote.reporter.event(&Event::Warning { message: &message });
+            std::thread::sleep(RECORD_PAUSE);
+            let again = self.attempt(name, payload.clone(), mode.clone());
+            // A timer can only be made where the runtime is.
+            match self.block_on(async { tokio::time::timeout_at(until, again).await }) {
+                Ok(again) => result = again,
+                // What was said last tells more than that the time is over.
+                Err(_over) => return result,
+            }
+        }
     }
 
     /// Returns an object's bytes, or `None` if there is none of this name.

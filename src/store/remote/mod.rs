@@ -103,6 +103,8 @@ pub(super) struct Remote {
     creates: AtomicBool,
     knows_creates: AtomicBool,
     pub(super) seen: Seen,
+    /// Who is told of further tries.
+    pub(super) reporter: Arc<dyn Reporter>,
 }
 
 impl Remote {
@@ -155,6 +157,7 @@ impl Store {
             creates: AtomicBool::new(creates),
             knows_creates: AtomicBool::new(options.learned.creates.is_some()),
             seen: Seen::default(),
+            reporter: Arc::clone(&options.reporter),
         };
         Ok(Store {
             inner,
@@ -165,6 +168,8 @@ impl Store {
             gathers: false,
             copies: None,
             remote: Some(Arc::new(remote)),
+            record_patience: Duration::ZERO,
+            refuses_deletion: Arc::default(),
         })
     }
 
