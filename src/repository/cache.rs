@@ -7,12 +7,14 @@
 //! store I/O.
 
 mod chains;
+mod clutter;
 mod contents;
 mod fates;
 mod places;
 mod said;
 mod tables;
 
+pub use clutter::{Clutter, ClutterQuestion, Turn};
 pub use contents::{BlobRow, PlaceRow};
 pub use fates::KnownRecord;
 

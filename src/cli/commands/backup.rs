@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use serde_json::Map;
 
-use super::also;
 use super::open::Run;
 use super::repository::{Make, Opened};
+use super::{also, maintenance};
 use crate::cli::args::BackupArguments;
 use crate::cli::figures::{count, counted, duration, size};
 use crate::cli::json::{BackupContributor, BackupSummary};
@@ -62,6 +62,7 @@ pub(super) fn run(run: &Run, arguments: &BackupArguments) -> Result<u8> {
         }
         _ => 0,
     };
+    maintenance::after_backup(run, arguments, &repository);
     Ok(if report.statistics.errors > 0 || failed > 0 { 3 } else { 0 })
 }
 

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::MessageType;
 use crate::engine::prune::PruneReport;
 
 /// The last line of `prune --json`.
@@ -50,5 +51,59 @@ impl PruneSummary {
             broken_records: report.broken_records,
             undeleted_objects: report.undeleted_objects,
         }
+    }
+}
+
+/// `maintenance`: what a backup cleaned up when it was done.
+#[derive(Debug, Serialize)]
+pub struct MaintenanceLine {
+    covered_records: u64,
+    condemned_objects: u64,
+    condemned_bytes: u64,
+    copied_bytes: u64,
+    deleted_objects: u64,
+    deleted_bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
+}
+
+impl MaintenanceLine {
+    /// Returns what a report says; `problem` is why it came to no end.
+    pub fn new(report: &PruneReport, problem: Option<String>) -> MaintenanceLine {
+        MaintenanceLine {
+            covered_records: report.covered_records,
+            condemned_objects: report.condemned_objects,
+            condemned_bytes: report.condemned_bytes,
+            copied_bytes: report.copied_bytes,
+            deleted_objects: report.deleted_objects,
+            deleted_bytes: report.deleted_bytes,
+            problem,
+        }
+    }
+}
+
+/// The lines about cleaning up.
+pub(super) const MESSAGE_TYPES: &[MessageType] = &[MessageType {
+    name: "maintenance",
+    when: "stdout, `backup`, after its summary, if it was time to clean up",
+    fields: &[
+        ("covered_records", "records that a new checkpoint sums up"),
+        ("condemned_objects", "objects to be deleted when the grace is over"),
+        ("condemned_bytes", "what they take"),
+        ("copied_bytes", "bytes copied to free others"),
+        ("deleted_objects", "objects deleted"),
+        ("deleted_bytes", "what they took"),
+        ("problem", "why it came to no end; absent if it did"),
+    ],
+}];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_is_documented() {
+        let line = MaintenanceLine::new(&PruneReport::default(), Some(String::new()));
+        super::super::tests::assert_documented(MESSAGE_TYPES, "maintenance", &line, &[]);
     }
 }

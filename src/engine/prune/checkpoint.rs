@@ -11,6 +11,7 @@ use std::collections::{HashMap, HashSet};
 use super::copies::Copier;
 use super::facts::Facts;
 use super::needs::Needs;
+use super::options::CHECKPOINT_BYTES;
 use crate::codec::crypto::object_hash;
 use crate::error::{Error, Kind, Result};
 use crate::event::Counters;
@@ -24,8 +25,6 @@ use crate::repository::log::{RecordParts, tip_of};
 use crate::store::ObjectName;
 use crate::time::Timestamp;
 
-/// A checkpoint is due when it would cover so many bytes of records, however few.
-const DUE_BYTES: u64 = 8 << 20;
 /// A segment names no more units than this: each is a map of its body.
 const SEGMENT_UNITS: usize = 100_000;
 /// And no more blobs.
@@ -56,7 +55,7 @@ impl CheckpointWriter<'_> {
     pub(super) fn prepare(&self) -> Result<Option<Prepared>> {
         let mut covers = self.facts.coverable(self.now);
         let bytes = self.facts.bytes(covers.iter());
-        if covers.len() < self.due_records.max(1) && bytes < DUE_BYTES {
+        if covers.len() < self.due_records.max(1) && bytes < CHECKPOINT_BYTES {
             return Ok(None);
         }
         // Of two checkpoints only the one that knew the other may say what lives.

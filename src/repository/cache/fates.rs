@@ -208,11 +208,6 @@ impl Cache {
         self.lock().execute("INSERT INTO listing VALUES (?1)", [time]).map(|_| ()).map_err(wrap)
     }
 
-    /// Returns when the newest sweep was written (nanoseconds, UTC).
-    pub fn last_sweep(&self) -> Result<Option<i64>> {
-        self.lock().query_row("SELECT MAX(written) FROM sweep", [], |row| row.get(0)).map_err(wrap)
-    }
-
     /// Returns whether a checkpoint covers a record.
     pub fn covers(&self, record: &ObjectHash) -> Result<bool> {
         let connection = self.lock();

@@ -158,8 +158,10 @@ impl Repository {
         let mut checkpoints = Vec::new();
         for name in new.iter().filter(|name| is_checkpoint(name)) {
             match self.read_record(name) {
-                Ok(ReadRecord::Whole(record)) => checkpoints.push((*name, record)),
-                // What is not whole is told below.
+                Ok(ReadRecord::Whole(record)) if record.checkpoint.is_some() => {
+                    checkpoints.push((*name, record));
+                }
+                // What is not whole, or does not count as a checkpoint, is dealt with below.
                 Ok(_) => {}
                 Err(error) if error.kind() == Kind::Damaged => {}
                 Err(error) => return Err(error),
