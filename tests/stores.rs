@@ -14,6 +14,8 @@
     reason = "a test stops where things are not as they should be"
 )]
 
+#[path = "stores/append_only.rs"]
+mod append_only;
 mod common_engine;
 mod common_s3;
 #[path = "stores/faults.rs"]
@@ -27,6 +29,8 @@ mod git_faults;
 #[cfg(feature = "git")]
 #[path = "stores/git_servers.rs"]
 mod git_servers;
+#[path = "stores/packs.rs"]
+mod packs;
 #[path = "stores/probe.rs"]
 mod probe;
 #[path = "stores/scene.rs"]

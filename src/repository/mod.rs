@@ -22,7 +22,7 @@ pub mod trust;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use self::cache::{Cache, Clutter, ClutterQuestion};
+use self::cache::{Cache, Clutter, ClutterQuestion, Swept};
 use self::state::{LaneState, StateFolder};
 use self::trust::Trust;
 use crate::codec::CodecError;
@@ -299,7 +299,9 @@ impl LockedRepository {
         slot: Option<ObjectHash>,
     ) -> Result<Repository> {
         let keys = Arc::new(RepositoryKeys::derive(&master, &self.header.id));
-        let cache = Arc::new(Cache::open(folders.cache.as_deref(), &self.header.id)?);
+        let is_append_only = self.header.flags & REPOSITORY_APPEND_ONLY != 0;
+        let swept = if is_append_only { Swept::Doubtful } else { Swept::Gone };
+        let cache = Arc::new(Cache::open(folders.cache.as_deref(), &self.header.id, swept)?);
         let state = match &folders.state {
             Some(folder) => Some(StateFolder::open(folder, &self.header.id)?),
             None => None,

@@ -1,7 +1,7 @@
 //! Units into packs, packs to the store.
 //!
 //! Units arrive compressed from any thread and are collected, data apart from the rest, so that
-//! trees lie together. A pack closes between 12 and 18 MiB, at a unit after which Padmé asks for
+//! trees lie together. A pack closes between 12 and 16 MiB, at a unit after which Padmé asks for
 //! little padding. One thread seals closed packs, opens them again as a reader would (metadata is
 //! decompressed too, and one data unit in eight), and stores them: memory is one pack being filled, one
 //! of metadata, one on its way, 48 MiB at most. To a remote store two threads do so side by side, so
@@ -33,7 +33,7 @@ const UPLOADS: usize = 2;
 /// A pack may close from this length on, in bytes.
 const PACK_FROM: u64 = 12 << 20;
 /// A pack closes at this length whatever the padding, in bytes.
-const PACK_UNTIL: u64 = 18 << 20;
+const PACK_UNTIL: u64 = 16 << 20;
 /// What is left at the end of a run and is no longer than this goes into the record, in bytes.
 pub const INLINE_LIMIT: u64 = 256 << 10;
 

@@ -215,8 +215,7 @@ fn begin(base: &Path) {
     let slots = [(secret(), "test".to_owned())];
     let (store, places) = (real_store(base), folders(base));
     let options = InitOptions { flags: 1, ..InitOptions::default() };
-    let repository =
-        Repository::init(&store, &options, &slots, Timestamp(begun), &places).unwrap();
+    let repository = Repository::init(&store, &options, &slots, Timestamp(begun), &places).unwrap();
     let source = base.join("source");
     for number in 0..36 {
         put(&source.join("small"), noise(number, 3_000));

@@ -72,7 +72,9 @@ fn trusted_lanes(repository: &Opened, limits: &PruneLimits) -> Result<Option<Has
                     lanes.insert(*lane);
                 }
                 [] => {
-                    return Err(Error::usage("no lane saves under the name").object(machine));
+                    return Err(Error::usage("no lane is known to save under the name")
+                        .object(machine)
+                        .hint("give its id by `--trust-lane`; `stash prune --dry-run` names lanes that asked for something"));
                 }
                 many => {
                     let list: Vec<String> = many.iter().map(ToString::to_string).collect();
