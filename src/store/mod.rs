@@ -231,7 +231,7 @@ mod tests {
         store.put(name.clone(), &[Bytes::from_static(b"x")]).unwrap();
         let leftover = folder.path().join(format!("{name}#1"));
         std::fs::write(&leftover, b"half").unwrap();
-        let hour = std::time::Duration::from_hours(1);
+        let hour = Duration::from_hours(1);
         assert_eq!(store.remove_staging(&name, hour), 0);
         let old = std::time::SystemTime::now() - 2 * hour;
         std::fs::File::options().write(true).open(&leftover).unwrap().set_modified(old).unwrap();
