@@ -18,7 +18,7 @@ use stash::codec::{Compression, UnitDecoder, UnitEncoder};
 use stash::format::object::ObjectKind;
 use stash::format::pack::{BlobKind, UnitForm};
 use stash::id::{BlobId, RepositoryId};
-use stash::repository::cache::Cache;
+use stash::repository::cache::{Cache, Swept};
 use stash::repository::index::Index;
 
 fn text(bytes: usize) -> Vec<u8> {
@@ -88,7 +88,7 @@ fn benches(criterion: &mut Criterion) {
         );
     });
     group.finish();
-    let cache = Arc::new(Cache::open(None, &RepositoryId([3; 16])).expect("cache"));
+    let cache = Arc::new(Cache::open(None, &RepositoryId([3; 16]), Swept::Gone).expect("cache"));
     let index = Index::new(cache).expect("index");
     let mut number = 0_u64;
     criterion.bench_function("claim a new blob", |bencher| {

@@ -20,5 +20,7 @@ mod home;
 mod inspect;
 #[path = "cli_commands/keys.rs"]
 mod keys;
+#[path = "cli_commands/maintenance.rs"]
+mod maintenance;
 #[path = "cli_commands/restore.rs"]
 mod restore;

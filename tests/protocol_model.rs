@@ -5,7 +5,8 @@
 //! others do; machines that crash, that are stopped between the last look and the PUT, that never
 //! hear of their own PUT, that cannot read a condemnation, whose clock or whose store's clock
 //! jumps; clones that share a lane; units in records, differences from bases, copies; folders taken
-//! over from a parent unread; a synced folder in which objects arrive in any order. What a client
+//! over from a parent unread; a synced folder in which objects arrive in any order; a stranger whose
+//! marks nobody honours who deletes. What a client
 //! knows follows from the records that it has read. Time is ages in ticks and has no end.
 //!
 //! Not modelled: bytes, keys, damage; partials (they save work), pins and tags; segments that are
@@ -123,6 +124,7 @@ const SHOWN_BY: &[(&str, &str)] = &[
     ("names_stay", "condemnation stopped"),
     ("marks_repeated", "forgotten, covered"),
     ("late_unnamed", "late covered"),
+    ("strangers_unheeded", "stranger"),
 ];
 
 /// Rules without which nothing was found. They stay on the page for other reasons.

@@ -48,6 +48,28 @@ impl Scene {
     }
 }
 
+/// What a backup asks for is all: looking whether it is time to clean up asks for nothing.
+#[test]
+fn cleaning_up_costs_no_call_until_it_is_time() {
+    let mut scene = Scene::new();
+    put(&scene.path("file"), noise(1, 70_000));
+    scene.save();
+    for round in 0..3_u64 {
+        put(&scene.path("file"), noise(round, 30_000));
+        let alone = scene.save();
+        let repository = open(&scene.store.store(), &folders(scene.folder.path())).unwrap();
+        let opening = scene.store.take();
+        put(&scene.path("file"), noise(100 + round, 30_000));
+        scene.now += 3600 * SECOND;
+        save(&repository, &scene.folder.path().join("source"), scene.now).unwrap();
+        let now = stash::time::Timestamp(scene.now);
+        let due = stash::engine::maintenance::due(&repository, &Default::default(), now).unwrap();
+        assert!(!due.is_something());
+        let both = scene.store.take();
+        assert_eq!(opening.len() + both.len(), alone.len(), "{alone:#?} {both:#?}");
+    }
+}
+
 fn puts(calls: &[Call]) -> Vec<&Call> {
     calls.iter().filter(|call| call.is_put()).collect()
 }

@@ -14,6 +14,8 @@
     reason = "a test stops where things are not as they should be"
 )]
 
+#[path = "stores/append_only.rs"]
+mod append_only;
 mod common_engine;
 mod common_s3;
 #[path = "stores/faults.rs"]
@@ -30,6 +32,8 @@ mod git_servers;
 #[cfg(feature = "git")]
 #[path = "stores/git_ssh.rs"]
 mod git_ssh;
+#[path = "stores/packs.rs"]
+mod packs;
 #[path = "stores/probe.rs"]
 mod probe;
 #[path = "stores/scene.rs"]

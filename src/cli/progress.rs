@@ -24,6 +24,8 @@ const WINDOW: i64 = 10 * SECOND;
 #[derive(Debug)]
 pub(super) struct Meter {
     start: i64,
+    /// What is being done, if it is no run of its own.
+    task: Option<&'static str>,
     /// Bytes done at moments of the last ten seconds, oldest first.
     recent: VecDeque<(i64, u64)>,
 }
@@ -35,12 +37,13 @@ pub(super) struct Figures {
     pub(super) bytes_per_second: u64,
     pub(super) total_known: bool,
     pub(super) stopping: bool,
+    pub(super) task: Option<&'static str>,
 }
 
 impl Meter {
     /// Starts at `now`, in nanoseconds of the boot clock.
     pub(super) fn new(now: i64) -> Self {
-        Meter { start: now, recent: VecDeque::from([(now, 0)]) }
+        Meter { start: now, task: None, recent: VecDeque::from([(now, 0)]) }
     }
 
     /// Returns the figures at `now`.
@@ -62,7 +65,7 @@ impl Meter {
             status.seconds_remaining = left.checked_div(bytes_per_second);
         }
         let stopping = counters.stop.load(std::sync::atomic::Ordering::Relaxed);
-        Figures { status, bytes_per_second, total_known, stopping }
+        Figures { status, bytes_per_second, total_known, stopping, task: self.task }
     }
 
     fn rate(&self) -> u64 {
@@ -93,6 +96,11 @@ impl Figures {
     pub(super) fn line(&self) -> String {
         let status = &self.status;
         let mut parts = vec![figures::clock(Duration::from_secs(status.seconds_elapsed))];
+        if let Some(task) = self.task {
+            parts
+                .push(format!("{task}: looked at {}", figures::counted(status.files_done, "item")));
+            return parts.join("  ");
+        }
         if self.total_known {
             parts.push(format!("{:.1} %", status.percent_done * 100.0));
         }
@@ -134,17 +142,19 @@ impl Progress {
     /// Starts the thread; does nothing where there is nobody to show it to.
     pub(super) fn start(
         screen: &Arc<Screen>,
+        task: Option<&'static str>,
         counters: Arc<Counters>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let Some(every) = screen.progress_interval() else {
+        let is_status = task.is_none() || !screen.is_json();
+        let Some(every) = screen.progress_interval().filter(|_| is_status) else {
             return Progress { stop: None, thread: None };
         };
         counters.is_watched.store(true, std::sync::atomic::Ordering::Relaxed);
         let (stop, stopped) = crossbeam_channel::bounded::<()>(0);
         let screen = Arc::clone(screen);
         let show = move || {
-            let mut meter = Meter::new(clock.boot_nanoseconds());
+            let mut meter = Meter { task, ..Meter::new(clock.boot_nanoseconds()) };
             let mut wait = FIRST;
             while stopped.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
                 screen.show_progress(&meter.measure(clock.boot_nanoseconds(), &counters));
@@ -197,6 +207,13 @@ mod tests {
             "0:02  20.0 %  1,000 of 4,000 files  20.0 MiB of 100.0 MiB  10.0 MiB/s  0:08 to go  \
              1 error"
         );
+    }
+
+    #[test]
+    fn what_is_no_run_of_its_own_says_what_it_is() {
+        let mut meter = Meter { task: Some("cleaning up"), ..Meter::new(0) };
+        let line = meter.measure(2 * SECOND, &counters()).line();
+        assert_eq!(line, "0:02  cleaning up: looked at 1,000 items");
     }
 
     #[test]

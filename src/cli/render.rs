@@ -195,7 +195,12 @@ impl Screen {
 
     /// Shows how far a run is until the answer is dropped.
     pub fn progress(self: &Arc<Self>, counters: &Arc<Counters>) -> Progress {
-        Progress::start(self, Arc::clone(counters), Arc::new(SystemClock))
+        Progress::start(self, None, Arc::clone(counters), Arc::new(SystemClock))
+    }
+
+    /// Does the same on a terminal for something that is no run of its own, and says what it is.
+    pub fn progress_of(self: &Arc<Self>, task: &'static str, counters: &Arc<Counters>) -> Progress {
+        Progress::start(self, Some(task), Arc::clone(counters), Arc::new(SystemClock))
     }
 
     /// Returns how often to show progress; `None` is never.

@@ -4,6 +4,7 @@ use super::prune::stands;
 use crate::error::{Error, Kind, Result};
 use crate::event::Counters;
 use crate::format::record::{Mark, MarkKind};
+use crate::format::tree::{Node, Subtree};
 use crate::repository::Repository;
 use crate::repository::cache::SnapshotEntry;
 use crate::repository::log::RecordParts;
@@ -57,10 +58,7 @@ pub fn unforget_mark(
     now: Timestamp,
 ) -> Result<Option<Mark>> {
     let Some(forgotten) = entry.forgotten else { return Ok(None) };
-    // Where a prune need not wait, the space may be freed already.
-    let swept = repository.cache().last_sweep()?.filter(|_| repository.is_exclusive());
-    let is_freed = swept.is_some_and(|swept| swept >= forgotten.since);
-    if is_freed || !stands(repository, &entry.snapshot, &Counters::default())? {
+    if !stands(repository, &entry.snapshot, &Counters::default())? {
         return Err(Error::failed(format!(
             "it is too late to bring back snapshot {}: a prune has freed its space",
             entry.id.short()
@@ -70,7 +68,43 @@ pub fn unforget_mark(
     unforget_until(entry, forgotten.returns_until(&repository.lifetimes()), now)
 }
 
-/// The same, given the moment until which it works.
+/// Returns whether a forgotten snapshot can still be brought back, by all that can be told without
+/// reading its folders: in an exclusive repository its space may be freed already.
+pub fn may_return(repository: &Repository, entry: &SnapshotEntry, now: Timestamp) -> Result<bool> {
+    let Some(forgotten) = entry.forgotten else { return Ok(false) };
+    if now >= forgotten.returns_until(&repository.lifetimes()) {
+        return Ok(false);
+    }
+    for root in &entry.snapshot.roots {
+        if !begins_to_stand(repository, &root.node)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Returns whether everything stands that a node names itself.
+fn begins_to_stand(repository: &Repository, node: &Node) -> Result<bool> {
+    let below = match &node.subtree {
+        Subtree::Blob(id) => repository.cache().stands(id)?,
+        Subtree::Inline(nodes) => {
+            for node in nodes {
+                if !begins_to_stand(repository, node)? {
+                    return Ok(false);
+                }
+            }
+            true
+        }
+    };
+    for id in node.blobs.iter().chain(node.segments.iter()) {
+        if !repository.cache().stands(id)? {
+            return Ok(false);
+        }
+    }
+    Ok(below)
+}
+
+/// Returns the mark, given the moment until which it works.
 fn unforget_until(entry: &SnapshotEntry, until: Timestamp, now: Timestamp) -> Result<Option<Mark>> {
     if now >= until {
         return Err(Error::failed(format!(

@@ -6,6 +6,7 @@ pub mod browse;
 pub mod check;
 pub mod copy;
 pub mod inspect;
+pub mod maintenance;
 pub mod mark;
 pub mod prune;
 pub mod purge;

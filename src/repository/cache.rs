@@ -7,14 +7,16 @@
 //! store I/O.
 
 mod chains;
+mod clutter;
 mod contents;
 mod fates;
 mod places;
 mod said;
 mod tables;
 
+pub use clutter::{Clutter, ClutterQuestion, Turn};
 pub use contents::{BlobRow, PlaceRow};
-pub use fates::KnownRecord;
+pub use fates::{KnownRecord, Swept};
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -81,6 +83,7 @@ pub struct SnapshotEntry {
 pub struct Cache {
     connection: Mutex<Connection>,
     folder: Option<PathBuf>,
+    swept: Swept,
 }
 
 /// Returns whether an error says that the cache itself is damaged, so that a new one would help.
@@ -115,14 +118,14 @@ fn wrap(error: rusqlite::Error) -> Error {
 
 impl Cache {
     /// Opens the cache of a repository below `folder`, making it anew on any doubt; without a
-    /// folder, or if the folder can't be written, it lives in memory.
-    pub fn open(folder: Option<&Path>, repository: &RepositoryId) -> Result<Cache> {
+    /// folder, or if the folder can't be written, it lives in memory. `swept` must be the same each time.
+    pub fn open(folder: Option<&Path>, repository: &RepositoryId, swept: Swept) -> Result<Cache> {
         let folder = folder.map(|folder| folder.join(repository.to_string()));
         let connection = match folder.as_deref().map(open_file) {
             Some(Ok(connection)) => connection,
             _ => in_memory()?,
         };
-        Ok(Cache { connection: Mutex::new(connection), folder })
+        Ok(Cache { connection: Mutex::new(connection), folder, swept })
     }
 
     /// Throws everything away, the file too, and begins anew.
@@ -154,7 +157,7 @@ impl Cache {
             .execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF")
             .map_err(wrap)?;
         prepare(&connection).map_err(wrap)?;
-        Ok(Cache { connection: Mutex::new(connection), folder: None })
+        Ok(Cache { connection: Mutex::new(connection), folder: None, swept: Swept::Gone })
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
@@ -178,7 +181,7 @@ impl Cache {
     ) -> Result<()> {
         let mut connection = self.lock();
         let transaction = connection.transaction().map_err(wrap)?;
-        insert_record(&transaction, name, record, snapshot).map_err(wrap)?;
+        insert_record(&transaction, name, record, snapshot, self.swept).map_err(wrap)?;
         transaction.commit().map_err(wrap)
     }
 
@@ -309,7 +312,8 @@ impl Cache {
                 "DELETE FROM missing WHERE hash = ?1",
                 "DELETE FROM distrust WHERE hash = ?1",
                 "UPDATE object SET unreliable = 0 WHERE hash = ?1 \
-                 AND NOT EXISTS (SELECT 1 FROM condemned WHERE hash = ?1)",
+                 AND NOT EXISTS (SELECT 1 FROM condemned WHERE hash = ?1) \
+                 AND NOT EXISTS (SELECT 1 FROM gone WHERE hash = ?1)",
             ] {
                 transaction.execute(sql, [pack.as_bytes()]).map_err(wrap)?;
             }

@@ -8,6 +8,8 @@ use crate::time::SECOND;
 const HOUR: i64 = 3600 * SECOND;
 /// The usual grace, in nanoseconds.
 const USUAL_GRACE: i64 = 72 * HOUR;
+/// A record's PUT is not tried again for longer, in nanoseconds.
+const RECORD_PUT: i64 = HOUR / 6;
 
 /// Durations, in nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +28,14 @@ pub struct Lifetimes {
     pub partial: i64,
     /// How old a pack may be that a run takes over from one that died.
     pub journal: i64,
+    /// How long a record's PUT is tried again.
+    pub record_put: i64,
+    /// How often it is looked at home whether there is something to clean up.
+    pub look: i64,
+    /// How long nothing is cleaned up by itself after the last time.
+    pub rest: i64,
+    /// How long cleaning up is left to the machine that did it last.
+    pub turn: i64,
 }
 
 impl Lifetimes {
@@ -44,6 +54,10 @@ impl Lifetimes {
             unforget: share(60),
             partial: share(14 * 24),
             journal: share(24),
+            record_put: RECORD_PUT.min(nanoseconds(window)),
+            look: share(1),
+            rest: share(24),
+            turn: share(72),
         }
     }
 }
@@ -60,6 +74,8 @@ mod tests {
         assert_eq!(usual.unforget, 60 * HOUR);
         assert_eq!(usual.partial, 14 * 24 * HOUR);
         assert_eq!(usual.journal, 24 * HOUR);
+        assert_eq!(usual.record_put, 600 * SECOND);
+        assert_eq!(Lifetimes::new(5, 100).record_put, 5 * SECOND);
         // A longer grace makes nothing else longer; a shorter one shortens all alike.
         assert_eq!(Lifetimes::new(3600, 720 * 3600).condemn_age, 48 * HOUR);
         let short = Lifetimes::new(5, 100);

@@ -16,6 +16,7 @@ use super::Repository;
 use super::container::{Padding, PlainUnit, seal};
 use super::packer::verify;
 use super::state::LaneState;
+use super::trust::takes_away;
 use crate::codec::crypto::random_bytes;
 use crate::error::{Error, Result};
 use crate::format::cbor::{self, Ids};
@@ -178,6 +179,9 @@ impl Repository {
             kind: kind.to_owned(),
             hash: object.hash,
         };
+        if let (true, Some(state)) = (self.is_append_only() && takes_away(&record), self.state()) {
+            state.note_words(&name.hash)?;
+        }
         self.store().put(ObjectName::Record(name.clone()), &object.parts)?;
         Ok((name, record, object.length))
     }
@@ -196,7 +200,7 @@ impl Repository {
         (!is_known).then_some(remembered)
     }
 
-    fn remembered_lane(&self) -> Option<LaneState> {
+    pub(super) fn remembered_lane(&self) -> Option<LaneState> {
         self.lane().or_else(|| self.state().and_then(super::state::StateFolder::lane))
     }
 

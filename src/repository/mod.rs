@@ -17,12 +17,14 @@ pub mod reader;
 mod remembered;
 pub mod snapshots;
 pub mod state;
+pub mod trust;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use self::cache::Cache;
+use self::cache::{Cache, Clutter, ClutterQuestion, Swept};
 use self::state::{LaneState, StateFolder};
+use self::trust::Trust;
 use crate::codec::CodecError;
 use crate::codec::crypto::{
     MasterKeys, RepositoryKeys, SlotSecret, make_slot, object_hash, open_about, open_slot,
@@ -30,7 +32,9 @@ use crate::codec::crypto::{
 };
 use crate::error::{Error, Kind, Result};
 use crate::format::LIMITS;
-use crate::format::key::{About, KeySlot, REPOSITORY_EXCLUSIVE, RepositoryHeader, SlotKind};
+use crate::format::key::{
+    About, KeySlot, REPOSITORY_APPEND_ONLY, REPOSITORY_EXCLUSIVE, RepositoryHeader, SlotKind,
+};
 use crate::id::{ObjectHash, RepositoryId};
 use crate::store::{Listed, ObjectName, Prefix, RecordName, Store};
 use crate::time::Timestamp;
@@ -44,6 +48,8 @@ pub struct LocalFolders {
     pub state: Option<PathBuf>,
 }
 
+/// A pack shorter than this is small, and put together with others once there are many, in bytes.
+pub const SMALL_PACK: u64 = 4 << 20;
 /// What copies of stored objects may take in the cache of a repository that is far away, in bytes.
 const COPIES_BYTES: u64 = 512 << 20;
 
@@ -88,6 +94,8 @@ pub struct Repository {
     lane: Mutex<Option<LaneState>>,
     heads: Mutex<Vec<RecordName>>,
     slot: Option<ObjectHash>,
+    /// Whose words count; `None`: everybody's.
+    trust: Option<Arc<Trust>>,
 }
 
 /// A key slot, as people see it.
@@ -291,12 +299,17 @@ impl LockedRepository {
         slot: Option<ObjectHash>,
     ) -> Result<Repository> {
         let keys = Arc::new(RepositoryKeys::derive(&master, &self.header.id));
-        let cache = Arc::new(Cache::open(folders.cache.as_deref(), &self.header.id)?);
+        let is_append_only = self.header.flags & REPOSITORY_APPEND_ONLY != 0;
+        let swept = if is_append_only { Swept::Doubtful } else { Swept::Gone };
+        let cache = Arc::new(Cache::open(folders.cache.as_deref(), &self.header.id, swept)?);
         let state = match &folders.state {
             Some(folder) => Some(StateFolder::open(folder, &self.header.id)?),
             None => None,
         };
-        let mut store = self.store.clone();
+        let lifetimes = lifetimes::Lifetimes::new(self.header.window, self.header.grace);
+        let patience = u64::try_from(lifetimes.record_put).unwrap_or(0);
+        let mut store =
+            self.store.clone().with_record_patience(std::time::Duration::from_nanos(patience));
         if let Some(folder) = folders.cache.as_ref().filter(|_| store.is_remote()) {
             let folder = folder.join(self.header.id.to_string()).join("copies");
             store = store.with_copies(&folder, COPIES_BYTES);
@@ -312,6 +325,7 @@ impl LockedRepository {
             lane: Mutex::default(),
             heads: Mutex::default(),
             slot,
+            trust: None,
         })
     }
 }
@@ -409,8 +423,9 @@ impl Repository {
     }
 
     /// Returns another handle to the same repository, whose cache is empty, its own, and gone with
-    /// it. What it is then told by a sync comes from the store alone.
-    pub fn with_private_cache(&self) -> Result<Repository> {
+    /// it. What it is then told by a sync comes from the store alone; of what those say who are not
+    /// trusted, it hears only what protects.
+    pub fn with_private_cache(&self, trust: Option<Arc<Trust>>) -> Result<Repository> {
         Ok(Repository {
             store: self.store.clone(),
             header: self.header.clone(),
@@ -422,6 +437,7 @@ impl Repository {
             lane: Mutex::default(),
             heads: Mutex::default(),
             slot: self.slot,
+            trust,
         })
     }
 
@@ -438,6 +454,24 @@ impl Repository {
     /// Returns whether it lies on a single computer's own disk, where a lock file tells who uses it.
     pub fn is_exclusive(&self) -> bool {
         self.header.flags & REPOSITORY_EXCLUSIVE != 0
+    }
+
+    /// Returns whether its writers may not delete, so that whoever may takes orders only from those
+    /// whom its user has named.
+    pub fn is_append_only(&self) -> bool {
+        self.header.flags & REPOSITORY_APPEND_ONLY != 0
+    }
+
+    /// Counts what there may be to clean up, by what is known on this machine.
+    pub fn clutter(&self, now: Timestamp) -> Result<Clutter> {
+        let lifetimes = self.lifetimes();
+        let question = ClutterQuestion {
+            own: self.remembered_lane().map(|lane| lane.lane).unwrap_or_default(),
+            heard_since: now.plus(-lifetimes.rest.saturating_mul(30)).0,
+            condemned_before: now.plus(-lifetimes.grace).0,
+            small: SMALL_PACK,
+        };
+        self.cache.clutter(&question)
     }
 
     /// Returns how long things last here.

@@ -1,7 +1,7 @@
 //! Units into packs, packs to the store.
 //!
 //! Units arrive compressed from any thread and are collected, data apart from the rest, so that
-//! trees lie together. A pack closes between 12 and 18 MiB, at a unit after which Padmé asks for
+//! trees lie together. A pack closes between 12 and 16 MiB, at a unit after which Padmé asks for
 //! little padding. One thread seals closed packs, opens them again as a reader would (metadata is
 //! decompressed too, and one data unit in eight), and stores them. A closed pack waits for that thread in
 //! a queue of one, and while the queue is full nobody fills the next: memory is one pack being filled,
@@ -35,7 +35,7 @@ const UPLOADS: usize = 2;
 /// A pack may close from this length on, in bytes.
 const PACK_FROM: u64 = 12 << 20;
 /// A pack closes at this length whatever the padding, in bytes.
-const PACK_UNTIL: u64 = 18 << 20;
+const PACK_UNTIL: u64 = 16 << 20;
 /// What is left at the end of a run and is no longer than this goes into the record, in bytes.
 pub const INLINE_LIMIT: u64 = 256 << 10;
 
@@ -289,39 +289,35 @@ impl Shared {
         }))
     }
 
-    /// Does what comes in until nothing more comes, or something fails anywhere.
-    fn work<T>(&self, receiver: &Receiver<T>, step: impl Fn(T) -> Result<()>) {
-        for item in receiver {
+    /// Seals and stores what comes in until nothing more comes, or something fails anywhere.
+    fn work(&self, receiver: &Receiver<Vec<PlainUnit>>) {
+        for units in receiver {
             if self.poisoned.load(Ordering::Acquire) {
                 return;
             }
-            if let Err(error) = step(item) {
-                self.fail(error);
-                return;
+            match self.seal_pack(units).and_then(|object| self.store_pack(object)) {
+                Ok(pack) => self.add_finished(pack),
+                Err(error) => {
+                    self.fail(error);
+                    return;
+                }
             }
         }
     }
 }
 
 fn store_packs(shared: &Shared, receiver: &Receiver<Vec<PlainUnit>>) {
-    let store = |object| shared.store_pack(object).map(|pack| shared.add_finished(pack));
     if !shared.store.is_remote() {
-        shared.work(receiver, |units| store(shared.seal_pack(units)?));
+        shared.work(receiver);
         return;
     }
-    let (sender, sealed) = crossbeam_channel::bounded(0);
+    // Whoever sends a pack seals it, too: one that waits, sealed, for its turn would be a third in
+    // memory. Sealing takes some 40 ms, during which the other has the line for itself.
     std::thread::scope(|scope| {
-        for _ in 0..UPLOADS {
-            let sealed = sealed.clone();
-            scope.spawn(move || shared.work(&sealed, store));
+        for _ in 1..UPLOADS {
+            scope.spawn(|| shared.work(receiver));
         }
-        // Only the uploads hold the receiving end: when they have all failed, sending fails too.
-        drop(sealed);
-        shared.work(receiver, |units| {
-            let gone = || Error::failed("storing packs has failed before");
-            sender.send(shared.seal_pack(units)?).map_err(|_| gone())
-        });
-        drop(sender);
+        shared.work(receiver);
     });
 }
 

@@ -6,6 +6,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "this module owns the repository's state folder")]
 
+use std::collections::HashSet;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -24,6 +25,9 @@ pub struct LaneState {
     /// When it was written (nanoseconds, UTC).
     pub written: i64,
 }
+
+/// The hashes of records, one on each line.
+const OWN_WORDS: &str = "own-words";
 
 /// The folder of one repository's state.
 #[derive(Debug, Clone)]
@@ -66,6 +70,24 @@ impl StateFolder {
     pub fn save_lane(&self, state: &LaneState) -> Result<()> {
         let text = format!("{} {} {} {}\n", state.lane, state.sequence, state.tip, state.written);
         self.replace("lane", text.as_bytes())
+    }
+
+    /// Notes that this machine is about to publish a record by which less is kept.
+    pub fn note_words(&self, record: &ObjectHash) -> Result<()> {
+        let path = self.path(OWN_WORDS);
+        let mut file = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .at("cannot write", &path)?;
+        // One that was published and is not remembered would be a stranger's.
+        writeln!(file, "{record}").and_then(|()| file.sync_data()).at("cannot write", &path)
+    }
+
+    /// Returns the records that were noted so.
+    pub fn own_words(&self) -> HashSet<ObjectHash> {
+        let text = std::fs::read_to_string(self.path(OWN_WORDS)).unwrap_or_default();
+        text.lines().filter_map(|line| line.parse().ok()).collect()
     }
 
     /// Replaces a file of the folder as a whole, or leaves it as it was.

@@ -6,7 +6,10 @@
 
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
+use object_store::client::{HttpError, HttpErrorKind};
+
 use super::Store;
+use super::failure::find;
 
 /// Two threads: the work is waiting, and encryption of what goes over the wire.
 static RUNTIME: LazyLock<Option<tokio::runtime::Runtime>> = LazyLock::new(|| {
@@ -58,6 +61,26 @@ impl Failed {
                 .answer
                 .as_ref()
                 .is_some_and(|answer| answer.message.contains("bucket does not exist"))
+    }
+
+    /// Returns whether the same call may succeed later.
+    pub(super) fn may_pass(&self) -> bool {
+        use HttpErrorKind::{Connect, Interrupted, Request, Timeout};
+        match &self.answer {
+            Some(answer) => matches!(answer.status, 408 | 429 | 500 | 502..=504),
+            None => find::<HttpError>(&*self.error).is_some_and(|http| {
+                matches!(http.kind(), Connect | Interrupted | Request | Timeout)
+            }),
+        }
+    }
+
+    /// Returns whether whoever calls may not do this, now or later.
+    pub(super) fn is_forbidden(&self) -> bool {
+        match &self.answer {
+            Some(answer) => matches!(answer.status, 401 | 403 | 405),
+            None => find::<std::io::Error>(&*self.error)
+                .is_some_and(|io| io.kind() == std::io::ErrorKind::PermissionDenied),
+        }
     }
 
     /// Returns whether something lies at the object's place already.

@@ -24,7 +24,9 @@ impl Store {
         self.put_scratch(&path, Bytes::from_static(b"clock")).map_err(fail)?;
         let meta = self.run(self.inner.head(&path));
         // What can't be deleted is a few bytes that nobody misses.
-        let _deleted = self.run(self.inner.delete(&path));
+        if let Err(failed) = self.run(self.inner.delete(&path)) {
+            self.note_refusal(&failed);
+        }
         let modified = meta.map_err(fail)?.last_modified;
         modified
             .timestamp_nanos_opt()

@@ -1,10 +1,12 @@
 //! Deleting, which needs a permit, and only the protocol that reasons about other writers and the
 //! ages of objects issues one.
 
+use std::sync::atomic::Ordering;
+
 use futures_util::StreamExt as _;
 use object_store::ObjectStoreExt as _;
 
-use super::calls::traced;
+use super::calls::{Failed, traced};
 use super::{ObjectName, Store, path_of};
 use crate::error::Result;
 
@@ -54,8 +56,24 @@ impl Store {
         let result = match traced(self.inner.delete(&path_of(&name))).await {
             Ok(()) => Ok(()),
             Err(failed) if failed.is_missing() => Ok(()),
-            Err(failed) => Err(self.error("cannot delete", &name.to_string(), failed)),
+            Err(failed) => {
+                self.note_refusal(&failed);
+                Err(self.error("cannot delete", &name.to_string(), failed))
+            }
         };
         (name, result)
+    }
+
+    /// Notes that deleting is not allowed, if that is why it failed.
+    pub(super) fn note_refusal(&self, failed: &Failed) {
+        if failed.is_forbidden() {
+            self.refuses_deletion.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns whether this store has refused to delete something since it was opened: its
+    /// credentials may only add.
+    pub fn refuses_deletion(&self) -> bool {
+        self.refuses_deletion.load(Ordering::Relaxed)
     }
 }

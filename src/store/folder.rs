@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use object_store::local::LocalFileSystem;
 
@@ -56,6 +57,8 @@ impl Store {
             gathers: false,
             copies: None,
             remote: None,
+            record_patience: Duration::ZERO,
+            refuses_deletion: Arc::default(),
         })
     }
 
@@ -82,7 +85,7 @@ impl Store {
     /// stored just now. Only the disk's own times are compared: a clock that is wrong must not
     /// remove what another writer is about to store. They are no objects, and no reader sees them.
     /// Returns how many there were; failures are left for the next time.
-    pub fn remove_staging(&self, fresh: &ObjectName, age: std::time::Duration) -> u64 {
+    pub fn remove_staging(&self, fresh: &ObjectName, age: Duration) -> u64 {
         let Some(folder) = &self.folder else { return 0 };
         let written =
             |path: &Path| std::fs::symlink_metadata(path).and_then(|meta| meta.modified());

@@ -22,6 +22,8 @@ mod remote;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use bytes::Bytes;
 use object_store::ObjectStore;
@@ -77,6 +79,10 @@ pub struct Store {
     gathers: bool,
     copies: Option<Arc<Copies>>,
     remote: Option<Arc<remote::Remote>>,
+    /// How long a record is sent again while what refuses it may pass.
+    record_patience: Duration,
+    /// Whether it has refused to delete something.
+    refuses_deletion: Arc<AtomicBool>,
 }
 
 impl Store {
@@ -97,6 +103,8 @@ impl Store {
             gathers: false,
             copies: None,
             remote: None,
+            record_patience: Duration::ZERO,
+            refuses_deletion: Arc::default(),
         }
     }
 
@@ -126,6 +134,13 @@ impl Store {
     #[must_use]
     pub fn with_copies(self, folder: &Path, most_bytes: u64) -> Store {
         Store { copies: Copies::open(folder, most_bytes).map(Arc::new), ..self }
+    }
+
+    /// Sends records to a remote store again for so long (page 8, rule 11): all that was uploaded
+    /// before would else be for nothing.
+    #[must_use]
+    pub fn with_record_patience(self, patience: Duration) -> Store {
+        Store { record_patience: patience, ..self }
     }
 
     /// Returns the bytes of an object from `start` to `end` without a network: from the store if it
@@ -221,7 +236,7 @@ mod tests {
         store.put(name.clone(), &[Bytes::from_static(b"x")]).unwrap();
         let leftover = folder.path().join(format!("{name}#1"));
         std::fs::write(&leftover, b"half").unwrap();
-        let hour = std::time::Duration::from_hours(1);
+        let hour = Duration::from_hours(1);
         assert_eq!(store.remove_staging(&name, hour), 0);
         let old = std::time::SystemTime::now() - 2 * hour;
         std::fs::File::options().write(true).open(&leftover).unwrap().set_modified(old).unwrap();

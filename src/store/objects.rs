@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -9,13 +10,20 @@ use object_store::path::Path;
 use object_store::{
     GetOptions, GetResult, GetResultPayload, ObjectStoreExt as _, PutMode, PutOptions, PutPayload,
 };
+use tokio::time::Instant;
 
 use super::calls::{Failed, traced};
 use super::failure::{Longer, find};
+use super::remote::Remote;
 use super::{Durable, ObjectName, Store, path_of};
 use crate::error::{Error, Result};
+use crate::event::Event;
 use crate::format::LIMITS;
 
+/// Between two rounds of tries to send a record.
+const RECORD_PAUSE: Duration = Duration::from_millis(500);
+/// Where records lie.
+const LOG: &str = "log/";
 /// How many objects are being fetched at a time.
 const AT_ONCE: usize = 16;
 
@@ -128,8 +136,12 @@ impl Store {
     }
 
     fn send(&self, path: &Path, payload: PutPayload, mode: PutMode) -> Result<(), Failed> {
-        let options = PutOptions { mode, ..PutOptions::default() };
-        self.run(self.inner.put_opts(path, payload, options)).map(|_| ())
+        // All that a run has uploaded waits for its record.
+        let is_record = path.as_ref().starts_with(LOG);
+        match self.remote.as_ref().filter(|_| is_record) {
+            Some(remote) => self.send_patiently(remote, path, &payload, &mode),
+            None => self.block_on(self.attempt(path, payload, mode)),
+        }
     }
 
     /// Tells whether a store takes no request that says "only if nothing is there". In a folder that
@@ -142,6 +154,44 @@ impl Store {
         let code = failed.answer.as_ref().map(|answer| (answer.status, answer.code.as_str()));
         matches!(*failed.error, object_store::Error::NotImplemented { .. })
             || matches!(code, Some((501, _) | (400, "NotImplemented" | "InvalidArgument")))
+    }
+
+    async fn attempt(&self, path: &Path, payload: PutPayload, mode: PutMode) -> Result<(), Failed> {
+        let options = PutOptions { mode, ..PutOptions::default() };
+        traced(self.inner.put_opts(path, payload, options)).await.map(|_| ())
+    }
+
+    /// Sends a record until it is taken, its time is over, or it is refused for good. What the client
+    /// itself repeats ends earlier, which is right for all else.
+    fn send_patiently(
+        &self,
+        remote: &Remote,
+        path: &Path,
+        payload: &PutPayload,
+        mode: &PutMode,
+    ) -> Result<(), Failed> {
+        let until = Instant::now() + self.record_patience;
+        let mut result = self.block_on(self.attempt(path, payload.clone(), mode.clone()));
+        loop {
+            let Err(failed) = &result else { return result };
+            let left = until.saturating_duration_since(Instant::now());
+            if !failed.may_pass() || left <= RECORD_PAUSE {
+                return result;
+            }
+            let message = format!(
+                "the store did not take the record of this run; trying for {} s more",
+                left.as_secs()
+            );
+            remote.reporter.event(&Event::Warning { message: &message });
+            std::thread::sleep(RECORD_PAUSE);
+            let again = self.attempt(path, payload.clone(), mode.clone());
+            // A timer can only be made where the runtime is.
+            match self.block_on(async { tokio::time::timeout_at(until, again).await }) {
+                Ok(again) => result = again,
+                // What was said last tells more than that the time is over.
+                Err(_over) => return result,
+            }
+        }
     }
 
     /// Returns an object's bytes, or `None` if there is none of this name.

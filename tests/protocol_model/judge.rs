@@ -10,7 +10,8 @@ use super::writer::Sync;
 
 /// Returns what is wrong with a state.
 pub(crate) fn judge(world: &World, rules: &Rules) -> Option<String> {
-    let reader = Reader::fresh(world, rules, world.present);
+    let mut reader = Reader::fresh(world, rules, world.present);
+    reader.is_deaf = true;
     // A reader tries every place of a blob, also what is condemned and what a late record says.
     let places = reader.places
         | reader.records().fold(0, |all, record| all | record.entries | one(record.id));
@@ -43,7 +44,8 @@ pub(crate) fn judge(world: &World, rules: &Rules) -> Option<String> {
 fn is_promised(world: &World, snapshot: u8) -> bool {
     let marks: Vec<_> = ids(world.created)
         .map(|id| world.object(id))
-        .filter(|mark| !mark.checkpoint && has(mark.forgets | mark.unforgets, snapshot))
+        .filter(|mark| !mark.checkpoint && !world.is_strange(mark))
+        .filter(|mark| has(mark.forgets | mark.unforgets, snapshot))
         // Who was stopped after the last look cannot promise that it still stands.
         .filter(|mark| !(mark.excused && mark.unforgets != 0))
         .collect();
@@ -76,6 +78,7 @@ pub(crate) fn wasted(
         return None;
     }
     let mut reader = Reader::new(world, rules, sync.known, sync.listed);
+    reader.is_deaf = true;
     reader.places |= sync.own_packs(world, rules, &reader);
     {
         let copies: Blobs = draft.puts.iter().fold(0, |all, pack| all | pack.blobs());
@@ -135,7 +138,8 @@ pub(crate) fn settle(world: &World, rules: &Rules) -> Option<String> {
             }
         }
     }
-    let reader = Reader::fresh(&world, rules, world.present);
+    let mut reader = Reader::fresh(&world, rules, world.present);
+    reader.is_deaf = true;
     let needed = reader.needed();
     let is_useless = |id: &u8| {
         let rest = reader.standing(world.present & !one(*id));

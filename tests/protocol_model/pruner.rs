@@ -17,6 +17,7 @@ pub(crate) fn decide(
     let mut reader = Reader::new(world, rules, sync.known, sync.listed);
     let own = sync.own_packs(world, rules, &reader);
     reader.places |= own;
+    reader.is_deaf = rules.strangers_unheeded;
     let pruner = Pruner { world, rules, sync, reader, own };
     match operation {
         Operation::Job => None,
@@ -178,7 +179,8 @@ impl Pruner<'_> {
     fn log_may_go(&self, objects: Set) -> bool {
         let reader = &self.reader;
         let (known, listed) = (reader.known & !objects, self.sync.listed & !objects);
-        let after = Reader::new(self.world, self.rules, known, listed);
+        let mut after = Reader::new(self.world, self.rules, known, listed);
+        after.is_deaf = reader.is_deaf;
         after.doubtful == reader.doubtful & !objects && after.late & !reader.late == 0
     }
 
@@ -221,7 +223,8 @@ impl Pruner<'_> {
         record.segments = one(id);
         for snapshot in ids(reader.snapshots).filter(|id| reader.forgotten(*id).is_none()) {
             record.unforgotten |= one(snapshot);
-            let is_unforgotten = reader.records().any(|mark| has(mark.unforgets, snapshot));
+            let unforgets = |mark: &Object| has(mark.unforgets, snapshot) && reader.heeds(mark);
+            let is_unforgotten = reader.records().any(unforgets);
             if is_unforgotten && self.rules.marks_repeated {
                 record.unforgets |= one(snapshot);
             }

@@ -21,6 +21,8 @@ pub(crate) struct Reader<'world> {
     pub(crate) places: Set,
     /// Snapshots that it knows, by the records that held them.
     pub(crate) snapshots: Set,
+    /// Whether it passes over the marks of strangers, as who deletes does.
+    pub(crate) is_deaf: bool,
 }
 
 impl<'world> Reader<'world> {
@@ -37,6 +39,7 @@ impl<'world> Reader<'world> {
             condemned: 0,
             places: 0,
             snapshots: 0,
+            is_deaf: false,
         };
         for record in reader.records() {
             reader.condemned |= record.condemns | record.swept;
@@ -211,7 +214,8 @@ impl<'world> Reader<'world> {
     /// Zero: since a time that is not known any more.
     pub(crate) fn forgotten(&self, snapshot: u8) -> Option<u8> {
         let has_mark = |record: &&Object| has(record.forgets | record.unforgets, snapshot);
-        let marks: Vec<&Object> = self.records().filter(has_mark).collect();
+        let marks: Vec<&Object> =
+            self.records().filter(has_mark).filter(|mark| self.heeds(mark)).collect();
         let covers: Vec<Set> = marks
             .iter()
             .map(|mark| self.covered(mark.view | one(mark.id)) & !one(mark.id))
@@ -241,6 +245,11 @@ impl<'world> Reader<'world> {
         since.or_else(|| {
             (!marks.iter().any(|m| has(m.unforgets, snapshot)) && is_dropped()).then_some(0)
         })
+    }
+
+    /// Returns whether the marks of a record count.
+    pub(crate) fn heeds(&self, record: &Object) -> bool {
+        !self.is_deaf || !self.world.is_strange(record)
     }
 
     /// Returns whether a snapshot is live by rule 22.

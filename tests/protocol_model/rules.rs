@@ -138,6 +138,8 @@ rules! {
     names_stay: "35, names",
     /// Unforgets are repeated.
     marks_repeated: "36, marks",
+    /// In an append-only repository what strangers ask for frees nothing.
+    strangers_unheeded: "38",
     /// It does not name late records without a good verdict; and what shows them as late stays.
     late_unnamed: "35, late records",
 }

@@ -89,6 +89,12 @@ impl Scene {
         self
     }
 
+    /// Makes the last actor a stranger, who may add and not delete.
+    pub(crate) fn stranger(mut self) -> Self {
+        self.world.strangers |= 1 << (self.world.actors.len() - 1);
+        self
+    }
+
     pub(crate) fn writer(self, jobs: Vec<Job>) -> Self {
         self.actor(jobs, Budget::default())
     }

@@ -125,6 +125,20 @@ fn synced(wide: bool) -> Scene {
     scene
 }
 
+/// An append-only repository: a stranger asks to forget one snapshot and to keep another.
+fn stranger(wide: bool) -> Scene {
+    Scene::new("stranger")
+        .pack(0, &full(X))
+        .snapshot(1, 0, (1, NONE), X, one(0))
+        .pack(2, &full(Y))
+        .snapshot(3, 16, (1, NONE), Y, one(2))
+        .writer(if wide { vec![backup(X, X)] } else { vec![] })
+        .writer(vec![Job::Forget(1), Job::Unforget(3)])
+        .stranger()
+        .actor(vec![Job::Forget(3)], Budget { checkpoint: 1, ..prunes(1, 1) })
+        .mishaps(Mishaps { crash: u8::from(wide), ..CALM })
+}
+
 /// All scenes. `wide`: with more mishaps, for runs that may take long.
 pub(crate) fn all(wide: bool) -> Vec<Scene> {
     vec![
@@ -154,6 +168,7 @@ pub(crate) fn all(wide: bool) -> Vec<Scene> {
         log::forgotten_covered(),
         log::parent_swept(),
         synced(wide),
+        stranger(wide),
     ]
 }
 

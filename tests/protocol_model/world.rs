@@ -229,6 +229,8 @@ pub(crate) struct World {
     pub(crate) visible: [Set; 2],
     /// Whether there are two sites, between which objects travel in any order.
     pub(crate) replicated: bool,
+    /// In an append-only repository those whose words nobody honours who deletes: a bit for each actor.
+    pub(crate) strangers: u8,
     pub(crate) mishaps: Mishaps,
     pub(crate) actors: Vec<Actor>,
 }
@@ -245,9 +247,15 @@ impl World {
             present: 0,
             visible: [0; 2],
             replicated: false,
+            strangers: 0,
             mishaps: Mishaps::default(),
             actors: Vec::new(),
         }
+    }
+
+    /// Returns whether a record is a stranger's.
+    pub(crate) fn is_strange(&self, record: &Object) -> bool {
+        self.strangers & (1 << (record.lane / 8)) != 0
     }
 
     /// Returns the store's clock.

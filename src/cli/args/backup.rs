@@ -105,12 +105,17 @@ impl std::str::FromStr for CategoryWord {
   STASH_PASSPHRASE_FILE=~/.pass stash init --repo /mnt/disk/backups
   stash init --repo s3://my-bucket/laptop
   stash init --repo minio:nas.lan:9000/backups --create-bucket
+  stash init --repo s3://my-bucket/laptop --append-only
   GH_TOKEN=… stash init --repo github:me/backups --create-bucket
   stash init --repo /mnt/disk/backups --like ~/backups")]
 pub struct InitArguments {
     /// Makes the bucket, container or private GitHub repository first, if it is missing
     #[arg(long)]
     pub create_bucket: bool,
+    /// Honours, in a prune, only what the machine that prunes asks for itself, and those that it
+    /// names: for machines whose credentials may not delete
+    #[arg(long)]
+    pub append_only: bool,
     /// Takes the keys of content from the repository at LOCATION, so that `stash copy` brings
     /// everything over as it is compressed; neither opens the other
     #[arg(long, value_name = "LOCATION")]
@@ -215,6 +220,14 @@ pub struct BackupArguments {
         hide_env_values = true
     )]
     pub also: Vec<OsString>,
+    /// Does not clean up afterwards, even if it is time to
+    #[arg(
+        long,
+        value_parser = FalseyValueParser::new(),
+        env = "STASH_NO_MAINTENANCE",
+        hide_env_values = true
+    )]
+    pub no_maintenance: bool,
     /// Dates the snapshot TIME instead of now, as in `2026-11-20 14:30`
     #[arg(long, value_name = "TIME")]
     pub time: Option<String>,

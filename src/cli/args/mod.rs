@@ -262,7 +262,8 @@ pub enum Command {
     ///
     /// Only what changed since the last snapshot is read and stored; a run that finds nothing
     /// changed writes nothing. With no repository named anywhere, the first run makes a local one
-    /// and shows its recovery code once.
+    /// and shows its recovery code once. At most once a day, when it is due, a run cleans up a
+    /// little after it is done, for half a minute at most.
     Backup(Box<BackupArguments>),
     /// Writes a snapshot, or a part of one, back to disk
     ///

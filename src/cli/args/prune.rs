@@ -3,6 +3,7 @@
 use clap::{Args, ValueEnum};
 
 use crate::engine::prune::{Brake, Limit};
+use crate::id::LaneId;
 
 /// Arguments of `prune`.
 #[derive(Debug, Args)]
@@ -35,6 +36,13 @@ pub struct PruneLimits {
     /// Deletes at once: no other machine or process may be using the repository
     #[arg(long)]
     pub nobody_else_writes: bool,
+    /// In an append-only repository: honours what this lane asks for, beside this machine's own
+    /// words; may be repeated
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    pub trust_lane: Vec<LaneId>,
+    /// The same, by the one machine that saves under this name
+    #[arg(long, value_name = "NAME")]
+    pub trust_machine: Vec<String>,
     /// Goes on in spite of a doubt that stopped an earlier run
     #[arg(long, value_name = "DOUBT", value_delimiter = ',')]
     pub accept: Vec<Doubt>,

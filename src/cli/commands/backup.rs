@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::Map;
 
 use super::also::{self, Brought};
+use super::maintenance;
 use super::open::Run;
 use super::repository::{Make, Opened};
 use crate::cli::args::{BackupArguments, SecretsPolicy};
@@ -67,6 +68,7 @@ pub(super) fn run(run: &Run, arguments: &BackupArguments) -> Result<u8> {
         })?,
         _ => 0,
     };
+    maintenance::after_backup(run, arguments, &repository);
     Ok(if report.statistics.errors > 0 || failed > 0 { 3 } else { 0 })
 }
 

@@ -2,7 +2,7 @@
 
 use super::open::Run;
 use super::repository::Opened;
-use super::snapshots::tags_shown;
+use super::snapshots::{tags_shown, tell_asked};
 use super::{prune, purge};
 use crate::cli::args::ForgetArguments;
 use crate::cli::figures::counted;
@@ -35,7 +35,7 @@ pub(super) fn run(run: &Run, arguments: &ForgetArguments) -> Result<u8> {
     }
     if arguments.prune {
         let report = prune::free(run, &repository, &arguments.limits, arguments.dry_run)?;
-        prune::show(run, &report, arguments.dry_run)?;
+        prune::show(run, &repository, &report, arguments.dry_run)?;
     }
     Ok(0)
 }
@@ -47,16 +47,22 @@ pub(super) fn chosen(
     arguments: &ForgetArguments,
 ) -> Result<Vec<SnapshotEntry>> {
     if !arguments.snapshots.is_empty() {
-        return run.pick_all(repository, &arguments.snapshots, &arguments.filter());
+        let asked = repository.asked_in_vain()?;
+        let mut entries = run.pick_all(repository, &arguments.snapshots, &arguments.filter())?;
+        for entry in entries.iter_mut().filter(|entry| asked.contains_key(&entry.id)) {
+            entry.forgotten = None;
+        }
+        return Ok(entries);
     }
     let filter = run.filter(&arguments.filter())?;
-    repository.snapshots(&SnapshotFilter { job: arguments.job.clone(), ..filter })
+    repository.standing_snapshots(&SnapshotFilter { job: arguments.job.clone(), ..filter })
 }
 
 fn by_policy(run: &Run, repository: &Opened, arguments: &ForgetArguments) -> Result<()> {
     let now = run.clock.now();
     let carriers = Carriers::among(&repository.snapshots(&SnapshotFilter::default())?, now);
     let entries = chosen(run, repository, arguments)?;
+    tell_asked(run, &entries, &repository.asked_in_vain()?);
     let groups = plan(&entries, &arguments.keep.policy(), arguments.group_by, &carriers, now);
     if run.screen.is_json() {
         run.screen.array(&groups.iter().map(ForgetGroup::from).collect::<Vec<_>>())?;

@@ -10,7 +10,8 @@ pub(super) fn run(run: &Run, arguments: &InitArguments) -> Result<u8> {
         Some(text) => Some(run.other_repository(&run.location(text)?, &arguments.other)?),
         None => None,
     };
-    let made = run.make_repository(arguments.create_bucket, like.as_deref())?;
+    let made =
+        run.make_repository(arguments.create_bucket, arguments.append_only, like.as_deref())?;
     if run.screen.is_json() {
         let repository = made.location.to_string();
         run.screen.message("initialized", &Initialized { id: made.id(), repository })?;

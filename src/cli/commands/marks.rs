@@ -7,7 +7,7 @@ use crate::cli::figures::counted;
 use crate::cli::json::{ChangedLine, ChangedSummary, ForgottenRow, SnapshotRow};
 use crate::cli::name;
 use crate::cli::table::{Align, Table};
-use crate::engine::mark::{mark, say, tags_mark, unforget_mark};
+use crate::engine::mark::{mark, may_return, say, tags_mark, unforget_mark};
 use crate::error::{Error, Result};
 use crate::format::record::{Mark, MarkKind};
 use crate::machine;
@@ -108,14 +108,14 @@ fn change(
 fn list(run: &Run, repository: &Repository) -> Result<u8> {
     let now = run.clock.now();
     let lifetimes = repository.lifetimes();
-    let swept = repository.cache().last_sweep()?.filter(|_| repository.is_exclusive());
-    let forgotten: Vec<(SnapshotEntry, Forgotten)> = repository
-        .forgotten_snapshots()?
-        .into_iter()
-        .filter_map(|entry| entry.forgotten.map(|forgotten| (entry, forgotten)))
-        .filter(|(_, forgotten)| now < forgotten.returns_until(&lifetimes))
-        .filter(|(_, forgotten)| swept.is_none_or(|swept| swept < forgotten.since))
-        .collect();
+    let mut forgotten: Vec<(SnapshotEntry, Forgotten)> = Vec::new();
+    for entry in repository.forgotten_snapshots()? {
+        if let Some(since) = entry.forgotten
+            && may_return(repository, &entry, now)?
+        {
+            forgotten.push((entry, since));
+        }
+    }
     if run.screen.is_json() {
         let row = |(entry, forgotten): &(SnapshotEntry, Forgotten)| ForgottenRow {
             snapshot: SnapshotRow::from(entry),

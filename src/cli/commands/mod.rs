@@ -17,6 +17,7 @@ mod history;
 mod init;
 mod key;
 mod ls;
+mod maintenance;
 mod marks;
 pub mod open;
 mod other;

@@ -111,8 +111,8 @@ impl Run {
         self.screen.note(&format!("the store works: {}", steps.join(", ")));
         if !may_delete {
             self.screen.note(
-                "these credentials may not delete: backups and restores don't need it, \
-                 freeing space does",
+                "append-only credentials: backups and restores need no more; prune runs elsewhere, \
+                 with credentials that may delete",
             );
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! `stash prune`, and the `--prune` of others.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use super::open::Run;
@@ -7,15 +8,17 @@ use super::repository::{Make, Opened};
 use crate::cli::args::{PruneArguments, PruneLimits};
 use crate::cli::figures::{counted, size};
 use crate::cli::json::PruneSummary;
+use crate::cli::name;
 use crate::engine::prune::{Accepted, PruneOptions, PruneReport, prune};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::id::LaneId;
 
 pub(super) fn run(run: &Run, arguments: &PruneArguments) -> Result<u8> {
     run.stop_on_signals()?;
     let repository = run.repository(Make::Never)?;
     let _lock = (!arguments.dry_run).then(|| run.lock(repository.id())).transpose()?;
     let report = free(run, &repository, &arguments.options, arguments.dry_run)?;
-    show(run, &report, arguments.dry_run)?;
+    show(run, &repository, &report, arguments.dry_run)?;
     Ok(if report.undeleted_objects > 0 { 3 } else { 0 })
 }
 
@@ -29,7 +32,9 @@ pub(super) fn free(
     if let Some(lock) = repository.shared_lock().filter(|_| !dry_run) {
         lock.take_alone(run.global.wait.unwrap_or_default(), &run.clock, &run.counters)?;
     }
+    let trusted_lanes = trusted_lanes(repository, limits)?;
     let options = PruneOptions {
+        trusted_lanes,
         max_unused: limits.max_unused,
         max_repack: limits.max_repack,
         grace: limits.grace.map(|grace| grace.as_secs()),
@@ -44,8 +49,65 @@ pub(super) fn free(
     report
 }
 
+/// Returns the lanes whose words count beside this machine's own. A name is only what its writer says
+/// of itself, so it must fit one lane and no other.
+fn trusted_lanes(repository: &Opened, limits: &PruneLimits) -> Result<Option<HashSet<LaneId>>> {
+    if limits.trust_lane.is_empty() && limits.trust_machine.is_empty() {
+        return Ok(None);
+    }
+    if !repository.is_append_only() {
+        return Err(Error::usage("everybody's words count in this repository").hint(
+            "`--trust-lane` and `--trust-machine` are for one made by `init --append-only`",
+        ));
+    }
+    let mut lanes: HashSet<LaneId> = limits.trust_lane.iter().copied().collect();
+    if !limits.trust_machine.is_empty() {
+        repository.sync()?;
+        let hosts = repository.lane_hosts()?;
+        for machine in &limits.trust_machine {
+            let found: Vec<LaneId> =
+                hosts.iter().filter(|(_, host)| *host == machine).map(|(lane, _)| *lane).collect();
+            match found.as_slice() {
+                [lane] => {
+                    lanes.insert(*lane);
+                }
+                [] => {
+                    return Err(Error::usage("no lane is known to save under the name")
+                        .object(machine)
+                        .hint("give its id by `--trust-lane`; `stash prune --dry-run` names lanes that asked for something"));
+                }
+                many => {
+                    let list: Vec<String> = many.iter().map(ToString::to_string).collect();
+                    return Err(Error::usage("several lanes save under the name")
+                        .object(machine)
+                        .hint(format!("choose by `--trust-lane`: {}", list.join(", "))));
+                }
+            }
+        }
+    }
+    Ok(Some(lanes))
+}
+
 /// Says what was done, or would be.
-pub(super) fn show(run: &Run, report: &PruneReport, dry_run: bool) -> Result<()> {
+pub(super) fn show(
+    run: &Run,
+    repository: &Opened,
+    report: &PruneReport,
+    dry_run: bool,
+) -> Result<()> {
+    if !report.unheeded.is_empty() {
+        let hosts = repository.lane_hosts()?;
+        for (lane, records) in &report.unheeded {
+            let host = hosts.get(lane).map_or_else(
+                || "a machine without a name".to_owned(),
+                |host| format!("`{}`", name::shown(host.as_bytes())),
+            );
+            run.screen.note(&format!(
+                "{host} asked for something in {}, not honoured; `--trust-lane {lane}` honours it",
+                counted(*records, "record")
+            ));
+        }
+    }
     if run.screen.is_json() {
         return run.screen.message("summary", &PruneSummary::new(report, dry_run));
     }

@@ -9,25 +9,52 @@ use crate::cli::json::SnapshotRow;
 use crate::cli::name;
 use crate::cli::table::{Align, Table};
 use crate::error::Result;
+use crate::id::SnapshotId;
 use crate::machine;
 use crate::repository::cache::SnapshotEntry;
 use crate::time::Timestamp;
 
 pub(super) fn run(run: &Run, arguments: &SnapshotsArguments) -> Result<u8> {
     let repository = run.current_repository()?;
-    let mut entries = run.pick_all(&repository, &arguments.snapshots, &arguments.filter)?;
+    let mut entries = if arguments.snapshots.is_empty() {
+        repository.standing_snapshots(&run.filter(&arguments.filter)?)?
+    } else {
+        run.pick_all(&repository, &arguments.snapshots, &arguments.filter)?
+    };
+    let asked = repository.asked_in_vain()?;
     if let Some(latest) = arguments.latest {
         keep_newest(&mut entries, latest);
     }
     if run.screen.is_json() {
-        let rows: Vec<SnapshotRow> = entries.iter().map(SnapshotRow::from).collect();
-        run.screen.array(&rows)?;
+        let row = |entry: &SnapshotEntry| SnapshotRow {
+            forget_asked_by: asked.get(&entry.id).cloned(),
+            ..SnapshotRow::from(entry)
+        };
+        run.screen.array(&entries.iter().map(row).collect::<Vec<_>>())?;
     } else if entries.is_empty() {
         run.screen.note("no snapshots; `stash backup PATH` makes one");
     } else {
         run.screen.text(&table(run, &entries).to_string())?;
+        tell_asked(run, &entries, &asked);
     }
     Ok(0)
+}
+
+/// Says which of these snapshots somebody asked to forget whose words don't count here.
+pub(super) fn tell_asked(
+    run: &Run,
+    entries: &[SnapshotEntry],
+    asked: &HashMap<SnapshotId, String>,
+) {
+    for entry in entries {
+        if let Some(machine) = asked.get(&entry.id) {
+            run.screen.note(&format!(
+                "{}: to forget it was asked for by {}, not honoured here",
+                entry.id.short(),
+                name::shown(machine.as_bytes())
+            ));
+        }
+    }
 }
 
 /// Keeps the newest of each machine and job; the entries are in ascending order of time.

@@ -52,6 +52,9 @@ pub struct SnapshotRow {
     pub tags: Vec<String>,
     /// Whether it is pinned.
     pub pinned: bool,
+    /// The machine that asked to forget it, where that does not count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forget_asked_by: Option<String>,
     /// The program's version.
     pub program_version: String,
     /// What its run counted.
@@ -76,6 +79,7 @@ impl From<&SnapshotEntry> for SnapshotRow {
             job: snapshot.job.clone(),
             tags: snapshot.tags.clone(),
             pinned: entry.pinned,
+            forget_asked_by: None,
             program_version: snapshot.program.clone(),
             summary: SnapshotSummary {
                 total_files_processed: statistics.files,
@@ -130,6 +134,10 @@ pub const LISTS: &[MessageType] = &[MessageType {
         ("job", "the job; each has its own line of parents"),
         ("tags", "its tags"),
         ("pinned", "whether it is kept whatever a policy says"),
+        (
+            "forget_asked_by",
+            "the machine that asked to forget it, which does not count here; else absent",
+        ),
         ("program_version", "the version of the program that made it"),
         ("summary", "what its run counted, by the names of `summary of backup`"),
         ("id", "its id"),
@@ -155,6 +163,7 @@ mod tests {
         let entry =
             SnapshotEntry { id: SnapshotId::default(), snapshot, forgotten: None, pinned: false };
         let mut row = SnapshotRow::from(&entry);
+        row.forget_asked_by = Some(String::new());
         assert_eq!(row.time, "1970-01-01T01:00:00+01:00");
         assert_eq!(row.paths.remove("paths_b64").unwrap()[0], "L2H/");
         assert_documented(LISTS, "snapshots", &row, &[]);

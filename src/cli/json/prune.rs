@@ -54,32 +54,75 @@ impl PruneSummary {
     }
 }
 
-/// What `prune` says.
-pub(super) const MESSAGE_TYPES: &[MessageType] = &[MessageType {
-    name: "summary of prune",
-    when: "stdout, last, `stash prune`, and behind the array of `stash forget --prune`; its \
+/// `maintenance`: what a backup cleaned up when it was done.
+#[derive(Debug, Serialize)]
+pub struct MaintenanceLine {
+    covered_records: u64,
+    condemned_objects: u64,
+    condemned_bytes: u64,
+    copied_bytes: u64,
+    deleted_objects: u64,
+    deleted_bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
+}
+
+impl MaintenanceLine {
+    /// Returns what a report says; `problem` is why it came to no end.
+    pub fn new(report: &PruneReport, problem: Option<String>) -> MaintenanceLine {
+        MaintenanceLine {
+            covered_records: report.covered_records,
+            condemned_objects: report.condemned_objects,
+            condemned_bytes: report.condemned_bytes,
+            copied_bytes: report.copied_bytes,
+            deleted_objects: report.deleted_objects,
+            deleted_bytes: report.deleted_bytes,
+            problem,
+        }
+    }
+}
+
+/// What cleaning up says.
+pub(super) const MESSAGE_TYPES: &[MessageType] = &[
+    MessageType {
+        name: "summary of prune",
+        when: "stdout, last, `stash prune`, and behind the array of `stash forget --prune`; its \
            `message_type` is `summary`",
-    fields: &[
-        ("dry_run", "whether nothing was written"),
-        ("snapshots", "snapshots that live"),
-        ("total_objects", "objects that were stored before"),
-        ("total_bytes", "what they took"),
-        ("used_bytes", "what snapshots need of it"),
-        ("unused_bytes", "what nobody needs, and stays within objects that are needed"),
-        ("condemned_objects", "objects to be deleted when the grace is over"),
-        ("condemned_bytes", "what they take"),
-        ("repacked_objects", "objects whose needed part was copied"),
-        ("copied_bytes", "what was copied"),
-        ("rescued_blobs", "blobs that were needed again, and stored anew"),
-        ("deleted_objects", "objects deleted"),
-        ("deleted_bytes", "what they took"),
-        ("waiting_objects", "objects condemned earlier whose grace is not over"),
-        ("waiting_bytes", "what they take"),
-        ("late_records", "records that came after a deletion, and were looked into"),
-        ("broken_records", "of these, records of which something is lost"),
-        ("undeleted_objects", "objects that could not be deleted; the exit code is then 3"),
-    ],
-}];
+        fields: &[
+            ("dry_run", "whether nothing was written"),
+            ("snapshots", "snapshots that live"),
+            ("total_objects", "objects that were stored before"),
+            ("total_bytes", "what they took"),
+            ("used_bytes", "what snapshots need of it"),
+            ("unused_bytes", "what nobody needs, and stays within objects that are needed"),
+            ("condemned_objects", "objects to be deleted when the grace is over"),
+            ("condemned_bytes", "what they take"),
+            ("repacked_objects", "objects whose needed part was copied"),
+            ("copied_bytes", "what was copied"),
+            ("rescued_blobs", "blobs that were needed again, and stored anew"),
+            ("deleted_objects", "objects deleted"),
+            ("deleted_bytes", "what they took"),
+            ("waiting_objects", "objects condemned earlier whose grace is not over"),
+            ("waiting_bytes", "what they take"),
+            ("late_records", "records that came after a deletion, and were looked into"),
+            ("broken_records", "of these, records of which something is lost"),
+            ("undeleted_objects", "objects that could not be deleted; the exit code is then 3"),
+        ],
+    },
+    MessageType {
+        name: "maintenance",
+        when: "stdout, `backup`, after its summary, if it was time to clean up",
+        fields: &[
+            ("covered_records", "records that a new checkpoint sums up"),
+            ("condemned_objects", "objects to be deleted when the grace is over"),
+            ("condemned_bytes", "what they take"),
+            ("copied_bytes", "bytes copied to free others"),
+            ("deleted_objects", "objects deleted"),
+            ("deleted_bytes", "what they took"),
+            ("problem", "why it came to no end; absent if it did"),
+        ],
+    },
+];
 
 #[cfg(test)]
 mod tests {
@@ -90,5 +133,7 @@ mod tests {
     fn every_field_is_documented_and_every_documented_field_exists() {
         let summary = PruneSummary::new(&PruneReport::default(), false);
         assert_documented(MESSAGE_TYPES, "summary of prune", &summary, &[]);
+        let line = MaintenanceLine::new(&PruneReport::default(), Some(String::new()));
+        assert_documented(MESSAGE_TYPES, "maintenance", &line, &[]);
     }
 }

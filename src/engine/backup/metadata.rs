@@ -335,14 +335,14 @@ mod tests {
     use crate::codec::crypto::MasterKeys;
     use crate::format::cbor::Bytes;
     use crate::id::RepositoryId;
-    use crate::repository::cache::Cache;
+    use crate::repository::cache::{Cache, Swept};
     use crate::store::Store;
 
     /// Cuts a directory and reads it back: its form, its nodes, and the lengths of its parts.
     fn cut(nodes: &[Node]) -> (Subtree, Vec<Node>, Vec<usize>) {
         let id = RepositoryId([3; 16]);
         let keys = Arc::new(RepositoryKeys::derive(&MasterKeys::from_parts([1; 32], [2; 32]), &id));
-        let index = Index::new(Arc::new(Cache::open(None, &id).unwrap())).unwrap();
+        let index = Index::new(Arc::new(Cache::open(None, &id, Swept::Gone).unwrap())).unwrap();
         let packer = Packer::start(Store::memory(), Arc::clone(&keys), [4; 16], None, 0);
         let mut writer = MetadataWriter::new(&keys, &index, &packer).unwrap();
         let mut builder = DirectoryBuilder::default();
@@ -433,7 +433,7 @@ mod tests {
         assert!(!nodes.iter().any(is_border));
         let id = RepositoryId([3; 16]);
         let keys = Arc::new(RepositoryKeys::derive(&MasterKeys::from_parts([1; 32], [2; 32]), &id));
-        let index = Index::new(Arc::new(Cache::open(None, &id).unwrap())).unwrap();
+        let index = Index::new(Arc::new(Cache::open(None, &id, Swept::Gone).unwrap())).unwrap();
         let packer = Packer::start(Store::memory(), Arc::clone(&keys), [4; 16], None, 0);
         let mut writer = MetadataWriter::new(&keys, &index, &packer).unwrap();
         let mut builder = DirectoryBuilder::default();

@@ -149,7 +149,7 @@ pub(in crate::engine) fn look(
     counters: &Counters,
 ) -> Result<Found> {
     let mut findings = Findings::default();
-    let repository = original.with_private_cache()?;
+    let repository = original.with_private_cache(None)?;
     let mut inventory = inventory::take(original, &repository, options.now, &mut findings)?;
     let mut report = CheckReport {
         records: inventory.record_count,

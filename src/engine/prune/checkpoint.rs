@@ -11,6 +11,7 @@ use std::collections::{HashMap, HashSet};
 use super::copies::Copier;
 use super::facts::Facts;
 use super::needs::Needs;
+use super::options::CHECKPOINT_BYTES;
 use crate::codec::crypto::object_hash;
 use crate::error::{Error, Kind, Result};
 use crate::event::Counters;
@@ -26,8 +27,6 @@ use crate::repository::marks::Replaced;
 use crate::store::ObjectName;
 use crate::time::Timestamp;
 
-/// A checkpoint is due when it would cover so many bytes of records, however few.
-const DUE_BYTES: u64 = 8 << 20;
 /// A segment has no more maps than this in its body, by far fewer than a reader takes.
 const SEGMENT_MAPS: usize = 100_000;
 /// And takes about so many bytes at most, half of what a reader takes.
@@ -61,7 +60,7 @@ impl CheckpointWriter<'_> {
     pub(super) fn prepare(&self) -> Result<Option<Prepared>> {
         let mut covers = self.facts.coverable(self.now);
         let bytes = self.facts.bytes(covers.iter());
-        if covers.len() < self.due_records.max(1) && bytes < DUE_BYTES {
+        if covers.len() < self.due_records.max(1) && bytes < CHECKPOINT_BYTES {
             return Ok(None);
         }
         // Of two checkpoints only the one that knew the other may say what lives.

@@ -153,6 +153,8 @@ pub(super) struct Facts {
     pub(super) late: Vec<ObjectHash>,
     /// Records that something is lost of.
     pub(super) broken: HashSet<ObjectHash>,
+    /// Lanes of which something did not count (rule 38), and in how many records.
+    pub(super) unheeded: Vec<(LaneId, u64)>,
     /// The newest moment that the log speaks of (nanoseconds, UTC).
     pub(super) newest: i64,
     /// When each record was written.
@@ -170,13 +172,12 @@ impl Facts {
         original: &Repository,
         known: &[KnownRecord],
         now: Timestamp,
+        trusted: Option<&HashSet<LaneId>>,
     ) -> Result<Facts> {
         let lifetimes = original.lifetimes();
         let (objects, _) = original.store().list_all()?;
         refuse_strangers(original, &objects)?;
-        let repository = original.with_private_cache()?;
-        let mut gathered = Gathered::default();
-        let report = repository.sync_with(|entry| gathered.enter(entry))?;
+        let Heard { repository, gathered, report, unheeded } = hear(original, trusted)?;
         let listed: HashMap<ObjectHash, Listed> =
             objects.into_iter().map(|row| (row.name.hash(), row)).collect();
         let cache = repository.cache();
@@ -242,6 +243,7 @@ impl Facts {
             first_uncovered: first_uncovered(&listed, &covered),
             kept_by_partials: kept_by_partials(&gathered, &order, lifetimes.partial, now),
             broken: verdicts.iter().filter_map(is_broken).collect(),
+            unheeded,
             segments: gathered
                 .checkpoints
                 .iter()
@@ -282,11 +284,45 @@ impl Facts {
         self.listed.get(hash).map(|row| &row.name)
     }
 
+    /// Returns what to add where something is gone: it may be so because somebody said so who does
+    /// not count.
+    pub(super) fn say_of_strangers(&self) -> &'static str {
+        if self.unheeded.is_empty() {
+            ""
+        } else {
+            "; a machine that is not trusted may have deleted it (`--trust-lane`)"
+        }
+    }
+
+    /// Returns when the newest object was stored, by the store's clock.
+    pub(super) fn newest_stored(&self) -> Option<Timestamp> {
+        self.listed.values().map(|row| row.modified).max()
+    }
+
     /// Returns what objects take, in bytes.
     pub(super) fn bytes<'h>(&self, hashes: impl Iterator<Item = &'h ObjectHash>) -> u64 {
         let sizes = hashes.filter_map(|hash| self.listed.get(hash)).map(|row| row.size);
         sizes.fold(0, u64::saturating_add)
     }
+}
+
+/// What was heard of the log.
+struct Heard {
+    repository: Repository,
+    gathered: Gathered,
+    report: SyncReport,
+    unheeded: Vec<(LaneId, u64)>,
+}
+
+/// Reads the whole log anew. In an append-only repository only this machine's own words count, and
+/// those of the lanes that are named.
+fn hear(original: &Repository, trusted: Option<&HashSet<LaneId>>) -> Result<Heard> {
+    let trust = original.trust(trusted);
+    let repository = original.with_private_cache(trust.clone())?;
+    let mut gathered = Gathered::default();
+    let report = repository.sync_with(|entry| gathered.enter(entry))?;
+    let unheeded = trust.map(|trust| trust.unheeded()).unwrap_or_default();
+    Ok(Heard { repository, gathered, report, unheeded })
 }
 
 /// Returns the newest records of each lane that may go on, whoever covers them: its machine goes on

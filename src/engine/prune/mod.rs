@@ -23,7 +23,9 @@ mod plan;
 mod run;
 mod usage;
 
-pub use options::{Accepted, Brake, CHECKPOINT_RECORDS, Limit, PruneOptions, PruneReport};
+pub use options::{
+    Accepted, Brake, CHECKPOINT_BYTES, CHECKPOINT_RECORDS, Limit, PruneOptions, PruneReport,
+};
 pub use plan::PrunePlan;
 pub use run::prune;
 

@@ -1,11 +1,15 @@
 //! What a prune is asked to do, and what it did.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use crate::error::{Error, Kind, Result};
+use crate::id::LaneId;
 
 /// How many records make a checkpoint due (page 8, rule 37).
 pub const CHECKPOINT_RECORDS: usize = 256;
+
+/// How many bytes of records make one due.
+pub const CHECKPOINT_BYTES: u64 = 8 << 20;
 
 /// How much may stay unused, or may be copied.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -130,6 +134,14 @@ pub struct PruneOptions {
     pub checkpoint_records: usize,
     /// Only plan.
     pub dry_run: bool,
+    /// Nobody asked for it: what is forgotten can be brought back for as long as was promised, even
+    /// alone, and nothing is condemned where the store lets nobody delete.
+    pub automatic: bool,
+    /// Writes a checkpoint if one is due, and neither condemns nor deletes.
+    pub only_checkpoint: bool,
+    /// The lanes, beside this machine's own, whose words count in an append-only repository (page 8,
+    /// rule 38); elsewhere all do.
+    pub trusted_lanes: Option<HashSet<LaneId>>,
     /// Doubts that don't stop it.
     pub accepted: Accepted,
 }
@@ -143,6 +155,9 @@ impl Default for PruneOptions {
             alone: false,
             checkpoint_records: CHECKPOINT_RECORDS,
             dry_run: false,
+            automatic: false,
+            only_checkpoint: false,
+            trusted_lanes: None,
             accepted: Accepted::default(),
         }
     }
@@ -185,6 +200,26 @@ pub struct PruneReport {
     pub broken_records: u64,
     /// Objects that could not be deleted; the next run tries again.
     pub undeleted_objects: u64,
+    /// Records that a new checkpoint covers.
+    pub covered_records: u64,
+    /// Lanes that asked for something and were not heeded (page 8, rule 38), in how many records.
+    pub unheeded: Vec<(LaneId, u64)>,
+}
+
+impl PruneReport {
+    /// Returns what it says about what is kept, of a run that neither condemns nor deletes.
+    pub(super) fn of_keeping(&self) -> PruneReport {
+        PruneReport {
+            snapshots: self.snapshots,
+            objects: self.objects,
+            bytes: self.bytes,
+            used_bytes: self.used_bytes,
+            late_records: self.late_records,
+            broken_records: self.broken_records,
+            unheeded: self.unheeded.clone(),
+            ..PruneReport::default()
+        }
+    }
 }
 
 #[cfg(test)]

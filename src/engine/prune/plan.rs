@@ -7,6 +7,7 @@ use super::options::{Brake, PruneOptions, PruneReport};
 use super::usage::{ObjectUse, Usage};
 use crate::error::{Kind, Result};
 use crate::id::{BlobId, ObjectHash};
+use crate::repository::SMALL_PACK;
 use crate::repository::lifetimes::Lifetimes;
 use crate::store::{Listed, ObjectName};
 use crate::time::{SECOND, Timestamp};
@@ -15,8 +16,6 @@ use crate::time::{SECOND, Timestamp};
 const CLOCKS_APART: i64 = 3600 * SECOND;
 /// Below this nobody minds that half of it goes, in bytes.
 const HALF_MATTERS: u64 = 64 << 20;
-/// Objects shorter than this are put together once there are many, in bytes.
-const SMALL_OBJECT: u64 = 4 << 20;
 /// How many small objects are many.
 const MANY_SMALL: usize = 256;
 
@@ -175,7 +174,7 @@ impl Planner<'_> {
         let allowed = self.options.max_unused.of(plan.report.used_bytes);
         let mut copying = self.options.max_repack.of(plan.report.used_bytes);
         let mut unused: u64 = candidates.iter().map(Candidate::unused).sum();
-        let small = |it: &Candidate<'_>| it.row.size < SMALL_OBJECT;
+        let small = |it: &Candidate<'_>| it.row.size < SMALL_PACK;
         let has_many_small = candidates.iter().filter(|it| small(it)).count() > MANY_SMALL;
         // By how much of it is used, in thousandths; whole packs of needed blobs come last.
         candidates.sort_by_key(|it| {
@@ -272,8 +271,9 @@ impl Planner<'_> {
         if let Some((pack, _)) = self.facts.vanished.first() {
             let count = self.facts.vanished.len();
             let problem = format!(
-                "{count} packs are gone that no sweep named, this one first: {}",
-                ObjectName::Pack(*pack)
+                "{count} packs are gone that no sweep named, this one first: {}{}",
+                ObjectName::Pack(*pack),
+                self.facts.say_of_strangers()
             );
             accepted.stop(Brake::Vanished, problem, Kind::Damaged)?;
         }

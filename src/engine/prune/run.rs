@@ -49,13 +49,15 @@ pub fn prune(
         );
         options.accepted.stop(Brake::Rollback, problem, Kind::Damaged)?;
     }
-    let mut wrote_checkpoint = false;
+    let mut covered = None;
     let mut walked = Walked::default();
     for _ in 0..ROUNDS {
-        let facts = Look { known: &known, wrote_checkpoint, walked: &mut walked };
-        match once(repository, facts, options, clock, counters, reporter)? {
-            Round::Done(report) => return Ok(report),
-            Round::Checkpoint => wrote_checkpoint = true,
+        let look = Look { known: &known, wrote_checkpoint: covered.is_some(), walked: &mut walked };
+        match once(repository, look, options, clock, counters, reporter)? {
+            Round::Done(report) => {
+                return Ok(PruneReport { covered_records: covered.unwrap_or(0), ..report });
+            }
+            Round::Checkpoint(records) => covered = Some(records),
             Round::TookTooLong => {}
         }
     }
@@ -66,8 +68,9 @@ pub fn prune(
 /// What came of one look at the repository.
 enum Round {
     Done(PruneReport),
-    /// A checkpoint was written: what it replaces can be told from what is needed by looking again.
-    Checkpoint,
+    /// A checkpoint was written that covers so many records: what it replaces can be told from what
+    /// is needed by looking again.
+    Checkpoint(u64),
     /// What was read can't be relied upon any more.
     TookTooLong,
 }
@@ -89,19 +92,26 @@ fn once(
     reporter: &dyn Reporter,
 ) -> Result<Round> {
     let (own, boot) = (clock.now(), clock.boot_nanoseconds());
-    // A plan writes nothing, not even to ask the time.
-    let store = if options.dry_run { own } else { repository.store().now()? };
-    let clocks = Clocks { own, store };
-    let facts = Facts::gather(repository, look.known, own)?;
+    // A plan writes nothing, not even to ask the time. Nor does who deletes nothing: it would leave
+    // what it asked with behind where the store does not let it be deleted.
+    let asks = !options.dry_run && !options.only_checkpoint;
+    let told = if asks { Some(repository.store().now()?) } else { None };
+    let facts = Facts::gather(repository, look.known, own, options.trusted_lanes.as_ref())?;
+    let mut clocks = Clocks { own, store: told.unwrap_or(own) };
     if let Some(first) = facts.unseen.first() {
         let problem = format!(
-            "{} records are missing from the store's listing, this one first: {}",
+            "{} records are missing from the store's listing, this one first: {}{}",
             facts.unseen.len(),
-            first.short()
+            first.short(),
+            facts.say_of_strangers()
         );
         options.accepted.stop(Brake::Vanished, problem, Kind::Damaged)?;
     }
     clocks.verify(facts.newest, &repository.lifetimes(), options)?;
+    if options.only_checkpoint {
+        // It is later than that, so that nothing is taken for dead too early.
+        clocks.store = facts.newest_stored().unwrap_or(own).min(own);
+    }
     if !facts.vanished.is_empty() {
         let hashes: Vec<ObjectHash> = facts.vanished.iter().map(|(hash, _)| *hash).collect();
         facts.repository.cache().distrust(&hashes)?;
@@ -109,7 +119,18 @@ fn once(
     // What a check found damaged here is no place to rely on: else the damaged copy of a blob might
     // be the one that is kept, and the good one, stored since, the one that goes.
     facts.repository.cache().distrust(&repository.cache().distrusted()?)?;
-    let prune = Prune { repository, facts: &facts, options, clocks, boot, counters, reporter };
+    let only_checkpoint =
+        options.only_checkpoint || (options.automatic && repository.store().refuses_deletion());
+    let prune = Prune {
+        repository,
+        facts: &facts,
+        options,
+        only_checkpoint,
+        clocks,
+        boot,
+        counters,
+        reporter,
+    };
     prune.run(look, clock)
 }
 
@@ -117,6 +138,7 @@ struct Prune<'p> {
     repository: &'p Repository,
     facts: &'p Facts,
     options: &'p PruneOptions,
+    only_checkpoint: bool,
     clocks: Clocks,
     /// The clock that runs on through sleep, when the log was read (nanoseconds).
     boot: i64,
@@ -152,6 +174,7 @@ impl Prune<'_> {
         };
         let mut plan = planner.plan(&usage)?;
         plan.report.snapshots = live.len() as u64;
+        plan.report.unheeded = self.facts.unheeded.clone();
         plan.report.late_records = verdicts.len() as u64;
         let broken = verdicts.iter().filter(|heal| heal.verdict == NOT_WHOLE);
         plan.report.broken_records = broken.count() as u64;
@@ -168,7 +191,11 @@ impl Prune<'_> {
         if !wrote_checkpoint && let Some(round) = self.checkpoint(needs, live, clock)? {
             return Ok(round);
         }
-        self.act(plan, needs, clock)
+        if self.only_checkpoint {
+            Ok(Round::Done(plan.report.of_keeping()))
+        } else {
+            self.act(plan, needs, clock)
+        }
     }
 
     /// Writes a checkpoint if one is due; `None` if not.
@@ -195,7 +222,7 @@ impl Prune<'_> {
         }
         self.repository.append(prepared.parts, clock.now())?;
         Counters::add(&self.counters.done_items, prepared.covered_records);
-        Ok(Some(Round::Checkpoint))
+        Ok(Some(Round::Checkpoint(prepared.covered_records)))
     }
 
     /// Returns whether what was read can still be relied upon (rule 10).
@@ -218,7 +245,8 @@ impl Prune<'_> {
         let mut live = Vec::new();
         for entry in facts.repository.cached_snapshots()? {
             let is_dead = entry.forgotten.is_some_and(|forgotten| {
-                self.options.alone || forgotten.is_dead(&lifetimes, Timestamp(now))
+                (self.options.alone && !self.options.automatic)
+                    || forgotten.is_dead(&lifetimes, Timestamp(now))
             });
             if is_dead {
                 continue;

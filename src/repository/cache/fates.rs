@@ -32,11 +32,21 @@ pub(super) const CLEAR: &str = "DELETE FROM condemned; DELETE FROM condemnation;
     DELETE FROM swept; DELETE FROM gone; DELETE FROM covered; DELETE FROM segment; \
     DELETE FROM verdict; DELETE FROM listing; DELETE FROM sweep";
 
+/// What it means here that an object is swept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Swept {
+    /// It is gone for good.
+    Gone,
+    /// Somebody says so who may not be trusted: nobody relies on it, and readers try it last.
+    Doubtful,
+}
+
 /// Enters what a record says about other objects.
 pub(super) fn insert_fates(
     connection: &Connection,
     name: &RecordName,
     record: &Record,
+    swept: Swept,
 ) -> rusqlite::Result<()> {
     if let Some(condemn) = &record.condemn {
         connection
@@ -62,7 +72,7 @@ pub(super) fn insert_fates(
                 [condemnation.as_bytes(), name.hash.as_bytes()],
             )?;
         }
-        lose(connection, sweep.objects.iter())?;
+        lose(connection, sweep.objects.iter(), swept)?;
     }
     if let Some(heal) = &record.heal {
         connection.execute(
@@ -75,7 +85,7 @@ pub(super) fn insert_fates(
         for hash in checkpoint.records.iter() {
             cover.execute([hash.as_bytes()])?;
         }
-        lose(connection, checkpoint.gone.iter())?;
+        lose(connection, checkpoint.gone.iter(), swept)?;
     }
     Ok(())
 }
@@ -84,6 +94,7 @@ pub(super) fn insert_fates(
 fn lose<'o>(
     connection: &Connection,
     objects: impl Iterator<Item = &'o ObjectHash>,
+    swept: Swept,
 ) -> rusqlite::Result<()> {
     let mut enter = connection.prepare_cached("INSERT OR IGNORE INTO gone VALUES (?1)")?;
     let mut was_known = 0;
@@ -94,6 +105,10 @@ fn lose<'o>(
     }
     if was_known == 0 {
         return Ok(());
+    }
+    if swept == Swept::Doubtful {
+        let sql = "UPDATE object SET unreliable = 1 WHERE hash IN (SELECT hash FROM gone)";
+        return connection.execute_batch(sql);
     }
     // One pass over the blobs for all of them.
     connection.execute_batch(
@@ -221,11 +236,6 @@ impl Cache {
         self.lock().execute("INSERT INTO listing VALUES (?1)", [time]).map(|_| ()).map_err(wrap)
     }
 
-    /// Returns when the newest sweep was written (nanoseconds, UTC).
-    pub fn last_sweep(&self) -> Result<Option<i64>> {
-        self.lock().query_row("SELECT MAX(written) FROM sweep", [], |row| row.get(0)).map_err(wrap)
-    }
-
     /// Returns whether a checkpoint covers a record.
     pub fn covers(&self, record: &ObjectHash) -> Result<bool> {
         let connection = self.lock();
@@ -300,7 +310,7 @@ impl Cache {
         let transaction = connection.transaction().map_err(wrap)?;
         for entry in &segment.entries {
             let pack = ObjectName::Pack(entry.object);
-            insert_units(&transaction, &pack, &entry.units).map_err(wrap)?;
+            insert_units(&transaction, &pack, &entry.units, self.swept).map_err(wrap)?;
         }
         for (id, snapshot, body) in snapshots {
             transaction
@@ -322,7 +332,7 @@ impl Cache {
     pub fn note_record(&self, name: &RecordName, record: &Record) -> Result<()> {
         let connection = self.lock();
         insert_place(&connection, name, record)
-            .and_then(|_| insert_fates(&connection, name, record))
+            .and_then(|_| insert_fates(&connection, name, record, self.swept))
             .map_err(wrap)
     }
 
@@ -330,7 +340,7 @@ impl Cache {
     /// snapshots live. It covers nothing.
     pub fn note_unsupported(&self, name: &RecordName, checkpoint: &Checkpoint) -> Result<()> {
         let connection = self.lock();
-        lose(&connection, checkpoint.gone.iter())
+        lose(&connection, checkpoint.gone.iter(), self.swept)
             .and_then(|()| insert_checkpoint(&connection, name, &[], &checkpoint.snapshots))
             .map_err(wrap)
     }

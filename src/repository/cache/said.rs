@@ -1,13 +1,16 @@
 //! Snapshots, and what was said about them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+
+use rusqlite::OptionalExtension as _;
 
 use super::{Cache, SnapshotEntry, wrap};
 use crate::error::Result;
 use crate::format::cbor;
-use crate::format::record::{Mark, Snapshot};
+use crate::format::record::{Mark, MarkKind, Snapshot};
 use crate::id::{LaneId, ObjectHash, SnapshotId, Tip};
 use crate::repository::marks::{MarkLog, MarkState, RecordLink, Replaced, SaidMark};
+use crate::repository::trust::Trust;
 
 type Foreign = Box<dyn std::error::Error + Send + Sync>;
 
@@ -56,6 +59,41 @@ impl Cache {
             log.records = self.links()?;
         }
         Ok(log.states())
+    }
+
+    /// Returns the same as if those had said nothing whose words don't count (page 8, rule 38).
+    pub fn heeded_mark_states(&self, trust: &Trust) -> Result<HashMap<SnapshotId, MarkState>> {
+        let records = self.links()?;
+        let heeded: HashSet<ObjectHash> = records
+            .iter()
+            .filter(|link| trust.heeds(&link.lane, &link.hash))
+            .map(|link| link.hash)
+            .collect();
+        let mut log = MarkLog { marks: self.marks()?, checkpoints: self.replaced()?, records };
+        log.marks.retain(|said| heeded.contains(&said.record));
+        log.checkpoints.retain(|replaced| heeded.contains(&replaced.checkpoint));
+        Ok(log.states())
+    }
+
+    /// Returns which lane a record is of.
+    pub fn lane_of(&self, record: &ObjectHash) -> Result<Option<LaneId>> {
+        self.lock()
+            .prepare_cached("SELECT lane FROM record WHERE hash = ?1")
+            .and_then(|mut statement| {
+                statement.query_row([record.as_bytes()], |row| row.get(0).map(LaneId)).optional()
+            })
+            .map_err(wrap)
+    }
+
+    /// Returns of each snapshot that someone said to forget the records that say so.
+    pub fn forgets(&self) -> Result<HashMap<SnapshotId, Vec<ObjectHash>>> {
+        let mut forgets: HashMap<SnapshotId, Vec<ObjectHash>> = HashMap::new();
+        for said in self.marks()? {
+            if said.mark.kind == MarkKind::Forget as u64 {
+                forgets.entry(said.mark.snapshot).or_default().push(said.record);
+            }
+        }
+        Ok(forgets)
     }
 
     fn marks(&self) -> Result<Vec<SaidMark>> {

@@ -3,7 +3,7 @@
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::fates::{self, insert_fates};
+use super::fates::{self, Swept, insert_fates};
 
 use crate::format::cbor;
 use crate::format::pack::UnitEntry;
@@ -47,6 +47,7 @@ pub(super) fn insert_record(
     name: &RecordName,
     record: &Record,
     snapshot: Option<(SnapshotId, &Snapshot)>,
+    swept: Swept,
 ) -> rusqlite::Result<()> {
     let inserted = insert_place(connection, name, record)?;
     if inserted == 0 {
@@ -73,11 +74,11 @@ pub(super) fn insert_record(
         insert_checkpoint(connection, name, &checkpoint.records, &checkpoint.snapshots)?;
     }
     let own = ObjectName::Record(name.clone());
-    insert_units(connection, &own, &record.inline)?;
+    insert_units(connection, &own, &record.inline, swept)?;
     for object in &record.entries {
-        insert_units(connection, &ObjectName::Pack(object.object), &object.units)?;
+        insert_units(connection, &ObjectName::Pack(object.object), &object.units, swept)?;
     }
-    insert_fates(connection, name, record)
+    insert_fates(connection, name, record, swept)
 }
 
 /// Enters what a checkpoint replaces.
@@ -103,6 +104,7 @@ pub(super) fn insert_units(
     connection: &Connection,
     object: &ObjectName,
     units: &[UnitEntry],
+    swept: Swept,
 ) -> rusqlite::Result<()> {
     if units.is_empty() {
         return Ok(());
@@ -112,9 +114,10 @@ pub(super) fn insert_units(
             "INSERT OR IGNORE INTO object (hash, name, unreliable) SELECT ?1, ?2, \
              EXISTS (SELECT 1 FROM distrust WHERE hash = ?1) \
              OR EXISTS (SELECT 1 FROM condemned WHERE hash = ?1) \
-             WHERE NOT EXISTS (SELECT 1 FROM gone WHERE hash = ?1)",
+             OR EXISTS (SELECT 1 FROM gone WHERE hash = ?1) \
+             WHERE ?3 OR NOT EXISTS (SELECT 1 FROM gone WHERE hash = ?1)",
         )?
-        .execute(params![object.hash().as_bytes(), object.to_string()])?;
+        .execute(params![object.hash().as_bytes(), object.to_string(), swept == Swept::Doubtful])?;
     let number: Option<i64> = connection
         .prepare_cached("SELECT number FROM object WHERE hash = ?1")?
         .query_row([object.hash().as_bytes()], |row| row.get(0))

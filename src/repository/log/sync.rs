@@ -179,8 +179,10 @@ impl Repository {
         let mut waiting = Vec::new();
         for name in new.iter().filter(|name| is_checkpoint(name)) {
             match self.read_record(name) {
-                Ok(ReadRecord::Whole(record)) => waiting.push((*name, record)),
-                // What is not whole is told later.
+                Ok(ReadRecord::Whole(record)) if record.checkpoint.is_some() => {
+                    waiting.push((*name, record));
+                }
+                // What is not whole, or does not count as a checkpoint, is dealt with later.
                 Ok(_) => {}
                 Err(error) if error.kind() == Kind::Damaged => {}
                 Err(error) => return Err(error),

@@ -105,6 +105,8 @@ pub(super) struct Remote {
     bucket: Bucket,
     place: RemotePlace,
     pub(super) seen: Seen,
+    /// Who is told of further tries.
+    pub(super) reporter: Arc<dyn Reporter>,
 }
 
 impl Store {
@@ -150,7 +152,14 @@ impl Store {
             creation: Arc::new(creation),
             gathers: false,
             copies: None,
-            remote: Some(Arc::new(Remote { bucket, place: used, seen: Seen::default() })),
+            remote: Some(Arc::new(Remote {
+                bucket,
+                place: used,
+                seen: Seen::default(),
+                reporter: Arc::clone(&options.reporter),
+            })),
+            record_patience: Duration::ZERO,
+            refuses_deletion: Arc::default(),
         })
     }
 
