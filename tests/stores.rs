@@ -32,8 +32,6 @@ mod git_servers;
 #[cfg(feature = "git")]
 #[path = "stores/git_ssh.rs"]
 mod git_ssh;
-#[path = "stores/packs.rs"]
-mod packs;
 #[path = "stores/probe.rs"]
 mod probe;
 #[path = "stores/scene.rs"]

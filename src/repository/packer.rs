@@ -3,13 +3,12 @@
 //! Units arrive compressed from any thread and are collected, data apart from the rest, so that
 //! trees lie together. A pack closes between 12 and 16 MiB, at a unit after which Padmé asks for
 //! little padding. One thread seals closed packs, opens them again as a reader would (metadata is
-//! decompressed too, and one data unit in eight), and stores them. A closed pack waits for that thread in
-//! a queue of one, and while the queue is full nobody fills the next: memory is one pack being filled,
-//! one of metadata, one that waits, one on its way, 72 MiB at most, however many threads add. To a
-//! remote store two further threads send what is sealed, so that neither sealing nor the way there
-//! and back is waited for: one pack being filled, one of metadata, one that waits, one sealed, two on
-//! their way, 108 MiB at most. Each thread that adds holds one unit beside. A failure poisons the packer: every later
-//! call returns an error, and [`Packer::finish`] never reports a pack that is not durable.
+//! decompressed too, and one data unit in eight), and stores them; to a remote store two threads do so
+//! side by side, so that the way there and back is not waited for. While a closed pack waits for such
+//! a thread nobody fills the next, however many threads add: memory is one pack that is filled or
+//! waits, one of metadata, and one on its way, 48 MiB at most, or two to a remote store, 64 MiB.
+//! Each thread that adds holds one unit beside. A failure poisons the packer: every later call
+//! returns an error, and [`Packer::finish`] never reports a pack that is not durable.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -128,7 +127,7 @@ impl Packer {
             poisoned: AtomicBool::new(false),
             stored_bytes: AtomicU64::new(0),
         });
-        let (sender, receiver) = crossbeam_channel::bounded(1);
+        let (sender, receiver) = crossbeam_channel::bounded(0);
         let worker = Arc::clone(&shared);
         let thread = std::thread::spawn(move || store_packs(&worker, &receiver));
         Packer { shared, open: Mutex::default(), sender: Some(sender), thread: Some(thread) }

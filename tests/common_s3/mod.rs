@@ -77,7 +77,7 @@ pub enum Action {
     Endless,
 }
 
-type Rule = Box<dyn Fn(&Request) -> Action + Send + Sync>;
+type Rule = Arc<dyn Fn(&Request) -> Action + Send + Sync>;
 
 /// How a server behaves.
 #[derive(Clone, Copy)]
@@ -131,7 +131,7 @@ impl Server {
             behaviour,
             objects: Mutex::new(Objects::default()),
             requests: Mutex::default(),
-            rule: Mutex::new(Box::new(|_| Action::Serve)),
+            rule: Mutex::new(Arc::new(|_| Action::Serve)),
             connections: Mutex::default(),
             is_over: AtomicBool::new(false),
             endless: AtomicU64::new(0),
@@ -159,7 +159,7 @@ impl Server {
 
     /// Decides about each request from now on.
     pub fn rule(&self, rule: impl Fn(&Request) -> Action + Send + Sync + 'static) {
-        *self.shared.rule.lock().unwrap() = Box::new(rule);
+        *self.shared.rule.lock().unwrap() = Arc::new(rule);
     }
 
     /// Serves everything again.
@@ -266,7 +266,9 @@ impl Shared {
                 create: header("if-none-match").is_some(),
             };
             self.requests.lock().unwrap().push(request.clone());
-            let action = (self.rule.lock().unwrap())(&request);
+            // Not under the lock: requests come side by side.
+            let rule = Arc::clone(&*self.rule.lock().unwrap());
+            let action = rule(&request);
             if action == Action::Break {
                 // In the middle of what is being sent, if there is that much of it.
                 reader.read_exact(&mut body[..length / 2])?;

@@ -85,19 +85,25 @@ impl Run {
 
     /// Takes this machine's run lock, waiting as long as `--wait` says.
     pub fn lock(&self, repository: RepositoryId) -> Result<RunLock> {
-        self.waiting(|wait| {
+        self.waiting(Duration::ZERO, |wait| {
             RunLock::take(&self.places.state, repository, wait, &self.clock, &self.counters)
         })
     }
 
-    /// Takes a lock, waiting as long as `--wait` says, and says so if it must be waited for.
-    pub(super) fn waiting<T>(&self, take: impl Fn(Duration) -> Result<T>) -> Result<T> {
-        match (take(Duration::ZERO), self.global.wait) {
-            (Err(error), Some(wait)) if error.kind() == Kind::Busy && !wait.is_zero() => {
+    /// Takes a lock, waiting as long as `--wait` says, else for `usual`; says so if it must be waited
+    /// for.
+    pub(super) fn waiting<T>(
+        &self,
+        usual: Duration,
+        take: impl Fn(Duration) -> Result<T>,
+    ) -> Result<T> {
+        let wait = self.global.wait.unwrap_or(usual);
+        match take(Duration::ZERO) {
+            Err(error) if error.kind() == Kind::Busy && !wait.is_zero() => {
                 self.screen.note(&format!("{error}; waiting"));
                 take(wait)
             }
-            (result, _) => result,
+            result => result,
         }
     }
 

@@ -8,6 +8,7 @@
 
 use std::ops::Deref;
 use std::path::Path;
+use std::time::Duration;
 
 use zeroize::Zeroizing;
 
@@ -61,6 +62,10 @@ impl Deref for Opened {
         &self.repository
     }
 }
+
+/// How long a run waits for a deletion to end if nobody says: cleaning up after a backup takes half a
+/// minute at most.
+const DELETION: Duration = Duration::from_mins(1);
 
 impl Run {
     /// Opens the repository that is meant.
@@ -259,7 +264,9 @@ impl Run {
     fn opened(&self, repository: Repository, location: &Location) -> Result<Opened> {
         let is_exclusive = repository.header().flags & REPOSITORY_EXCLUSIVE != 0;
         let take = |folder: &Path| {
-            self.waiting(|wait| SharedLock::take(folder, wait, &self.clock, &self.counters))
+            self.waiting(DELETION, |wait| {
+                SharedLock::take(folder, wait, &self.clock, &self.counters)
+            })
         };
         let shared = location.folder().filter(|_| is_exclusive).map(take).transpose()?;
         Ok(Opened { location: location.clone(), repository, shared })

@@ -14,7 +14,7 @@
 //! What has changed is compared with the parent's content (`before.rs`, `source.rs`) and stored as a
 //! difference where that pays (`difference.rs`).
 //!
-//! Peak memory: packer 72 MiB (108 to a remote store) + (2 × workers + 2) × 2 MiB of batches + workers × 4 MiB of units
+//! Peak memory: packer 48 MiB (64 to a remote store) + (2 × workers + 2) × 2 MiB of batches + workers × 4 MiB of units
 //! + (workers + 1) × 7 MiB for differences + 16 MiB of remembered reads per million items, twice + 40 bytes for each new blob, at most 100,000
 //! + SQLite's 8 MiB.
 

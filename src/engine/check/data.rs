@@ -196,7 +196,11 @@ impl<'r> Verifier<'r> {
             let outcome = self.units(sealer, units, &mut bytes)?;
             if let Some(first) = outcome.first {
                 let text = units_text("", &outcome.bad, units.len(), &first);
-                let units = BadUnits::Some(outcome.bad);
+                let units = if outcome.is_own {
+                    BadUnits::Some(outcome.bad)
+                } else {
+                    BadUnits::Baseless(outcome.bad)
+                };
                 let own = FindingKind::ObjectDamaged;
                 let kind = if outcome.is_own { own } else { FindingKind::BaseMissing };
                 return Ok(problem(kind, text, units));

@@ -18,13 +18,15 @@ pub(super) enum BadUnits {
     All,
     /// These; perhaps none.
     Some(BTreeSet<u32>),
+    /// These, since what they are differences from is lost; the object itself is sound.
+    Baseless(BTreeSet<u32>),
 }
 
 impl BadUnits {
     fn contains(&self, unit: u32) -> bool {
         match self {
             BadUnits::All => true,
-            BadUnits::Some(units) => units.contains(&unit),
+            BadUnits::Some(units) | BadUnits::Baseless(units) => units.contains(&unit),
         }
     }
 }
@@ -88,6 +90,7 @@ impl KnownBlobs {
                 Some((finding, units)) if units.contains(row.unit) => {
                     gathered.lost = gathered.lost.or(Some(*finding));
                 }
+                Some((_, BadUnits::Baseless(_))) => gathered.healthy = true,
                 Some((finding, _)) => gathered.readable = gathered.readable.or(Some(*finding)),
             }
         })?;
