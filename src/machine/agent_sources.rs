@@ -2,6 +2,10 @@
 //!
 //! The catalog is the program's own and the user's files in `agents/` beside the configuration; the
 //! environment and the home come from here. What is not chosen is carried over by the engine.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "definitions of the user's lie beside the configuration"
+)]
 
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt as _;

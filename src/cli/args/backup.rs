@@ -88,13 +88,11 @@ impl std::str::FromStr for CategoryWord {
             return Ok(CategoryWord(all));
         }
         let known = Category::ALL.into_iter().filter(|it| *it != Category::Cache);
-        match known.clone().find(|it| it.name() == word) {
-            Some(category) => Ok(CategoryWord(vec![category])),
-            None => {
-                let names: Vec<&str> = known.map(Category::name).collect();
-                Err(format!("there are {} and profile", names.join(", ")))
-            }
+        if let Some(category) = known.clone().find(|it| it.name() == word) {
+            return Ok(CategoryWord(vec![category]));
         }
+        let names: Vec<&str> = known.map(Category::name).collect();
+        Err(format!("there are {} and profile", names.join(", ")))
     }
 }
 

@@ -197,11 +197,11 @@ fn agents(
     paths: &[PathBuf],
 ) -> Result<Option<MachineAgents>> {
     if arguments.agents.is_empty() && !paths.is_empty() {
-        return match arguments.only.is_empty() {
-            true => Ok(None),
-            false => Err(Error::usage("`--only` chooses among agents' files, and a path has none")
-                .hint("leave the path out, or name an agent with `--agent`")),
-        };
+        if arguments.only.is_empty() {
+            return Ok(None);
+        }
+        return Err(Error::usage("`--only` chooses among agents' files, and a path has none")
+            .hint("leave the path out, or name an agent with `--agent`"));
     }
     let found = MachineAgents::find(&run.places, &run.environment)?;
     if found.found.is_empty() {

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
+use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +15,7 @@ use super::open::Run;
 use super::repository::Opened;
 use super::restore::{exit_code, figures, plan_of, restore_options};
 use crate::agents::{Agent, AgentRoot};
-use crate::cli::args::{RestoreArguments, UndoArguments};
+use crate::cli::args::{self, RestoreArguments, UndoArguments};
 use crate::cli::ask;
 use crate::cli::figures::{counted, size};
 use crate::cli::json::RestoreSummary;
@@ -83,8 +84,9 @@ fn one(
         merges: merges.clone(),
     });
     let mut options = restore_options(run, arguments, Destination::InPlace)?;
-    options.keeps_longer =
-        target.is_none() && arguments.at.is_none() && arguments.overwrite == Default::default();
+    options.keeps_longer = target.is_none()
+        && arguments.at.is_none()
+        && arguments.overwrite == args::Overwrite::default();
     options.filter = options.filter.with_rule(rule);
     let plan = plan_of(repository, &laid.snapshot, &mut options, run)?;
     let line = format!(
@@ -130,14 +132,16 @@ fn one(
         entry.id.short()
     );
     if merged > 0 {
-        text.push_str(&format!("; joined {} with what was there", counted(merged, "file")));
+        // Writing to a String can't fail.
+        let _ = write!(text, "; joined {} with what was there", counted(merged, "file"));
     }
     if refreshed > 0 {
-        text.push_str(&format!(
+        let _ = write!(
+            text,
             "; {} got the present time, since {} deletes old ones by it",
             counted(refreshed, "session file"),
             agent.name
-        ));
+        );
     }
     if target.is_none() {
         text.push_str("; `stash undo` takes it back");

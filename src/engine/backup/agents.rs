@@ -127,10 +127,9 @@ impl Producer<'_, '_> {
         if node.kind != NodeKind::Directory {
             let class = agent.class(path);
             return Ok(match (class.is_saved, class.is_read, is_lasting(class.category)) {
-                (false, ..) => Vanished::Dropped,
                 (true, false, _) => Vanished::Same,
                 (true, true, true) => marked(node),
-                (true, true, false) => Vanished::Dropped,
+                (false, ..) | (true, true, false) => Vanished::Dropped,
             });
         }
         if node.absent_since.is_some() && !has_gaps {
@@ -241,7 +240,7 @@ pub(super) fn distinct(sources: &[AgentSource]) -> Vec<Arc<AgentSource>> {
         let is_known = |it: &&AgentSource| {
             it.place == source.place || (it.agent == source.agent && it.label == source.label)
         };
-        if !kept.iter().any(|it| is_known(it)) {
+        if !kept.iter().any(is_known) {
             kept.push(source);
         }
     }

@@ -111,18 +111,17 @@ impl<'a, 'b> Producer<'a, 'b> {
     }
 
     pub(super) fn run(mut self, stream: Option<&mut StreamSource<'_>>) -> Result<Walked> {
-        match stream {
-            Some(stream) => self.read_stream(stream)?,
-            None => {
-                let agents = agents::distinct(&self.backup.options.agents.roots);
-                for agent in &agents {
-                    self.walk_root(&agent.place, Some(agent))?;
-                }
-                for path in outermost(&self.backup.options.paths) {
-                    // All of it belongs to the agent.
-                    if !agents.iter().any(|agent| path.starts_with(&agent.place)) {
-                        self.walk_root(path, None)?;
-                    }
+        if let Some(stream) = stream {
+            self.read_stream(stream)?;
+        } else {
+            let agents = agents::distinct(&self.backup.options.agents.roots);
+            for agent in &agents {
+                self.walk_root(&agent.place, Some(agent))?;
+            }
+            for path in outermost(&self.backup.options.paths) {
+                // All of it belongs to the agent.
+                if !agents.iter().any(|agent| path.starts_with(&agent.place)) {
+                    self.walk_root(path, None)?;
                 }
             }
         }
@@ -176,7 +175,7 @@ impl<'a, 'b> Producer<'a, 'b> {
                 }
                 Step::Leave => self.leave()?,
                 Step::Excluded { path, reason: ExcludeReason::Elsewhere, .. } => {
-                    self.refer(&path)?
+                    self.refer(&path)?;
                 }
                 Step::Excluded { path, reason, size_bytes } => {
                     self.excluded(&path, reason, size_bytes);

@@ -86,11 +86,10 @@ impl KnownBlobs {
             }
             gathered.length = u32::try_from(row.length).unwrap_or(u32::MAX);
             match by_number.get(&row.object) {
-                None => gathered.healthy = true,
                 Some((finding, units)) if units.contains(row.unit) => {
                     gathered.lost = gathered.lost.or(Some(*finding));
                 }
-                Some((_, BadUnits::Baseless(_))) => gathered.healthy = true,
+                None | Some((_, BadUnits::Baseless(_))) => gathered.healthy = true,
                 Some((finding, _)) => gathered.readable = gathered.readable.or(Some(*finding)),
             }
         })?;

@@ -85,7 +85,7 @@ struct Look<'l> {
 
 fn once(
     repository: &Repository,
-    look: Look<'_>,
+    mut look: Look<'_>,
     options: &PruneOptions,
     clock: &dyn Clock,
     counters: &Counters,
@@ -131,7 +131,7 @@ fn once(
         counters,
         reporter,
     };
-    prune.run(look, clock)
+    prune.run(&mut look, clock)
 }
 
 struct Prune<'p> {
@@ -147,7 +147,7 @@ struct Prune<'p> {
 }
 
 impl Prune<'_> {
-    fn run(&self, look: Look<'_>, clock: &dyn Clock) -> Result<Round> {
+    fn run(&self, look: &mut Look<'_>, clock: &dyn Clock) -> Result<Round> {
         let (mut needs, live, verdicts) = self.needs(std::mem::take(look.walked))?;
         let round = self.decide(&mut needs, &live, verdicts, look.wrote_checkpoint, clock)?;
         if !matches!(round, Round::Done(_)) {
@@ -174,7 +174,7 @@ impl Prune<'_> {
         };
         let mut plan = planner.plan(&usage)?;
         plan.report.snapshots = live.len() as u64;
-        plan.report.unheeded = self.facts.unheeded.clone();
+        plan.report.unheeded.clone_from(&self.facts.unheeded);
         plan.report.late_records = verdicts.len() as u64;
         let broken = verdicts.iter().filter(|heal| heal.verdict == NOT_WHOLE);
         plan.report.broken_records = broken.count() as u64;
