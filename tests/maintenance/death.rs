@@ -1,6 +1,7 @@
 //! A machine that dies while it cleans up, at each call of the store: nothing is lost, and the next
 //! one goes on.
 
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -246,7 +247,6 @@ fn a_process_killed_while_it_cleans_up_alone_loses_nothing_and_the_next_run_goes
             .stderr(std::process::Stdio::null())
             .status()
             .unwrap();
-        use std::os::unix::process::ExitStatusExt as _;
         let was_killed = status.signal() == Some(9);
         assert!(was_killed || status.success(), "call {fatal}: {status}");
         killed += u32::from(was_killed);
