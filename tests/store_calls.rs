@@ -63,7 +63,12 @@ fn cleaning_up_costs_no_call_until_it_is_time() {
         scene.now += 3600 * SECOND;
         save(&repository, &scene.folder.path().join("source"), scene.now).unwrap();
         let now = stash::time::Timestamp(scene.now);
-        let due = stash::engine::maintenance::due(&repository, &Default::default(), now).unwrap();
+        let due = stash::engine::maintenance::due(
+            &repository,
+            &stash::engine::maintenance::MaintenanceOptions::default(),
+            now,
+        )
+        .unwrap();
         assert!(!due.is_something());
         let both = scene.store.take();
         assert_eq!(opening.len() + both.len(), alone.len(), "{alone:#?} {both:#?}");

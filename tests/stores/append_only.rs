@@ -166,7 +166,7 @@ fn a_record_is_sent_for_no_longer_than_a_window() {
     drop(Repository::init(&store, &options, &slots, now, &places).unwrap());
     let source = base.path().join("source");
     put(&source.join("file"), b"content");
-    server.rule(records_fail_for(Duration::from_secs(60)));
+    server.rule(records_fail_for(Duration::from_mins(1)));
     let repository = open(&store, &places).unwrap();
     let begun = Instant::now();
     let error = save(&repository, &source, now.0).unwrap_err();
