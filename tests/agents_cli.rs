@@ -172,7 +172,10 @@ fn a_restore_can_be_undone_and_that_too() {
     let state = at.join(".claude.json");
     std::fs::write(&state, "{\"token\": \"new\"}").unwrap();
     let session = saved(&home.files())
-        .find(|file| file.category == Category::Sessions && file.relative.ends_with(".jsonl"))
+        .find(|file| {
+            file.category == Category::Sessions
+                && Path::new(&file.relative).extension().is_some_and(|it| it == "jsonl")
+        })
         .unwrap()
         .path
         .clone();
