@@ -5,6 +5,7 @@
 //! have small error enums of their own, which become an `Error` in `repository`.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// The result of everything that can fail above the pure rooms.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -78,12 +79,13 @@ impl Kind {
 /// A failure: what was being done, to which object, why, and what to do.
 ///
 /// `Display` gives one line without the hint; the hint is shown on a line of its own.
-#[derive(Debug)]
+/// Threads that wait for the same thing fail with copies of the same error.
+#[derive(Debug, Clone)]
 pub struct Error {
     kind: Kind,
     doing: String,
     object: Option<String>,
-    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
     hint: Option<String>,
 }
 
@@ -118,7 +120,7 @@ impl Error {
     /// Adds the cause.
     #[must_use]
     pub fn source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        self.source = Some(source.into());
+        self.source = Some(Arc::from(source.into()));
         self
     }
 

@@ -8,7 +8,8 @@
 //! a thread nobody fills the next, however many threads add: memory is one pack that is filled or
 //! waits, one of metadata, and one on its way, 48 MiB at most, or two to a remote store, 64 MiB.
 //! Each thread that adds holds one unit beside. A failure poisons the packer: every later call
-//! returns an error, and [`Packer::finish`] never reports a pack that is not durable.
+//! returns that failure, whichever thread makes it, and [`Packer::finish`] never reports a pack that
+//! is not durable.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -224,8 +225,8 @@ impl Packer {
             return Ok(());
         }
         Err(guard(&self.shared.failure)
-            .take()
-            .unwrap_or_else(|| Error::failed("storing packs has failed before")))
+            .clone()
+            .unwrap_or_else(|| Error::failed("the thread that stores packs has ended")))
     }
 
     fn join(&mut self) {

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use stash::codec::crypto::{MasterKeys, RepositoryKeys};
 use stash::error::Kind;
+use stash::format::pack::{BlobKind, UnitForm};
+use stash::repository::{container::PlainUnit, packer::Packer};
 
 use crate::common_engine::{Notes, open_fresh, snapshots};
 use crate::common_s3::{Action, Behaviour, Request, Server};
@@ -269,14 +272,20 @@ fn a_slow_limit_is_not_taken_for_silence() {
     assert_eq!(server.take().iter().filter(|request| request.is_put()).count(), 1);
 }
 
+/// The length of a [`noise_unit`], in bytes.
+const UNIT: usize = 1 << 20;
+
+/// A unit of one blob that no other number has.
+fn noise_unit(keys: &RepositoryKeys, number: u64) -> PlainUnit {
+    let payload = crate::common_engine::noise(number, UNIT);
+    let blobs = vec![(keys.blob_id(BlobKind::Data, &payload), UNIT as u64)];
+    let (kind, form) = (BlobKind::Data, UnitForm::Raw);
+    PlainUnit { kind, form, payload, blobs, bases: Vec::new(), depth: 0 }
+}
+
 /// What is taken from those who add and not yet stored, however many they are.
 #[test]
 fn what_waits_for_a_slow_store_is_bounded() {
-    use stash::codec::crypto::{MasterKeys, RepositoryKeys};
-    use stash::format::pack::{BlobKind, UnitForm};
-    use stash::repository::{container::PlainUnit, packer::Packer};
-
-    const UNIT: usize = 1 << 20;
     let latency = Duration::from_millis(300);
     let server = Server::start(Behaviour { latency, ..Behaviour::default() });
     let store = connect(&server, "r");
@@ -289,15 +298,10 @@ fn what_waits_for_a_slow_store_is_bounded() {
             let (packer, keys, added, most) = (&packer, &keys, &added, &most);
             scope.spawn(move || {
                 for number in 0..25 {
-                    let payload = crate::common_engine::noise(thread * 100 + number, UNIT);
-                    let id = keys.blob_id(BlobKind::Data, &payload);
+                    let unit = noise_unit(keys, thread * 100 + number);
                     let given = added.fetch_add(UNIT, Ordering::SeqCst) + UNIT;
                     let stored = usize::try_from(packer.stored_bytes()).unwrap();
                     most.fetch_max(given.saturating_sub(stored), Ordering::SeqCst);
-                    let blobs = vec![(id, UNIT as u64)];
-                    let (kind, form) = (BlobKind::Data, UnitForm::Raw);
-                    let unit =
-                        PlainUnit { kind, form, payload, blobs, bases: Vec::new(), depth: 0 };
                     packer.add(unit).unwrap();
                 }
             });
@@ -307,6 +311,24 @@ fn what_waits_for_a_slow_store_is_bounded() {
     // One being filled, one that waits, one sealed, two on their way, and a unit for each thread.
     let most = most.into_inner() >> 20;
     assert!(most <= 5 * 18 + 8, "{most} MiB");
+}
+
+/// Whoever asks first must not be the only one who hears why.
+#[test]
+fn every_later_call_of_a_packer_returns_the_failure() {
+    let server = Server::start(Behaviour::default());
+    let store = connect(&server, "r");
+    let keys = MasterKeys::from_parts([1; 32], [2; 32]);
+    let keys = Arc::new(RepositoryKeys::derive(&keys, &stash::id::RepositoryId([3; 16])));
+    let packer = Packer::start(store, Arc::clone(&keys), [4; 16], None, 0);
+    server.rule(after_packs(0, Action::Refuse(403, "AccessDenied")));
+    let first = (0..64).find_map(|number| packer.add(noise_unit(&keys, number)).err());
+    let first = first.expect("four packs were taken by a store that refuses each");
+    for again in [packer.add(noise_unit(&keys, 99)).unwrap_err(), packer.finish().err().unwrap()] {
+        assert_eq!(again.kind(), Kind::Store, "{again}");
+        assert_eq!(again.to_string(), first.to_string());
+        assert_eq!(again.hint_text(), first.hint_text());
+    }
 }
 
 /// Opening costs one request, and a tiny backup a listing and a record more.
