@@ -109,17 +109,18 @@ impl Run {
         &self,
         create_bucket: bool,
         like: Option<&Repository>,
+        options: InitOptions,
     ) -> Result<Opened> {
         let chosen = self.chosen()?;
         let _one_at_a_time = self.lock(RepositoryId::default())?;
-        self.make(chosen.location(), create_bucket, like)
+        self.make(chosen.location(), create_bucket, like, options)
     }
 
     /// Makes the default repository, unless another process just did.
     fn make_default(&self, location: &Location, folder: &Path) -> Result<Opened> {
         let _one_at_a_time = self.lock(RepositoryId::default())?;
         if is_unborn(folder)? {
-            self.make(location, false, None)
+            self.make(location, false, None, InitOptions::default())
         } else {
             self.open(Store::folder(folder, false)?, location)
         }
@@ -210,6 +211,7 @@ impl Run {
         location: &Location,
         create_bucket: bool,
         like: Option<&Repository>,
+        options: InitOptions,
     ) -> Result<Opened> {
         let passphrase = self.named_passphrase()?;
         if let Some(passphrase) = &passphrase {
@@ -241,7 +243,7 @@ impl Run {
         let options = InitOptions {
             id: Some(id),
             flags: location.folder().map_or(0, machine::repository_flags),
-            ..InitOptions::default()
+            ..options
         };
         let now = self.clock.now();
         let folders = self.local_folders();
