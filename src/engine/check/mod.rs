@@ -39,6 +39,7 @@ pub use subset::ReadData;
 
 use self::finding::Findings;
 use self::known::KnownBlobs;
+use self::log::IN_PART;
 use self::trees::{Losses, TreeCheck};
 use crate::error::Result;
 use crate::event::Counters;
@@ -234,7 +235,13 @@ fn read_data(
     report.bytes_read = read.bytes;
     for problem in read.problems {
         let number = findings.add(problem.kind, problem.object.to_string(), problem.text);
-        inventory.bad.insert(problem.object.hash(), (number, problem.units));
+        let hash = problem.object.hash();
+        inventory.bad.insert(hash, (number, problem.units));
+        // One whose end can be read is all there.
+        if inventory.arriving.contains(&hash) && repository.find_pack(&hash)?.is_none() {
+            findings.excuse(number, IN_PART);
+            inventory.awaited.push((number, problem.object));
+        }
     }
     Ok(())
 }
