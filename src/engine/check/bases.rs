@@ -39,9 +39,9 @@ pub(super) fn check(
             let (_, units) = bad.entry(name.hash()).or_insert_with(|| {
                 let problem = format!("unit {unit} is a difference from {base}, which is lost");
                 let number = findings.add(FindingKind::BaseMissing, name.to_string(), problem);
-                (number, BadUnits::Some(BTreeSet::new()))
+                (number, BadUnits::Baseless(BTreeSet::new()))
             });
-            if let BadUnits::Some(units) = units {
+            if let BadUnits::Some(units) | BadUnits::Baseless(units) = units {
                 units.insert(*unit);
             }
         }

@@ -196,9 +196,11 @@ impl<'r> Verifier<'r> {
             let outcome = self.units(sealer, units, &mut bytes)?;
             if let Some(first) = outcome.first {
                 let text = units_text("", &outcome.bad, units.len(), &first);
-                let units = BadUnits::Some(outcome.bad);
-                let own = FindingKind::ObjectDamaged;
-                let kind = if outcome.is_own { own } else { FindingKind::BaseMissing };
+                let (kind, units) = if outcome.is_own {
+                    (FindingKind::ObjectDamaged, BadUnits::Some(outcome.bad))
+                } else {
+                    (FindingKind::BaseMissing, BadUnits::Baseless(outcome.bad))
+                };
                 return Ok(problem(kind, text, units));
             }
             if self.prints.get(&object.hash()).is_none_or(|print| *print == print_of(units)) {
