@@ -47,6 +47,8 @@ pub(super) struct Inventory {
     pub(super) damaged_records: Vec<RecordName>,
     /// Packs that are missing, or there in part, and may yet arrive, with their findings.
     pub(super) awaited: Vec<(usize, ObjectName)>,
+    /// A record that is missing, or there in part, and may yet arrive.
+    pub(super) awaited_record: Option<String>,
     /// Packs of which the rest may yet arrive, if their ends can't be read.
     pub(super) arriving: HashSet<ObjectHash>,
 }
@@ -73,7 +75,7 @@ pub(super) fn take(
     let segments_listed = objects.iter().filter(|row| matches!(row.name, ObjectName::Segment(_)));
     let segments_listed = segments_listed.map(|row| row.name.to_string()).collect();
     log.damaged(report, &arrival, &segments_listed, &mut inventory, findings);
-    log.chain(&arrival, findings);
+    log.chain(&arrival, &mut inventory, findings);
     log.remembered(original, findings);
     refresh(original, &inventory)?;
     segments(repository, &objects, &arrival, findings)?;

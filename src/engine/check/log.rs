@@ -19,6 +19,8 @@ use crate::store::{Listed, ObjectName, RecordName};
 const ON_ITS_WAY: &str = "it was named less than 7 days ago and may yet arrive";
 /// Why an object whose end can't be read is no damage yet.
 pub(super) const IN_PART: &str = "it was stored less than 7 days ago and the rest may yet arrive";
+/// Why what nobody names is no damage yet, nor what lacks its base.
+pub(super) const NAMED_LATER: &str = "an object that tells where it is may yet arrive";
 /// Why a record is no damage any more.
 const ACKNOWLEDGED: &str = "a repair has taken note of it";
 
@@ -98,6 +100,7 @@ impl LogCheck {
             let stored = self.stored.get(&name.hash());
             if stored.is_some_and(|stored| arrival.may_arrive(*stored)) {
                 findings.excuse(number, IN_PART);
+                inventory.awaited_record.get_or_insert_with(|| damaged.name.to_string());
             }
             if let ObjectName::Record(name) = damaged.name {
                 inventory.damaged_records.push(name);
@@ -179,7 +182,12 @@ impl LogCheck {
     }
 
     /// Every record's predecessor is there, and every tip that somebody had read.
-    pub(super) fn chain(&self, arrival: &Arrival, findings: &mut Findings) {
+    pub(super) fn chain(
+        &self,
+        arrival: &Arrival,
+        inventory: &mut Inventory,
+        findings: &mut Findings,
+    ) {
         let mut missing: HashMap<ObjectHash, (usize, i64)> = HashMap::new();
         for Link { name, written, previous } in &self.links {
             let before = (name.lane, name.sequence.saturating_sub(1));
@@ -202,8 +210,10 @@ impl LogCheck {
                 }
             }
         }
-        for (number, named) in missing.values() {
-            excuse_arrival(arrival, *number, *named, findings);
+        for (hash, (number, named)) in &missing {
+            if excuse_arrival(arrival, *number, *named, findings) {
+                inventory.awaited_record.get_or_insert_with(|| format!("log/…-{hash}"));
+            }
         }
         let known = self.records.keys().chain(&self.covered).chain(missing.keys());
         let known: HashSet<Tip> = known.filter_map(tip_of).map(Tip).collect();
@@ -213,7 +223,9 @@ impl LogCheck {
             let problem = "it is missing; another record's writer had read it";
             let object = format!("log/g/…-{tip}…");
             let number = findings.add(FindingKind::RecordMissing, object, problem);
-            excuse_arrival(arrival, number, *named, findings);
+            if excuse_arrival(arrival, number, *named, findings) {
+                inventory.awaited_record.get_or_insert_with(|| format!("log/…-{tip}…"));
+            }
         }
     }
 
