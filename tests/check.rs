@@ -14,6 +14,8 @@ mod common_engine;
 mod log;
 #[path = "check/scene.rs"]
 mod scene;
+#[path = "check/unneeded.rs"]
+mod unneeded;
 
 use common_engine::trees::{assert_same, tree};
 use common_engine::{

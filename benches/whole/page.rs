@@ -4,17 +4,18 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::data::Writer;
-use crate::{Bench, changes, live, whole};
+use crate::{Bench, changes, live, remote, whole};
 
 /// A section's name in `STASH_BENCH_SECTIONS`, its title, and what measures it.
 type Section = (&'static str, &'static str, fn(&Bench, &mut Writer) -> String);
 
 /// In the page's order.
-pub const SECTIONS: [Section; 4] = [
+pub const SECTIONS: [Section; 5] = [
     ("whole", "Whole runs", whole::whole),
     ("databases", "Databases between two backups", changes::databases),
     ("transcripts", "Transcripts that grow", changes::transcripts),
     ("live", "A database of 1 GiB under a writer", live::live),
+    ("remote", "On an S3 server", remote::remote),
 ];
 
 const HEAD: &str = "# Measured\n\n`cargo bench --bench whole` writes this page. All tools run in turn \
@@ -41,7 +42,11 @@ impl Page {
 
     pub fn save(&self) {
         let mut page = HEAD.to_owned();
-        for (_, title, _) in SECTIONS {
+        let own = SECTIONS.iter().map(|(_, title, _)| *title);
+        // What other benchmarks wrote stays.
+        let others = self.0.keys().map(String::as_str);
+        let others = others.filter(|title| SECTIONS.iter().all(|(_, own, _)| own != title));
+        for title in own.chain(others) {
             if let Some(text) = self.0.get(title) {
                 page += &format!("\n## {title}\n\n{text}\n");
             }
@@ -63,9 +68,11 @@ pub fn circumstances(bench: &Bench, name: &str) -> String {
              included. Stored: by how much the repository's files have grown in the last round. \
              Objects: the files written there, which are the PUTs of an object store."
         }
+        "remote" => "The best of the rounds.",
         _ => "The writer updates a row of a random page in each transaction, in WAL mode.",
     };
     let rounds = match bench.rounds {
+        rounds if name == "remote" => format!("{rounds} rounds"),
         1 => "One round".to_owned(),
         rounds => format!("Medians of {rounds} rounds"),
     };

@@ -7,6 +7,7 @@
 //! comes when a reply was lost and the request was sent again, is settled by reading the object back.
 //! A request that never got an answer is a failure; the next run finds what arrived all the same.
 
+mod ahead;
 mod calls;
 mod clock;
 mod copies;
@@ -29,6 +30,7 @@ use bytes::Bytes;
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
 
+pub use ahead::InOrder;
 pub use deletion::DeletePermit;
 #[cfg(feature = "git")]
 pub use git::{GIT_BRANCH, GITHUB_API, GitOptions, GithubRepository};

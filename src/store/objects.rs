@@ -241,7 +241,11 @@ impl Store {
         self.block_on(self.fetch(name, GetOptions { range, ..GetOptions::default() }))
     }
 
-    async fn fetch(&self, name: &ObjectName, options: GetOptions) -> Result<Option<Bytes>> {
+    pub(super) async fn fetch(
+        &self,
+        name: &ObjectName,
+        options: GetOptions,
+    ) -> Result<Option<Bytes>> {
         let path = path_of(name);
         let start = match &options.range {
             Some(object_store::GetRange::Bounded(range)) => Some(range.start),

@@ -105,6 +105,24 @@ fn init_makes_a_repository_once() {
 }
 
 #[test]
+fn a_repository_for_trials_has_the_window_and_grace_it_was_told() {
+    let home = Home::new();
+    let init = |place: &str, window: &str, grace: &str| {
+        home.run(&["init", "-r", place, "--window", window, "--grace", grace])
+    };
+    init("quick", "5s", "100s").code(0);
+    let said = home.run(&["-r", "quick", "cat", "config"]).code(0);
+    let config: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!((&config["window_seconds"], &config["grace_seconds"]), (&5.into(), &100.into()));
+    for (window, grace) in [("5s", "99s"), ("0s", "1h"), ("4h", "72h"), ("500ms", "1h")] {
+        let refused = init("hasty", window, grace).code(2);
+        assert!(refused.err.contains("20 windows"), "{}", refused.err);
+    }
+    assert!(!home.path("hasty").exists());
+    assert_eq!(home.key_files("device").len(), 1, "what is refused leaves no key");
+}
+
+#[test]
 fn a_run_that_died_before_the_header_blocks_nothing() {
     let home = Home::new();
     home.write("work/a", "x");

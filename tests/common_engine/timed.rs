@@ -131,7 +131,12 @@ impl World {
     }
 
     pub fn with(options: &InitOptions) -> World {
-        let now = Arc::new(AtomicI64::new(LATER));
+        World::at(options, LATER)
+    }
+
+    /// Returns one that is made at a moment, in nanoseconds of Unix time.
+    pub fn at(options: &InitOptions, moment: i64) -> World {
+        let now = Arc::new(AtomicI64::new(moment));
         let inner = Arc::new(TimedStore {
             inner: InMemory::new(),
             now: Arc::clone(&now),
@@ -141,7 +146,7 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let slots = [(secret(), "test".to_owned())];
         let places = folders(&folder.path().join("maker"));
-        Repository::init(&store, options, &slots, Timestamp(LATER), &places).unwrap();
+        Repository::init(&store, options, &slots, Timestamp(moment), &places).unwrap();
         World { folder, now, inner, store }
     }
 

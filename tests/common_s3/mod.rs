@@ -13,11 +13,12 @@
 
 mod objects;
 
+use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
 
 use objects::Objects;
 
@@ -38,6 +39,29 @@ pub struct Request {
     pub range: Option<String>,
     /// Whether nothing may be there yet.
     pub create: bool,
+    /// When its head had come.
+    pub began: Instant,
+    /// When the answer was sent, and how many bytes came with it.
+    pub answer: Arc<OnceLock<(Instant, usize)>>,
+}
+
+/// Returns how many of these requests came one after the other: the longest row of them in which
+/// each begins after the one before it was answered.
+pub fn round_trips(requests: &[Request]) -> usize {
+    let mut times: Vec<_> = requests
+        .iter()
+        .filter_map(|request| Some((request.answer.get()?.0, request.began)))
+        .collect();
+    times.sort();
+    let mut last: Option<Instant> = None;
+    let mut count = 0;
+    for (ended, began) in times {
+        if last.is_none_or(|last| began >= last) {
+            last = Some(ended);
+            count += 1;
+        }
+    }
+    count
 }
 
 impl Request {
@@ -111,7 +135,7 @@ struct Shared {
     objects: Mutex<Objects>,
     requests: Mutex<Vec<Request>>,
     rule: Mutex<Rule>,
-    connections: Mutex<Vec<TcpStream>>,
+    connections: Mutex<HashMap<u64, TcpStream>>,
     is_over: AtomicBool,
     /// How many bytes of endless answers were taken.
     endless: AtomicU64,
@@ -139,14 +163,15 @@ impl Server {
         shared.objects.lock().unwrap().make_bucket("bucket");
         let own = Arc::clone(&shared);
         std::thread::spawn(move || {
-            for stream in listener.incoming() {
+            for (number, stream) in (0..).zip(listener.incoming()) {
                 if own.is_over.load(Ordering::SeqCst) {
                     return;
                 }
                 let (Ok(stream), own) = (stream, Arc::clone(&own)) else { continue };
-                own.connections.lock().unwrap().push(stream.try_clone().unwrap());
+                own.connections.lock().unwrap().insert(number, stream.try_clone().unwrap());
                 std::thread::spawn(move || {
                     let _ended = own.converse(stream);
+                    own.connections.lock().unwrap().remove(&number);
                 });
             }
         });
@@ -182,9 +207,19 @@ impl Server {
         self.shared.objects.lock().unwrap().names(bucket)
     }
 
+    /// Returns the names of all objects of a bucket with their lengths.
+    pub fn sizes(&self, bucket: &str) -> Vec<(String, u64)> {
+        self.shared.objects.lock().unwrap().sizes(bucket)
+    }
+
+    /// Puts an object there that was stored at a moment, in seconds of Unix time.
+    pub fn place(&self, bucket: &str, name: &str, bytes: Vec<u8>, stored: i64) {
+        self.shared.objects.lock().unwrap().place(bucket, name, bytes, stored);
+    }
+
     /// Ends all connections, as a server that is killed does; what it holds stays.
     pub fn cut(&self) {
-        for connection in self.shared.connections.lock().unwrap().drain(..) {
+        for (_, connection) in self.shared.connections.lock().unwrap().drain() {
             let _closed = connection.shutdown(Shutdown::Both);
         }
     }
@@ -264,6 +299,8 @@ impl Shared {
                 length,
                 range: header("range").map(|range| range.replace("bytes=", "")),
                 create: header("if-none-match").is_some(),
+                began: Instant::now(),
+                answer: Arc::default(),
             };
             self.requests.lock().unwrap().push(request.clone());
             // Not under the lock: requests come side by side.
@@ -275,6 +312,9 @@ impl Shared {
                 return writer.shutdown(Shutdown::Both);
             }
             reader.read_exact(&mut body)?;
+            if header("x-amz-content-sha256").is_some_and(|it| it.starts_with("STREAMING-")) {
+                body = unchunked(&body);
+            }
             std::thread::sleep(self.behaviour.latency);
             let answer = match action {
                 Action::Hang => {
@@ -298,6 +338,7 @@ impl Shared {
                 return writer.shutdown(Shutdown::Both);
             }
             self.send(&mut writer, &request, &answer)?;
+            let _first = request.answer.set((Instant::now(), answer.body.len()));
         }
     }
 
@@ -344,6 +385,23 @@ impl Shared {
         to.write_all(head.as_bytes())?;
         if request.method == "HEAD" { Ok(()) } else { to.write_all(&answer.body) }
     }
+}
+
+/// Takes a body out of the signed pieces that some clients send it in.
+fn unchunked(mut rest: &[u8]) -> Vec<u8> {
+    let mut body = Vec::new();
+    while let Some(end) = rest.windows(2).position(|two| two == b"\r\n") {
+        let head = std::str::from_utf8(&rest[..end]).unwrap();
+        let digits = head.split(';').next().unwrap();
+        let length = usize::from_str_radix(digits, 16).unwrap();
+        if length == 0 {
+            break;
+        }
+        let begin = end + 2;
+        body.extend_from_slice(&rest[begin..begin + length]);
+        rest = &rest[begin + length + 2..];
+    }
+    body
 }
 
 pub(crate) fn decode(text: &str) -> String {

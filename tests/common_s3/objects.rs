@@ -1,6 +1,7 @@
 //! What the server holds, and how it answers.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use super::{Action, Answer, Behaviour, Request, decode};
 
@@ -14,6 +15,16 @@ impl Objects {
 
     pub(super) fn names(&self, bucket: &str) -> Vec<String> {
         self.0.get(bucket).map(|objects| objects.keys().cloned().collect()).unwrap_or_default()
+    }
+
+    pub(super) fn sizes(&self, bucket: &str) -> Vec<(String, u64)> {
+        let rows = self.0.get(bucket).into_iter().flatten();
+        rows.map(|(name, (bytes, _))| (name.clone(), bytes.len() as u64)).collect()
+    }
+
+    pub(super) fn place(&mut self, bucket: &str, name: &str, bytes: Vec<u8>, stored: i64) {
+        let objects = self.0.entry(bucket.to_owned()).or_default();
+        objects.insert(name.to_owned(), (bytes, stored));
     }
 
     pub(super) fn serve(
@@ -92,8 +103,13 @@ fn list(
     };
     let prefix = value("prefix").unwrap_or_default();
     let after = value("continuation-token").or_else(|| value("start-after")).unwrap_or_default();
-    let mut rows: Vec<_> =
-        objects.iter().filter(|(name, _)| name.starts_with(&prefix) && **name > after).collect();
+    let begin =
+        if after > prefix { Bound::Excluded(after) } else { Bound::Included(prefix.clone()) };
+    let mut rows: Vec<_> = objects
+        .range((begin, Bound::Unbounded))
+        .take_while(|(name, _)| name.starts_with(&prefix))
+        .take(behaviour.page + 1)
+        .collect();
     let mut has_more = rows.len() > behaviour.page;
     rows.truncate(behaviour.page);
     let last = rows.last().map(|(name, _)| (*name).clone()).unwrap_or_default();

@@ -118,6 +118,13 @@ pub struct InitArguments {
     /// everything over as it is compressed; neither opens the other
     #[arg(long, value_name = "LOCATION")]
     pub like: Option<OsString>,
+    /// How long a writer may go on without looking at what others did. For trials, as --grace is:
+    /// both are fixed for the repository's life.
+    #[arg(long, value_name = "DURATION", hide = true, value_parser = super::values::duration)]
+    pub window: Option<std::time::Duration>,
+    /// How long what is condemned stays; at least 20 windows.
+    #[arg(long, value_name = "DURATION", hide = true, value_parser = super::values::duration)]
+    pub grace: Option<std::time::Duration>,
     /// What opens the repository that --like names.
     #[command(flatten)]
     pub other: OtherOptions,

@@ -16,7 +16,7 @@ use super::open::Run;
 use crate::cli::ask;
 use crate::codec::crypto::{Key, SlotSecret, random_bytes, read_recovery_words, recovery_words};
 use crate::error::{Error, Kind, Result};
-use crate::format::key::{REPOSITORY_APPEND_ONLY, REPOSITORY_EXCLUSIVE};
+use crate::format::key::REPOSITORY_EXCLUSIVE;
 use crate::id::RepositoryId;
 use crate::machine::{self, Chosen, Location, Secret, SecretText, SharedLock};
 use crate::repository::{InitOptions, LocalFolders, LockedRepository, Repository};
@@ -113,19 +113,19 @@ impl Run {
     pub fn make_repository(
         &self,
         create_bucket: bool,
-        append_only: bool,
         like: Option<&Repository>,
+        options: InitOptions,
     ) -> Result<Opened> {
         let chosen = self.chosen()?;
         let _one_at_a_time = self.lock(RepositoryId::default())?;
-        self.make(chosen.location(), create_bucket, append_only, like)
+        self.make(chosen.location(), create_bucket, like, options)
     }
 
     /// Makes the default repository, unless another process just did.
     fn make_default(&self, location: &Location, folder: &Path) -> Result<Opened> {
         let _one_at_a_time = self.lock(RepositoryId::default())?;
         if is_unborn(folder)? {
-            self.make(location, false, false, None)
+            self.make(location, false, None, InitOptions::default())
         } else {
             self.open(Store::folder(folder, false)?, location)
         }
@@ -215,8 +215,8 @@ impl Run {
         &self,
         location: &Location,
         create_bucket: bool,
-        append_only: bool,
         like: Option<&Repository>,
+        options: InitOptions,
     ) -> Result<Opened> {
         let passphrase = self.named_passphrase()?;
         if let Some(passphrase) = &passphrase {
@@ -245,11 +245,10 @@ impl Run {
             let text = passphrase_text(&passphrase.text)?;
             secrets.push((SlotSecret::Passphrase(text), "passphrase".to_owned()));
         }
-        let own_flag = if append_only { REPOSITORY_APPEND_ONLY } else { 0 };
         let options = InitOptions {
             id: Some(id),
-            flags: location.folder().map_or(0, machine::repository_flags) | own_flag,
-            ..InitOptions::default()
+            flags: location.folder().map_or(0, machine::repository_flags) | options.flags,
+            ..options
         };
         let now = self.clock.now();
         let folders = self.local_folders();

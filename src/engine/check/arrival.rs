@@ -20,8 +20,8 @@ impl Arrival {
         Arrival { now: now.filter(|_| is_replicated) }
     }
 
-    /// Returns whether a missing object may still arrive that a record first named at this time,
-    /// in nanoseconds.
+    /// Returns whether what is missing may still arrive: an object that a record first named at this
+    /// time, or the rest of one that was stored then and whose end can't be read, in nanoseconds.
     pub(in crate::engine) fn may_arrive(&self, named: i64) -> bool {
         self.now.is_some_and(|now| now.0.saturating_sub(named) < ARRIVAL)
     }

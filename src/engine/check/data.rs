@@ -196,13 +196,11 @@ impl<'r> Verifier<'r> {
             let outcome = self.units(sealer, units, &mut bytes)?;
             if let Some(first) = outcome.first {
                 let text = units_text("", &outcome.bad, units.len(), &first);
-                let units = if outcome.is_own {
-                    BadUnits::Some(outcome.bad)
+                let (kind, units) = if outcome.is_own {
+                    (FindingKind::ObjectDamaged, BadUnits::Some(outcome.bad))
                 } else {
-                    BadUnits::Baseless(outcome.bad)
+                    (FindingKind::BaseMissing, BadUnits::Baseless(outcome.bad))
                 };
-                let own = FindingKind::ObjectDamaged;
-                let kind = if outcome.is_own { own } else { FindingKind::BaseMissing };
                 return Ok(problem(kind, text, units));
             }
             if self.prints.get(&object.hash()).is_none_or(|print| *print == print_of(units)) {

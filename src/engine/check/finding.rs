@@ -188,6 +188,16 @@ impl Findings {
         }
     }
 
+    /// Does the same for all findings of a kind; returns whether there are any.
+    pub(super) fn excuse_all(&mut self, kind: FindingKind, excuse: &'static str) -> bool {
+        let mut any = false;
+        for row in self.rows.iter_mut().filter(|row| row.finding.kind == kind) {
+            row.excuse.get_or_insert(excuse);
+            any = true;
+        }
+        any
+    }
+
     /// Says that a finding harms a path of a snapshot; without a path, the snapshot as a whole.
     /// Snapshots come one after the other; at most `limit` paths are kept.
     pub(super) fn harm(

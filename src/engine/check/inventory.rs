@@ -8,7 +8,7 @@ use super::arrival::Arrival;
 use super::data::TablePrint;
 use super::finding::{FindingKind, Findings};
 use super::known::{BadObjects, BadUnits};
-use super::log::{LogCheck, excuse_arrival};
+use super::log::{IN_PART, LogCheck, excuse_arrival};
 use crate::codec::CodecError;
 use crate::codec::crypto::object_hash;
 use crate::error::{Kind, Result};
@@ -45,8 +45,12 @@ pub(super) struct Inventory {
     pub(super) salvaged: Vec<ObjectName>,
     /// Records that are listed but can't be read.
     pub(super) damaged_records: Vec<RecordName>,
-    /// Packs that are missing and may yet arrive, with their findings.
+    /// Packs that are missing, or there in part, and may yet arrive, with their findings.
     pub(super) awaited: Vec<(usize, ObjectName)>,
+    /// A record that is missing, or there in part, and may yet arrive.
+    pub(super) awaited_record: Option<String>,
+    /// Packs of which the rest may yet arrive, if their ends can't be read.
+    pub(super) arriving: HashSet<ObjectHash>,
 }
 
 /// Looks at everything but the content of packs. `repository` has a cache of its own, which is
@@ -66,15 +70,15 @@ pub(super) fn take(
     let (objects, strangers) = repository.store().list_all()?;
     note_many(findings, &strangers, "no object of a repository");
     headers(repository, &objects, findings)?;
-    key_slots(repository, &objects, findings)?;
+    key_slots(repository, &objects, &arrival, findings)?;
     log.list(&objects, &mut inventory);
     let segments_listed = objects.iter().filter(|row| matches!(row.name, ObjectName::Segment(_)));
     let segments_listed = segments_listed.map(|row| row.name.to_string()).collect();
-    log.damaged(report, &segments_listed, &mut inventory, findings);
-    log.chain(&arrival, findings);
+    log.damaged(report, &arrival, &segments_listed, &mut inventory, findings);
+    log.chain(&arrival, &mut inventory, findings);
     log.remembered(original, findings);
     refresh(original, &inventory)?;
-    segments(repository, &objects, findings)?;
+    segments(repository, &objects, &arrival, findings)?;
     packs(repository, &objects, &arrival, &log, &mut inventory, findings)?;
     Ok(inventory)
 }
@@ -135,7 +139,12 @@ fn headers(repository: &Repository, objects: &[Listed], findings: &mut Findings)
     Ok(())
 }
 
-fn key_slots(repository: &Repository, objects: &[Listed], findings: &mut Findings) -> Result<()> {
+fn key_slots(
+    repository: &Repository,
+    objects: &[Listed],
+    arrival: &Arrival,
+    findings: &mut Findings,
+) -> Result<()> {
     for row in objects.iter().filter(|row| matches!(row.name, ObjectName::KeySlot(_))) {
         let name = row.name.to_string();
         let Some(bytes) = stored(repository, &row.name)? else { continue };
@@ -144,7 +153,8 @@ fn key_slots(repository: &Repository, objects: &[Listed], findings: &mut Finding
         });
         match slot {
             Err(problem) => {
-                findings.add(FindingKind::KeySlotDamaged, name, problem);
+                let number = findings.add(FindingKind::KeySlotDamaged, name, problem);
+                excuse_part(arrival, number, row, findings);
             }
             Ok(slot) if !repository.owns_slot(&slot) => {
                 findings.note(name, "a key slot of another repository");
@@ -167,7 +177,22 @@ fn refresh(original: &Repository, inventory: &Inventory) -> Result<()> {
     Ok(())
 }
 
-fn segments(repository: &Repository, objects: &[Listed], findings: &mut Findings) -> Result<()> {
+/// Excuses a finding about an object that may be there in part, and the rest on its way; returns
+/// whether it did.
+fn excuse_part(arrival: &Arrival, number: usize, row: &Listed, findings: &mut Findings) -> bool {
+    let may_arrive = arrival.may_arrive(row.modified.0);
+    if may_arrive {
+        findings.excuse(number, IN_PART);
+    }
+    may_arrive
+}
+
+fn segments(
+    repository: &Repository,
+    objects: &[Listed],
+    arrival: &Arrival,
+    findings: &mut Findings,
+) -> Result<()> {
     for row in objects.iter().filter(|row| matches!(row.name, ObjectName::Segment(_))) {
         let name = row.name.to_string();
         let Some(bytes) = stored(repository, &row.name)? else { continue };
@@ -184,7 +209,8 @@ fn segments(repository: &Repository, objects: &[Listed], findings: &mut Findings
             Ok(Err(error)) => format!("it can't be read: {error}"),
             Err(problem) => problem,
         };
-        findings.add(FindingKind::SegmentDamaged, name, problem);
+        let number = findings.add(FindingKind::SegmentDamaged, name, problem);
+        excuse_part(arrival, number, row, findings);
     }
     Ok(())
 }
@@ -198,10 +224,10 @@ fn packs(
     inventory: &mut Inventory,
     findings: &mut Findings,
 ) -> Result<()> {
-    let listed: HashMap<ObjectHash, u64> = objects
+    let listed: HashMap<ObjectHash, &Listed> = objects
         .iter()
         .filter(|row| matches!(row.name, ObjectName::Pack(_)))
-        .map(|row| (row.name.hash(), row.size))
+        .map(|row| (row.name.hash(), row))
         .collect();
     let mut indexed = HashSet::new();
     for (name, reach) in repository.cache().objects()? {
@@ -218,19 +244,26 @@ fn packs(
                     inventory.awaited.push((number, name));
                 }
             }
-            Some(&size) if size < reach.saturating_add(SHORTEST_TAIL) => {
+            Some(row) if row.size < reach.saturating_add(SHORTEST_TAIL) => {
+                let size = row.size;
                 let problem = format!("it has {size} bytes and should have more than {reach}");
                 let number = findings.add(FindingKind::PackCut, text, problem);
                 let units = units_behind(repository, &hash, size)?;
                 inventory.bad.insert(hash, (number, units));
+                if excuse_part(arrival, number, row, findings) {
+                    inventory.awaited.push((number, name));
+                }
             }
-            Some(&size) => {
-                inventory.sizes.insert(hash, size);
+            Some(row) => {
+                inventory.sizes.insert(hash, row.size);
+                if arrival.may_arrive(row.modified.0) {
+                    inventory.arriving.insert(hash);
+                }
             }
         }
     }
-    let mut unnamed: Vec<(ObjectHash, u64)> =
-        listed.into_iter().filter(|(hash, _)| !indexed.contains(hash)).collect();
+    let unnamed = listed.into_iter().filter(|(hash, _)| !indexed.contains(hash));
+    let mut unnamed: Vec<(ObjectHash, u64)> = unnamed.map(|(hash, row)| (hash, row.size)).collect();
     unnamed.sort_unstable();
     let names: Vec<String> =
         unnamed.iter().map(|(hash, _)| ObjectName::Pack(*hash).to_string()).collect();

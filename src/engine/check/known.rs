@@ -18,7 +18,7 @@ pub(super) enum BadUnits {
     All,
     /// These; perhaps none.
     Some(BTreeSet<u32>),
-    /// These, since what they are differences from is lost; the object itself is sound.
+    /// These, for want of what they are differences from. The object is as it was stored.
     Baseless(BTreeSet<u32>),
 }
 
@@ -39,7 +39,7 @@ pub(super) type BadObjects = HashMap<ObjectHash, (usize, BadUnits)>;
 pub(super) struct KnownBlobs {
     keys: Vec<u64>,
     lengths: Vec<u32>,
-    /// Blobs that lie in bad objects only, readable or not, with the finding.
+    /// Blobs that lie in damaged objects only, readable or not, or that lack a base, with the finding.
     suspects: HashMap<u64, usize>,
     /// Findings that some snapshot's blob brought up.
     pub(super) needed: HashSet<usize>,
@@ -89,6 +89,7 @@ impl KnownBlobs {
                 Some((finding, units)) if units.contains(row.unit) => {
                     gathered.lost = gathered.lost.or(Some(*finding));
                 }
+                // A prune leaves what nobody needs beside what is needed, without its base.
                 None | Some((_, BadUnits::Baseless(_))) => gathered.healthy = true,
                 Some((finding, _)) => gathered.readable = gathered.readable.or(Some(*finding)),
             }

@@ -1,6 +1,6 @@
 //! The log's records: which can be read, how they hang together, and what they say of objects.
 //!
-//! Memory: about 150 bytes for each record and 100 for each pack.
+//! Memory: about 200 bytes for each record and 100 for each pack.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -17,6 +17,10 @@ use crate::store::{Listed, ObjectName, RecordName};
 
 /// Why a missing object is no damage yet.
 const ON_ITS_WAY: &str = "it was named less than 7 days ago and may yet arrive";
+/// Why an object whose end can't be read is no damage yet.
+pub(super) const IN_PART: &str = "it was stored less than 7 days ago and the rest may yet arrive";
+/// Why what nobody names is no damage yet, nor what lacks its base.
+pub(super) const NAMED_LATER: &str = "an object that tells where it is may yet arrive";
 /// Why a record is no damage any more.
 const ACKNOWLEDGED: &str = "a repair has taken note of it";
 
@@ -46,6 +50,8 @@ pub(super) struct LogCheck {
     contradictions: BTreeSet<ObjectHash>,
     /// When each pack was first named.
     packs: HashMap<ObjectHash, i64>,
+    /// When each listed record was stored.
+    stored: HashMap<ObjectHash, i64>,
 }
 
 struct Link {
@@ -70,6 +76,7 @@ impl LogCheck {
         for row in objects {
             let ObjectName::Record(name) = &row.name else { continue };
             self.records.insert(name.hash, (name.lane, name.sequence));
+            self.stored.insert(name.hash, row.modified.0);
             if inventory.prints.contains_key(&name.hash) {
                 inventory.sizes.insert(name.hash, row.size);
             }
@@ -80,6 +87,7 @@ impl LogCheck {
     pub(super) fn damaged(
         &self,
         report: SyncReport,
+        arrival: &Arrival,
         listed: &HashSet<String>,
         inventory: &mut Inventory,
         findings: &mut Findings,
@@ -88,7 +96,12 @@ impl LogCheck {
         for damaged in report.damaged {
             let what = format!("it can't be read{}", cause(&damaged.error));
             let (kind, name) = (FindingKind::RecordDamaged, &damaged.name);
-            self.add(kind, &name.hash(), name.to_string(), what, findings);
+            let number = self.add(kind, &name.hash(), name.to_string(), what, findings);
+            let stored = self.stored.get(&name.hash());
+            if stored.is_some_and(|stored| arrival.may_arrive(*stored)) {
+                findings.excuse(number, IN_PART);
+                inventory.awaited_record.get_or_insert_with(|| damaged.name.to_string());
+            }
             if let ObjectName::Record(name) = damaged.name {
                 inventory.damaged_records.push(name);
             }
@@ -111,7 +124,11 @@ impl LogCheck {
             };
             let what = format!("it is missing, and `{}` needs it", lacking.name);
             let hash = lacking.name.hash();
-            self.add(FindingKind::SegmentDamaged, &hash, segment.to_owned(), what, findings);
+            let number =
+                self.add(FindingKind::SegmentDamaged, &hash, segment.to_owned(), what, findings);
+            if self.stored.get(&hash).is_some_and(|stored| arrival.may_arrive(*stored)) {
+                findings.excuse(number, ON_ITS_WAY);
+            }
         }
         let foreign: Vec<String> = report.foreign.iter().map(ToString::to_string).collect();
         note_many(findings, &foreign, "sealed by another repository");
@@ -165,7 +182,12 @@ impl LogCheck {
     }
 
     /// Every record's predecessor is there, and every tip that somebody had read.
-    pub(super) fn chain(&self, arrival: &Arrival, findings: &mut Findings) {
+    pub(super) fn chain(
+        &self,
+        arrival: &Arrival,
+        inventory: &mut Inventory,
+        findings: &mut Findings,
+    ) {
         let mut missing: HashMap<ObjectHash, (usize, i64)> = HashMap::new();
         for Link { name, written, previous } in &self.links {
             let before = (name.lane, name.sequence.saturating_sub(1));
@@ -188,8 +210,10 @@ impl LogCheck {
                 }
             }
         }
-        for (number, named) in missing.values() {
-            excuse_arrival(arrival, *number, *named, findings);
+        for (hash, (number, named)) in &missing {
+            if excuse_arrival(arrival, *number, *named, findings) {
+                inventory.awaited_record.get_or_insert_with(|| format!("log/…-{hash}"));
+            }
         }
         let known = self.records.keys().chain(&self.covered).chain(missing.keys());
         let known: HashSet<Tip> = known.filter_map(tip_of).map(Tip).collect();
@@ -199,7 +223,9 @@ impl LogCheck {
             let problem = "it is missing; another record's writer had read it";
             let object = format!("log/g/…-{tip}…");
             let number = findings.add(FindingKind::RecordMissing, object, problem);
-            excuse_arrival(arrival, number, *named, findings);
+            if excuse_arrival(arrival, number, *named, findings) {
+                inventory.awaited_record.get_or_insert_with(|| format!("log/…-{tip}…"));
+            }
         }
     }
 

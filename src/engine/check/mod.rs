@@ -39,6 +39,7 @@ pub use subset::ReadData;
 
 use self::finding::Findings;
 use self::known::KnownBlobs;
+use self::log::{IN_PART, NAMED_LATER};
 use self::trees::{Losses, TreeCheck};
 use crate::error::Result;
 use crate::event::Counters;
@@ -98,7 +99,7 @@ impl CheckReport {
 pub(in crate::engine) struct Found {
     losses: Losses,
     report: CheckReport,
-    awaited: Option<ObjectName>,
+    awaited: Option<String>,
     bad: Vec<ObjectHash>,
 }
 
@@ -113,9 +114,10 @@ impl Found {
         self.losses.lost.keys().copied()
     }
 
-    /// Returns a pack that snapshots need and that may yet arrive: what seems lost need not be.
-    pub(in crate::engine) fn awaited(&self) -> Option<&ObjectName> {
-        self.awaited.as_ref()
+    /// Returns an object that may yet arrive, with what snapshots need in it or named by it: what
+    /// seems lost need not be.
+    pub(in crate::engine) fn awaited(&self) -> Option<&str> {
+        self.awaited.as_deref()
     }
 
     /// Returns the first lost blob that a file needs.
@@ -195,7 +197,14 @@ pub(in crate::engine) fn look(
     }
     let is_needed = |finding: &usize| !is_certain || known.needed.contains(finding);
     let mut awaited = inventory.awaited.into_iter().filter(|(finding, _)| is_needed(finding));
-    let awaited = awaited.next().map(|(_, name)| name);
+    let mut awaited = awaited.next().map(|(_, name)| name.to_string());
+    if let Some(object) = awaited.as_ref().or(inventory.awaited_record.as_ref()).cloned() {
+        let unnamed = findings.excuse_all(FindingKind::NotIndexed, NAMED_LATER);
+        let baseless = findings.excuse_all(FindingKind::BaseMissing, NAMED_LATER);
+        if unnamed || baseless {
+            awaited = Some(object);
+        }
+    }
     let suspects: Vec<ObjectHash> = suspects.into_keys().collect();
     original.cache().distrust(&suspects)?;
     (report.findings, report.notes) = findings.finish(snapshots.len());
@@ -234,7 +243,13 @@ fn read_data(
     report.bytes_read = read.bytes;
     for problem in read.problems {
         let number = findings.add(problem.kind, problem.object.to_string(), problem.text);
-        inventory.bad.insert(problem.object.hash(), (number, problem.units));
+        let hash = problem.object.hash();
+        inventory.bad.insert(hash, (number, problem.units));
+        // One whose end can be read is all there.
+        if inventory.arriving.contains(&hash) && repository.find_pack(&hash)?.is_none() {
+            findings.excuse(number, IN_PART);
+            inventory.awaited.push((number, problem.object));
+        }
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use super::facts::Facts;
 use super::options::{Brake, PruneOptions, PruneReport};
 use super::usage::{ObjectUse, Usage};
 use crate::error::{Kind, Result};
+use crate::format::key::REPOSITORY_REPLICATED;
 use crate::id::{BlobId, ObjectHash};
 use crate::repository::SMALL_PACK;
 use crate::repository::lifetimes::Lifetimes;
@@ -14,6 +15,8 @@ use crate::time::{SECOND, Timestamp};
 
 /// Clocks may differ by this much, in nanoseconds.
 const CLOCKS_APART: i64 = 3600 * SECOND;
+/// So long what is stored in a replicated repository may be on its way, in nanoseconds.
+const ARRIVAL: i64 = 7 * 24 * 3600 * SECOND;
 /// Below this nobody minds that half of it goes, in bytes.
 const HALF_MATTERS: u64 = 64 << 20;
 /// How many small objects are many.
@@ -161,10 +164,13 @@ impl Planner<'_> {
     }
 
     /// A pack that no record names is garbage if it is this repository's, and so old that no run
-    /// takes it over any more.
+    /// takes it over any more. In a replicated repository the record may be on its way, from a
+    /// machine of which nobody here has heard: no lane of it is waited for (rules 18, 28).
     fn is_garbage(&self, row: &Listed) -> Result<bool> {
         let ObjectName::Pack(hash) = &row.name else { return Ok(true) };
-        Ok(self.clocks.age(row) >= self.lifetimes.journal
+        let flags = self.facts.repository.header().flags;
+        let arrival = if flags & REPOSITORY_REPLICATED != 0 { ARRIVAL } else { 0 };
+        Ok(self.clocks.age(row) >= self.lifetimes.journal.max(arrival)
             && self.facts.repository.find_pack(hash)?.is_some())
     }
 

@@ -80,9 +80,9 @@ pub fn repair_data(
             ..CheckOptions::default()
         };
         let found = look(repository, &check, counters)?;
-        if let Some(pack) = found.awaited() {
-            return Err(Error::failed("cannot tell what is lost: this pack may yet arrive:")
-                .object(pack.to_string())
+        if let Some(object) = found.awaited() {
+            return Err(Error::failed("cannot tell what is lost: this may yet arrive:")
+                .object(object)
                 .hint("wait until everything is in place"));
         }
         objects.extend(found.bad_objects());

@@ -86,9 +86,9 @@ pub fn repair_snapshots(
         ..CheckOptions::default()
     };
     let found = look(repository, &check, counters)?;
-    if let Some(pack) = found.awaited() {
-        return Err(Error::failed("cannot tell what is lost: this pack may yet arrive:")
-            .object(pack.to_string())
+    if let Some(object) = found.awaited() {
+        return Err(Error::failed("cannot tell what is lost: this may yet arrive:")
+            .object(object)
             .hint(
                 "wait until everything is in place; 7 days after it was named it counts as lost",
             ));

@@ -1,5 +1,7 @@
 //! Reading records and segments: nothing is believed before it is authenticated.
 
+use bytes::Bytes;
+
 use crate::codec::CodecError;
 use crate::error::{Error, Kind, Result};
 use crate::format::DecodeError;
@@ -41,7 +43,18 @@ impl Repository {
 
     /// Reads one record; what it says counts as far as its writer is trusted.
     pub(super) fn read_record(&self, name: &RecordName) -> Result<ReadRecord> {
-        let read = self.read_whole_record(name)?;
+        let bytes = self.store().get(&ObjectName::Record(name.clone()))?;
+        self.open_record(name, bytes)
+    }
+
+    /// Opens what the store gave under a record's name; what it says counts as far as its writer is
+    /// trusted.
+    pub(super) fn open_record(
+        &self,
+        name: &RecordName,
+        bytes: Option<Bytes>,
+    ) -> Result<ReadRecord> {
+        let read = self.open_whole_record(name, bytes)?;
         let Some(trust) = &self.trust else { return Ok(read) };
         Ok(match read {
             ReadRecord::Whole(record) => ReadRecord::Whole(trust.heed(name, record)),
@@ -52,9 +65,9 @@ impl Repository {
         })
     }
 
-    fn read_whole_record(&self, name: &RecordName) -> Result<ReadRecord> {
+    fn open_whole_record(&self, name: &RecordName, bytes: Option<Bytes>) -> Result<ReadRecord> {
         let object = ObjectName::Record(name.clone());
-        let Some(bytes) = self.store().get(&object)? else { return Ok(ReadRecord::Missing) };
+        let Some(bytes) = bytes else { return Ok(ReadRecord::Missing) };
         let failure = match open_whole(self.keys(), ObjectKind::Record, &name.hash, &bytes) {
             Ok(opened) => {
                 return decode_record(name, &opened, bytes.len()).map(ReadRecord::Whole);
@@ -99,8 +112,13 @@ impl Repository {
 
     /// Reads one index segment, and checks that it is what its name says.
     pub fn load_segment(&self, hash: &ObjectHash) -> Result<Segment> {
+        self.open_segment(hash, self.store().get(&ObjectName::Segment(*hash))?)
+    }
+
+    /// Opens what the store gave under a segment's name.
+    pub(super) fn open_segment(&self, hash: &ObjectHash, bytes: Option<Bytes>) -> Result<Segment> {
         let object = ObjectName::Segment(*hash);
-        let bytes = self.store().get(&object)?.ok_or_else(|| {
+        let bytes = bytes.ok_or_else(|| {
             Error::damaged("index segment is missing:", object.to_string())
                 .hint("`stash repair index` makes the index anew from the packs")
         })?;

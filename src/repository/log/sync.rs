@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use bytes::Bytes;
+
 use super::read::{ReadRecord, missing_record};
 use super::{DamagedRecord, LogEntry, SyncReport};
 use crate::error::{Error, Kind, Result};
@@ -24,6 +26,10 @@ pub enum Scope {
     Own,
 }
 
+/// So many records are fetched side by side: each is short.
+const RECORDS_AT_ONCE: usize = 16;
+/// And so many segments, each of which may be some MB.
+const SEGMENTS_AT_ONCE: usize = 3;
 /// Behind every word that a record's name may have.
 const LAST_WORD: &str = "zzzzzzzz";
 
@@ -157,12 +163,30 @@ impl Repository {
     ) -> Result<()> {
         let done = self.apply_checkpoints(new, visit, report)?;
         let covered = self.cache().covered()?;
-        for name in new.iter().filter(|name| !done.contains(&name.hash)) {
-            if !covered.contains(&name.hash) {
-                self.apply_one(name, visit, report)?;
-            } else if name.global {
-                self.note_covered(name, report)?;
+        let is_read = |name: &&&RecordName| {
+            !done.contains(&name.hash) && (name.global || !covered.contains(&name.hash))
+        };
+        let wanted: Vec<&RecordName> = new.iter().filter(is_read).copied().collect();
+        self.read_all(&wanted, |name, read| {
+            if covered.contains(&name.hash) {
+                self.note_covered(name, read, report)
+            } else {
+                self.apply_one(name, read, visit, report)
             }
+        })
+    }
+
+    /// Reads records, several being fetched side by side, and hands them over in their order.
+    fn read_all(
+        &self,
+        names: &[&RecordName],
+        mut take: impl FnMut(&RecordName, Result<ReadRecord>) -> Result<()>,
+    ) -> Result<()> {
+        let objects: Vec<ObjectName> =
+            names.iter().map(|name| ObjectName::Record((*name).clone())).collect();
+        for (name, bytes) in names.iter().zip(self.store().get_in_order(&objects, RECORDS_AT_ONCE))
+        {
+            take(name, bytes.and_then(|bytes| self.open_record(name, bytes)))?;
         }
         Ok(())
     }
@@ -177,17 +201,20 @@ impl Repository {
         report: &mut SyncReport,
     ) -> Result<HashSet<ObjectHash>> {
         let mut waiting = Vec::new();
-        for name in new.iter().filter(|name| is_checkpoint(name)) {
-            match self.read_record(name) {
+        let checkpoints: Vec<&RecordName> =
+            new.iter().filter(|name| is_checkpoint(name)).copied().collect();
+        self.read_all(&checkpoints, |name, read| {
+            match read {
                 Ok(ReadRecord::Whole(record)) if record.checkpoint.is_some() => {
-                    waiting.push((*name, record));
+                    waiting.push((name.clone(), record));
                 }
                 // What is not whole, or does not count as a checkpoint, is dealt with later.
                 Ok(_) => {}
                 Err(error) if error.kind() == Kind::Damaged => {}
                 Err(error) => return Err(error),
             }
-        }
+            Ok(())
+        })?;
         let mut done: HashSet<ObjectHash> = waiting.iter().map(|(name, _)| name.hash).collect();
         // One whose replacement lacks something counts after all, so that it is looked again.
         loop {
@@ -200,14 +227,14 @@ impl Repository {
             let mut applied = Vec::new();
             for (name, record) in ready {
                 let Some(checkpoint) = &record.checkpoint else { continue };
-                if let Some(error) = self.load_checkpoint(name, checkpoint, visit)? {
-                    let name = ObjectName::Record(name.clone());
+                if let Some(error) = self.load_checkpoint(&name, checkpoint, visit)? {
+                    let name = ObjectName::Record(name);
                     report.unsupported.push(DamagedRecord { name, error });
                     is_complete = false;
                     continue;
                 }
-                visit(LogEntry::Record(name, &record));
-                self.apply(name, &record)?;
+                visit(LogEntry::Record(&name, &record));
+                self.apply(&name, &record)?;
                 report.applied_records = report.applied_records.saturating_add(1);
                 applied.push((name, record));
             }
@@ -219,7 +246,7 @@ impl Repository {
                 applied.iter().flat_map(|(_, record)| covered_by(record)).collect();
             for (name, record) in waiting.extract_if(.., |(name, _)| replaced.contains(&name.hash))
             {
-                self.cache().note_record(name, &record)?;
+                self.cache().note_record(&name, &record)?;
             }
         }
         for (name, record) in &waiting {
@@ -234,8 +261,13 @@ impl Repository {
 
     /// Reads a record of `log/g` that a checkpoint covers: what a condemnation says holds as long as
     /// it is there, and who had read it tells who came late.
-    fn note_covered(&self, name: &RecordName, report: &mut SyncReport) -> Result<()> {
-        match self.read_record(name) {
+    fn note_covered(
+        &self,
+        name: &RecordName,
+        read: Result<ReadRecord>,
+        report: &mut SyncReport,
+    ) -> Result<()> {
+        match read {
             Ok(ReadRecord::Whole(record) | ReadRecord::Salvaged(record, _)) => {
                 self.cache().note_record(name, &record)
             }
@@ -257,10 +289,11 @@ impl Repository {
     fn apply_one(
         &self,
         name: &RecordName,
+        read: Result<ReadRecord>,
         visit: &mut dyn FnMut(LogEntry<'_>),
         report: &mut SyncReport,
     ) -> Result<()> {
-        match self.read_record(name) {
+        match read {
             Ok(ReadRecord::Foreign) => report.foreign.push(ObjectName::Record(name.clone())),
             Ok(ReadRecord::Missing) => {
                 let name = ObjectName::Record(name.clone());
@@ -328,8 +361,13 @@ impl Repository {
         let known = self.cache().segments()?;
         let gone: HashSet<ObjectHash> = checkpoint.gone.iter().copied().collect();
         let mut failure = None;
-        for hash in segments.iter().filter(|hash| !known.contains(*hash)) {
-            match self.load_one_segment(hash, &gone, visit) {
+        let wanted: Vec<ObjectHash> =
+            segments.iter().filter(|hash| !known.contains(*hash)).copied().collect();
+        let objects: Vec<ObjectName> = wanted.iter().copied().map(ObjectName::Segment).collect();
+        let read = self.store().get_in_order(&objects, SEGMENTS_AT_ONCE);
+        for (hash, bytes) in wanted.iter().zip(read) {
+            let applied = bytes.and_then(|bytes| self.apply_segment(hash, bytes, &gone, visit));
+            match applied {
                 Ok(()) => {}
                 Err(error) if error.kind() == Kind::Damaged => failure = failure.or(Some(error)),
                 Err(error) => return Err(error),
@@ -341,13 +379,14 @@ impl Repository {
         Ok(failure)
     }
 
-    fn load_one_segment(
+    fn apply_segment(
         &self,
         hash: &ObjectHash,
+        bytes: Option<Bytes>,
         gone: &HashSet<ObjectHash>,
         visit: &mut dyn FnMut(LogEntry<'_>),
     ) -> Result<()> {
-        let mut segment = self.load_segment(hash)?;
+        let mut segment = self.open_segment(hash, bytes)?;
         visit(LogEntry::Segment(hash, &segment));
         segment.entries.retain(|entry| !gone.contains(&entry.object));
         let mut snapshots = Vec::new();
