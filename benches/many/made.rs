@@ -11,7 +11,7 @@ use crate::common_engine::{SECOND, backup_options, noise, save_with};
 use crate::common_s3::Server;
 
 /// Objects with names, bytes, and when they were stored (seconds of Unix time).
-type Objects = Vec<(String, Vec<u8>, i64)>;
+pub type Objects = Vec<(String, Vec<u8>, i64)>;
 
 /// What was made.
 pub struct Made {

@@ -6,8 +6,10 @@
 //! is forgotten. What lies there then is put into the tests' own S3 server (50 ms slower than it
 //! is, in the second table), and real processes of the release build work on it.
 //!
-//! `STASH_MANY_HOURS` (1000) says how many snapshots each machine has. The tables are printed, and
-//! written into `benches/RESULTS.md`.
+//! `STASH_MANY_HOURS` (1000) says how many snapshots each machine has. What is made is kept in
+//! `STASH_MANY_FOLDER`, if that is set, and taken from there the next time; `STASH_MANY_STASH` names
+//! another build of the program to measure. The tables are printed, and written into
+//! `benches/RESULTS.md`.
 #![allow(
     missing_docs,
     clippy::pedantic,
@@ -30,6 +32,7 @@ mod common_s3;
 #[path = "../whole/measure.rs"]
 mod measure;
 
+mod kept;
 mod made;
 
 use std::fmt::Write as _;
@@ -48,7 +51,12 @@ fn main() {
         return;
     }
     let hours = std::env::var("STASH_MANY_HOURS").ok().and_then(|text| text.parse().ok());
-    let made = make(hours.unwrap_or(1000));
+    let folder = std::env::var_os("STASH_MANY_FOLDER").map(std::path::PathBuf::from);
+    let made = folder.as_deref().and_then(kept::load).unwrap_or_else(|| {
+        let made = make(hours.unwrap_or(1000));
+        folder.iter().for_each(|folder| kept::save(&made, folder));
+        made
+    });
     let mut text = made.told.clone();
     for latency in [Duration::ZERO, Duration::from_millis(50)] {
         let table = measured(&made, latency);
@@ -124,7 +132,8 @@ impl Scene<'_> {
              AWS_SECRET_ACCESS_KEY=x STASH_REPOSITORY=minio:{}/bucket/many {} -q {words}",
             home.display(),
             self.server.endpoint(),
-            env!("CARGO_BIN_EXE_stash"),
+            std::env::var("STASH_MANY_STASH")
+                .unwrap_or_else(|_| env!("CARGO_BIN_EXE_stash").into()),
         );
         let measured = run(&home, &command);
         let requests = self.server.take();

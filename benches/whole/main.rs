@@ -3,7 +3,7 @@
 //! `cargo bench --bench whole` writes the tables into `benches/RESULTS.md`. Each row's commands are run
 //! in turn, so that a machine that drifts drifts for all; the median of the rounds counts.
 //!
-//! `STASH_BENCH_SECTIONS` says which to run (`whole,databases,transcripts,live`; all by default; the
+//! `STASH_BENCH_SECTIONS` says which to run (`whole,databases,transcripts,live,remote`; all by default; the
 //! others stay on the page as they are), `STASH_BENCH_FOLDER` where to work (by default a temporary
 //! folder, in memory where `/dev/shm` is: 12 GB for the databases), `STASH_BENCH_ROUNDS` how often
 //! (3), and `STASH_BENCH_SCALE` scales the data (1 = databases of 1 GiB, 200 MB and 2 GB, and
@@ -20,6 +20,9 @@
     reason = "a benchmark owns its machine"
 )]
 
+#[path = "../../tests/common_s3/mod.rs"]
+mod common_s3;
+
 mod changes;
 mod data;
 mod live;
@@ -27,6 +30,7 @@ mod measure;
 mod opencode;
 mod page;
 mod race;
+mod remote;
 mod whole;
 
 use std::path::{Path, PathBuf};

@@ -113,21 +113,33 @@ impl Repository {
         if let SnapshotWish::Prefix(prefix) = wish {
             return self.find_by_prefix(prefix);
         }
-        let mut entries = self.snapshots(filter)?;
-        entries.retain(|entry| {
-            !is_future(&entry.snapshot, now) && entry.snapshot.flags & SNAPSHOT_SAFETY == 0
-        });
-        let found = match wish {
-            SnapshotWish::At(moment, back) => entries
-                .partition_point(|entry| entry.snapshot.time <= moment.0)
-                .checked_sub(back.saturating_add(1)),
-            SnapshotWish::Latest(back) => entries.len().checked_sub(back.saturating_add(1)),
-            SnapshotWish::Prefix(_) => None,
+        let (until, back) = match wish {
+            SnapshotWish::At(moment, back) => (moment.0, *back),
+            SnapshotWish::Latest(back) => (i64::MAX, *back),
+            SnapshotWish::Prefix(_) => (i64::MAX, 0),
         };
-        match found {
-            Some(place) => Ok(entries.swap_remove(place)),
-            None => Err(nothing_found(wish, &entries)),
+        let counts = |entry: &SnapshotEntry| {
+            entry.forgotten.is_none()
+                && filter.matches(entry)
+                && !is_future(&entry.snapshot, now)
+                && entry.snapshot.flags & SNAPSHOT_SAFETY == 0
+        };
+        let found = self.with_sound_cache(|| {
+            let mut left = back;
+            let id_of = |bytes: &[u8]| self.keys().snapshot_id(bytes);
+            self.cache().newest_snapshot(id_of, |entry| {
+                let fits = entry.snapshot.time <= until && counts(entry);
+                let is_it = fits && left == 0;
+                left = left.saturating_sub(usize::from(fits));
+                is_it
+            })
+        })?;
+        if let Some(found) = found {
+            return Ok(found);
         }
+        let mut entries = self.cached_snapshots()?;
+        entries.retain(counts);
+        Err(nothing_found(wish, &entries))
     }
 
     /// Returns all snapshots in ascending order of time, forgotten ones too.
@@ -137,11 +149,11 @@ impl Repository {
     }
 
     fn find_by_prefix(&self, prefix: &str) -> Result<SnapshotEntry> {
-        let entries = self.cached_snapshots()?;
-        match match_prefix(prefix, entries.iter().map(|entry| entry.id)) {
-            Match::One(id) => entries
-                .into_iter()
-                .find(|entry| entry.id == id)
+        let id_of = |bytes: &[u8]| self.keys().snapshot_id(bytes);
+        let records = self.with_sound_cache(|| self.cache().snapshot_records())?;
+        match match_prefix(prefix, records.iter().map(|(id, _)| *id)) {
+            Match::One(id) => self
+                .with_sound_cache(|| self.cache().snapshot(&id, id_of))?
                 .ok_or_else(|| Error::failed("no snapshot begins with").object(prefix)),
             Match::None => Err(Error::failed("no snapshot begins with")
                 .object(prefix)

@@ -18,15 +18,64 @@ impl Cache {
     /// Returns all snapshots in ascending order of time, forgotten ones too. `id_of` tells the id
     /// of a snapshot's bytes: what does not have it has changed on the disk.
     pub fn snapshots(&self, id_of: impl Fn(&[u8]) -> SnapshotId) -> Result<Vec<SnapshotEntry>> {
+        let mut entries = Vec::new();
+        let sql = "SELECT id, body FROM snapshot ORDER BY time, written, id";
+        self.for_each_snapshot(sql, [], id_of, |entry| {
+            entries.push(entry);
+            std::ops::ControlFlow::Continue(())
+        })?;
+        Ok(entries)
+    }
+
+    /// Returns the newest snapshot that is wanted. Those after it are not even decoded: among ten
+    /// thousand that is most of the work. `wanted` must not use this cache.
+    pub fn newest_snapshot(
+        &self,
+        id_of: impl Fn(&[u8]) -> SnapshotId,
+        mut wanted: impl FnMut(&SnapshotEntry) -> bool,
+    ) -> Result<Option<SnapshotEntry>> {
+        let mut found = None;
+        let sql = "SELECT id, body FROM snapshot ORDER BY time DESC, written DESC, id DESC";
+        self.for_each_snapshot(sql, [], id_of, |entry| {
+            if wanted(&entry) {
+                found = Some(entry);
+                return std::ops::ControlFlow::Break(());
+            }
+            std::ops::ControlFlow::Continue(())
+        })?;
+        Ok(found)
+    }
+
+    /// Returns one snapshot.
+    pub fn snapshot(
+        &self,
+        id: &SnapshotId,
+        id_of: impl Fn(&[u8]) -> SnapshotId,
+    ) -> Result<Option<SnapshotEntry>> {
+        let mut found = None;
+        let sql = "SELECT id, body FROM snapshot WHERE id = ?1";
+        self.for_each_snapshot(sql, [id.as_bytes()], id_of, |entry| {
+            found = Some(entry);
+            std::ops::ControlFlow::Break(())
+        })?;
+        Ok(found)
+    }
+
+    fn for_each_snapshot(
+        &self,
+        sql: &str,
+        parameters: impl rusqlite::Params,
+        id_of: impl Fn(&[u8]) -> SnapshotId,
+        mut visit: impl FnMut(SnapshotEntry) -> std::ops::ControlFlow<()>,
+    ) -> Result<()> {
         let mut states = self.mark_states()?;
         let connection = self.lock();
-        let mut statement = connection
-            .prepare_cached("SELECT id, body FROM snapshot ORDER BY time, written, id")
-            .map_err(wrap)?;
+        let mut statement = connection.prepare_cached(sql).map_err(wrap)?;
         let rows = statement
-            .query_map([], |row| Ok((row.get::<_, [u8; 32]>(0)?, row.get::<_, Vec<u8>>(1)?)))
+            .query_map(parameters, |row| {
+                Ok((row.get::<_, [u8; 32]>(0)?, row.get::<_, Vec<u8>>(1)?))
+            })
             .map_err(wrap)?;
-        let mut entries = Vec::new();
         for row in rows {
             let (id, body) = row.map_err(wrap)?;
             let id = SnapshotId(id);
@@ -40,14 +89,12 @@ impl Cache {
             if let Some((tags, _)) = state.tags {
                 snapshot.tags = tags;
             }
-            entries.push(SnapshotEntry {
-                id,
-                snapshot,
-                forgotten: state.forgotten,
-                pinned: state.pinned.is_some(),
-            });
+            let (forgotten, pinned) = (state.forgotten, state.pinned.is_some());
+            if visit(SnapshotEntry { id, snapshot, forgotten, pinned }).is_break() {
+                break;
+            }
         }
-        Ok(entries)
+        Ok(())
     }
 
     /// Returns what holds about each snapshot that something was said about.

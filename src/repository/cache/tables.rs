@@ -181,7 +181,8 @@ pub(super) fn prepare(connection: &Connection) -> rusqlite::Result<()> {
            stored INTEGER, raw INTEGER, form INTEGER, kind INTEGER, bases BLOB, depth INTEGER, \
            PRIMARY KEY (object, number)) WITHOUT ROWID; \
          CREATE TABLE IF NOT EXISTS blob (id BLOB, object INTEGER, unit INTEGER, \
-           start INTEGER, length INTEGER, PRIMARY KEY (id, object, unit)) WITHOUT ROWID",
+           start INTEGER, length INTEGER, PRIMARY KEY (id, object, unit)) WITHOUT ROWID; \
+         CREATE INDEX IF NOT EXISTS newest ON snapshot (time, written, id)",
     )?;
     connection.execute_batch(fates::TABLES)
 }
