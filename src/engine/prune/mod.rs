@@ -12,18 +12,25 @@
 //! process holds the repository alone, an object is condemned and swept in one go; elsewhere a grace
 //! lies between, and whoever comes then decides again.
 //!
+//! A prune is **thorough** if nothing may stay unused (`--max-unused 0`, and after a purge): whatever
+//! holds something that no snapshot needs is written anew, bases, records and segments too. What has
+//! to stay all the same is counted (`left`).
+//!
 //! Memory: nine bytes for each blob, 24 for each unit, 300 for each object, 8 MiB of units.
 
 mod checkpoint;
 mod copies;
 mod facts;
+mod gathered;
+mod lanes;
+mod left;
 mod needs;
 mod options;
 mod plan;
 mod run;
 mod usage;
 
-pub use options::{Accepted, Brake, CHECKPOINT_RECORDS, Limit, PruneOptions, PruneReport};
+pub use options::{Accepted, Brake, CHECKPOINT_RECORDS, Left, Limit, PruneOptions, PruneReport};
 pub use plan::PrunePlan;
 pub use run::prune;
 
@@ -40,6 +47,6 @@ pub fn stands(repository: &Repository, snapshot: &Snapshot, counters: &Counters)
         Err(error) if error.kind() == Kind::Damaged => return Ok(false),
         Err(error) => return Err(error),
     }
-    let usage = usage::Usage::choose(repository.cache(), &mut walk.finish())?;
+    let usage = usage::Usage::choose(repository.cache(), &mut walk.finish(), None)?;
     Ok(usage.fallen.is_empty())
 }

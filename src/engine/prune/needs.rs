@@ -125,6 +125,11 @@ impl<'r> NeedsWalk<'r> {
         self.tolerate(added)
     }
 
+    /// Notes that a blob is needed, if it is known at all.
+    pub(super) fn need_known(&mut self, id: &BlobId) {
+        let _unknown = self.needs.add(id);
+    }
+
     /// Notes everything that a snapshot needs. What can't be read is an error: nobody knows what
     /// lies below it.
     pub(super) fn snapshot(&mut self, snapshot: &Snapshot) -> Result<()> {

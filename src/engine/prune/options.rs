@@ -1,8 +1,9 @@
 //! What a prune is asked to do, and what it did.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use crate::error::{Error, Kind, Result};
+use crate::id::SnapshotId;
 
 /// How many records make a checkpoint due (page 8, rule 37).
 pub const CHECKPOINT_RECORDS: usize = 256;
@@ -19,6 +20,11 @@ pub enum Limit {
 }
 
 impl Limit {
+    /// Returns whether it lets nothing pass.
+    pub fn is_nothing(self) -> bool {
+        self.of(u64::MAX) == 0
+    }
+
     /// Returns the limit in bytes, where `used` bytes are used.
     pub fn of(self, used: u64) -> u64 {
         match self {
@@ -128,8 +134,13 @@ pub struct PruneOptions {
     pub alone: bool,
     /// A checkpoint is due when it would cover so many records.
     pub checkpoint_records: usize,
+    /// Nothing may stay that no snapshot needs, such as what was purged; so it is too if `max_unused`
+    /// is nothing.
+    pub thorough: bool,
     /// Only plan.
     pub dry_run: bool,
+    /// Snapshots that count as forgotten just now: a plan may ask what forgetting them would free.
+    pub forgotten: HashSet<SnapshotId>,
     /// Doubts that don't stop it.
     pub accepted: Accepted,
 }
@@ -142,9 +153,18 @@ impl Default for PruneOptions {
             grace: None,
             alone: false,
             checkpoint_records: CHECKPOINT_RECORDS,
+            thorough: false,
             dry_run: false,
+            forgotten: HashSet::new(),
             accepted: Accepted::default(),
         }
+    }
+}
+
+impl PruneOptions {
+    /// Returns whether nothing may stay that no snapshot needs.
+    pub fn is_thorough(&self) -> bool {
+        self.thorough || self.max_unused.is_nothing()
     }
 }
 
@@ -185,6 +205,27 @@ pub struct PruneReport {
     pub broken_records: u64,
     /// Objects that could not be deleted; the next run tries again.
     pub undeleted_objects: u64,
+    /// Blobs stored in full, so that they need no other that no snapshot needs.
+    pub raised_blobs: u64,
+    /// Of the kept snapshots, those that are forgotten, and live a while longer.
+    pub forgotten_snapshots: u64,
+    /// What a thorough prune had to leave.
+    pub left: Left,
+}
+
+/// What a thorough prune leaves although no snapshot needs all that is in it, and why.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Left {
+    /// The newest records of other machines: these go on from there.
+    pub lane_records: u64,
+    /// Records that no checkpoint may cover yet.
+    pub open_records: u64,
+    /// Objects that runs keep which have not come to their end.
+    pub unfinished_objects: u64,
+    /// Objects that are too young to be condemned.
+    pub young_objects: u64,
+    /// Objects that a later run gets to, such as those that this one may not copy from any more.
+    pub limited_objects: u64,
 }
 
 #[cfg(test)]
@@ -196,6 +237,8 @@ mod tests {
         let of = |text: &str| text.parse::<Limit>().map(|limit| limit.of(1000)).ok();
         assert_eq!(of("5%"), Some(50));
         assert_eq!(of("0"), Some(0));
+        let is_nothing = |text: &str| text.parse::<Limit>().unwrap().is_nothing();
+        assert!(is_nothing("0") && is_nothing("0%") && !is_nothing("0.1%") && !is_nothing("1"));
         assert_eq!(of("2k"), Some(2048));
         assert_eq!(of("1G"), Some(1 << 30));
         assert_eq!(of("unlimited"), Some(u64::MAX));

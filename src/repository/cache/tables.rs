@@ -142,6 +142,10 @@ pub(super) fn insert_units(
     Ok(())
 }
 
+/// The table of snapshots: the one that holds content, that of small files.
+pub(super) const SNAPSHOTS: &str = "CREATE TABLE IF NOT EXISTS snapshot (id BLOB PRIMARY KEY, \
+    time INTEGER, written INTEGER, body BLOB, record BLOB) WITHOUT ROWID";
+
 /// Makes the tables that are not there.
 pub(super) fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(32);
@@ -152,8 +156,6 @@ pub(super) fn prepare(connection: &Connection) -> rusqlite::Result<()> {
         "PRAGMA cache_size = -8192; PRAGMA temp_store = MEMORY; \
          CREATE TABLE IF NOT EXISTS record (hash BLOB PRIMARY KEY, lane BLOB, sequence INTEGER, \
            global INTEGER, written INTEGER, previous BLOB, view BLOB) WITHOUT ROWID; \
-         CREATE TABLE IF NOT EXISTS snapshot (id BLOB PRIMARY KEY, time INTEGER, \
-           written INTEGER, body BLOB, record BLOB) WITHOUT ROWID; \
          CREATE TABLE IF NOT EXISTS mark (record BLOB, snapshot BLOB, body BLOB, \
            written INTEGER); \
          CREATE TABLE IF NOT EXISTS checkpoint (record BLOB PRIMARY KEY, records BLOB, \
@@ -167,5 +169,6 @@ pub(super) fn prepare(connection: &Connection) -> rusqlite::Result<()> {
          CREATE TABLE IF NOT EXISTS blob (id BLOB, object INTEGER, unit INTEGER, \
            start INTEGER, length INTEGER, PRIMARY KEY (id, object, unit)) WITHOUT ROWID",
     )?;
+    connection.execute_batch(SNAPSHOTS)?;
     connection.execute_batch(fates::TABLES)
 }

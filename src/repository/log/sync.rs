@@ -1,7 +1,8 @@
 //! Learning what other writers did: listings, and the records and segments that are new.
 //!
 //! A checkpoint replaces the records that it names: these are not read if their content is not known
-//! yet, its segments are. What a sweep names is gone for good, whoever else names it.
+//! yet, its segments are. What a sweep names is gone for good, whoever else names it: from the index,
+//! and from the copies that this machine keeps.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -167,17 +168,19 @@ impl Repository {
         }
         let replaced: HashSet<ObjectHash> =
             checkpoints.iter().flat_map(|(_, record)| covered_by(record)).collect();
-        for (name, record) in &checkpoints {
-            if !replaced.contains(&name.hash)
-                && let Some(checkpoint) = &record.checkpoint
-            {
+        // Those that count come first: what the others name is no reason to think it known.
+        let (spent, current): (Vec<_>, Vec<_>) =
+            checkpoints.iter().partition(|(name, _)| replaced.contains(&name.hash));
+        for (name, record) in current {
+            if let Some(checkpoint) = &record.checkpoint {
                 self.load_checkpoint(checkpoint, visit)?;
-                visit(LogEntry::Record(name, record));
-                self.apply(name, record)?;
-                report.applied_records = report.applied_records.saturating_add(1);
-            } else {
-                self.cache().note_record(name, record)?;
             }
+            visit(LogEntry::Record(name, record));
+            self.apply(name, record)?;
+            report.applied_records = report.applied_records.saturating_add(1);
+        }
+        for (name, record) in spent {
+            self.note(name, record, visit)?;
         }
         if !checkpoints.is_empty() {
             self.cache().drop_dead_snapshots()?;
@@ -192,10 +195,29 @@ impl Repository {
             {
                 // All of `log/g` is read: what a condemnation says holds as long as it is there, and
                 // who had read it tells who came late.
-                self.cache().note_record(name, &record)?;
+                self.note(name, &record, visit)?;
             }
         }
         Ok(())
+    }
+
+    /// Enters what a record that a checkpoint covers says about the fates of objects.
+    fn note(
+        &self,
+        name: &RecordName,
+        record: &Record,
+        visit: &mut dyn FnMut(LogEntry<'_>),
+    ) -> Result<()> {
+        visit(LogEntry::Replaced(name, record));
+        self.drop_copies(record);
+        self.cache().note_record(name, record)
+    }
+
+    /// Removes this machine's copies of what is swept, whoever swept it.
+    fn drop_copies(&self, record: &Record) {
+        let swept = record.sweep.iter().flat_map(|sweep| sweep.objects.iter());
+        let gone = record.checkpoint.iter().flat_map(|checkpoint| checkpoint.gone.iter());
+        self.store().drop_copies(swept.chain(gone));
     }
 
     fn apply_one(
@@ -240,6 +262,7 @@ impl Repository {
             None => None,
         };
         let snapshot = snapshot.as_ref().map(|(id, snapshot)| (*id, snapshot));
+        self.drop_copies(record);
         Cache::apply(self.cache(), name, record, snapshot)
     }
 
