@@ -19,7 +19,8 @@ mod unneeded;
 
 use common_engine::trees::{assert_same, tree};
 use common_engine::{
-    LATER, SECOND, folders, latest, noise, open_fresh, put, restore_options, restored, save,
+    LATER, SECOND, TestClock, folders, latest, noise, open_fresh, put, restore_options, restored,
+    save,
 };
 use scene::{Scene, check_all, check_with, kinds, scene_with_a_pack};
 use stash::codec::crypto::{Key, SlotSecret};
@@ -270,8 +271,9 @@ fn a_lost_part_of_an_attachment_harms_every_snapshot_that_has_it() {
     assert_eq!(kinds(&report), [FindingKind::NotIndexed], "{:#?}", report.findings);
     assert_eq!(report.findings[0].snapshots.len(), 2);
     let options = RepairSnapshotsOptions::default();
-    let now = Timestamp(LATER + 2 * SECOND);
-    let repaired = repair_snapshots(&repository, &options, now, &Counters::default()).unwrap();
+    let clock = TestClock(LATER + 2 * SECOND);
+    let repaired =
+        repair_snapshots(&repository, &options, &clock, &Counters::default(), &Silent).unwrap();
     assert!(repaired.snapshots.iter().all(|snapshot| snapshot.holes.len() == 1));
     assert_eq!(repaired.snapshots.len(), 2);
 }

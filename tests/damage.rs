@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use common_engine::trees::{Tree, assert_same, tree};
 use common_engine::{
-    LATER, Notes, SECOND, backup_options, copy_folder, folders, latest, noise, put,
+    LATER, Notes, SECOND, TestClock, backup_options, copy_folder, folders, latest, noise, put,
     restore_options, restored, save, save_with, snapshots,
 };
 use stash::codec::crypto::{Key, SlotSecret};
@@ -28,7 +28,7 @@ use stash::engine::repair::{
 };
 use stash::engine::restore::restore;
 use stash::error::{Kind, Result};
-use stash::event::Counters;
+use stash::event::{Counters, Silent};
 use stash::format::pack::BlobKind;
 use stash::id::{BlobId, SnapshotId};
 use stash::repository::cache::SnapshotEntry;
@@ -518,7 +518,7 @@ fn repaired_snapshots_hold_what_is_intact_and_nothing_else() {
             snapshots(&repository).iter().map(|entry| restore_all(&repository, entry)).collect();
         let damaged = intact.iter().filter(|(_, lines)| !lines.is_empty()).count();
         assert!(damaged >= 2, "{what}");
-        let now = Timestamp(LATER + 300 * SECOND);
+        let clock = TestClock(LATER + 300 * SECOND);
         let mut options = RepairSnapshotsOptions {
             read_data: ReadData::All,
             dry_run: true,
@@ -527,11 +527,11 @@ fn repaired_snapshots_hold_what_is_intact_and_nothing_else() {
         };
         let before = (names(&store, Prefix::Log), names(&store, Prefix::Packs));
         let counters = Counters::default();
-        let plan = repair_snapshots(&repository, &options, now, &counters).unwrap();
+        let plan = repair_snapshots(&repository, &options, &clock, &counters, &Silent).unwrap();
         assert_eq!(before, (names(&store, Prefix::Log), names(&store, Prefix::Packs)), "{what}");
         assert_eq!(plan.snapshots.len(), damaged, "{what}");
         (options.dry_run, options.forget) = (false, true);
-        let done = repair_snapshots(&repository, &options, now, &counters).unwrap();
+        let done = repair_snapshots(&repository, &options, &clock, &counters, &Silent).unwrap();
         assert_eq!(done.snapshots.len(), damaged, "{what}");
         let fresh = open(&store, None).unwrap();
         let entries = snapshots(&fresh);
@@ -554,7 +554,7 @@ fn repaired_snapshots_hold_what_is_intact_and_nothing_else() {
         }
         let report = check_all(&fresh);
         assert!(report.findings.iter().all(|finding| finding.snapshots.is_empty()), "{what}");
-        let again = repair_snapshots(&repository, &options, now, &counters).unwrap();
+        let again = repair_snapshots(&repository, &options, &clock, &counters, &Silent).unwrap();
         assert!(again.snapshots.is_empty(), "{what}");
     }
 }

@@ -15,12 +15,19 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use common_engine::timed::{HOUR, World, assert_restores};
 use common_engine::{backup_options, noise, open_fresh};
+use stash::codec::delta::encode_delta;
 use stash::engine::backup::backup;
-use stash::engine::prune::PruneOptions;
+use stash::engine::prune::{Limit, PruneOptions};
 use stash::engine::repair::repair_index;
 use stash::error::Kind;
 use stash::event::{Counters, Event, Reporter};
-use stash::format::record::MarkKind;
+use stash::format::pack::{BlobKind, UnitForm};
+use stash::format::record::{MarkKind, Partial};
+use stash::id::ObjectHash;
+use stash::repository::Repository;
+use stash::repository::container::PlainUnit;
+use stash::repository::log::RecordParts;
+use stash::repository::reader::BlobReader;
 use stash::store::{ObjectName, Prefix};
 use stash::time::{Clock, Timestamp};
 
@@ -285,4 +292,164 @@ fn one_who_backed_up_after_a_condemnation_that_another_made_is_not_late() {
     assert!(swept.deleted_objects > 0);
     assert_eq!((swept.late_records, swept.broken_records), (0, 0));
     assert_restores(&world, &[second, third, fourth]);
+}
+
+fn thorough() -> PruneOptions {
+    PruneOptions { max_unused: Limit::Bytes(0), checkpoint_records: 1, ..PruneOptions::default() }
+}
+
+/// What comes late is measured by them: a checkpoint may cover them, and they stay all the same.
+#[test]
+fn the_newest_condemnation_and_its_sweep_are_there_after_a_checkpoint_covers_them() {
+    let world = World::new();
+    let [first, second] = two_snapshots(&world);
+    let machine = world.machine("one");
+    machine.forget(first);
+    for _ in 0..2 {
+        world.pass(73 * HOUR);
+        machine.prune();
+    }
+    let log = world.store.list(Prefix::GlobalLog).unwrap().into_iter();
+    let decisions: Vec<_> = log
+        .filter(|row| {
+            let kind = |name: &stash::store::RecordName| name.kind.clone();
+            matches!(&row.name, ObjectName::Record(name) if ["condemn", "sweep"].contains(&&*kind(name)))
+        })
+        .map(|row| row.name.hash())
+        .collect();
+    assert_eq!(decisions.len(), 2);
+    // Old enough to be condemned, and the sweep is younger than a grace.
+    world.pass(50 * HOUR);
+    machine.prune_with(&thorough()).unwrap();
+    let fresh = open_fresh(&world.store);
+    let (covered, condemned) =
+        (fresh.cache().covered().unwrap(), fresh.cache().condemned().unwrap());
+    assert!(!condemned.is_empty(), "other records that it covers go");
+    for decision in &decisions {
+        assert!(covered.contains(decision) && !condemned.contains_key(decision));
+    }
+    for _ in 0..8 {
+        world.pass(80 * HOUR);
+        machine.prune_with(&thorough()).unwrap();
+    }
+    let listed = world.store.list(Prefix::GlobalLog).unwrap();
+    let stays = |hash: &ObjectHash| listed.iter().any(|row| row.name.hash() == *hash);
+    assert!(!decisions.iter().any(stays), "newer ones have taken their place");
+    assert_restores(&world, &[second]);
+}
+
+/// A run that has published a difference does not look at its base again.
+#[test]
+fn what_an_unfinished_runs_differences_stand_on_stays_as_long_as_they_do() {
+    let world = World::new();
+    let [first, _] = two_snapshots(&world);
+    let machine = world.machine("one");
+    let repository = &machine.repository;
+    let cache = repository.cache();
+    // A blob that only the first snapshot has.
+    let node = first_file(repository, first, "only-first");
+    let mut reader = BlobReader::new(repository).unwrap();
+    let base = reader.data_blobs(&node).unwrap()[0];
+    let old = reader.load(BlobKind::Data, &base).unwrap();
+    let mut plain = old.clone();
+    plain[17] ^= 1;
+    let id = repository.keys().blob_id(BlobKind::Data, &plain);
+    let unit = PlainUnit {
+        kind: BlobKind::Data,
+        form: UnitForm::Delta,
+        payload: encode_delta(&plain, &old, 3).unwrap(),
+        blobs: vec![(id, plain.len() as u64)],
+        bases: vec![base],
+        depth: 1,
+    };
+    let partial = Partial { started: world.time(), job: "test".into(), ..Partial::default() };
+    let parts =
+        RecordParts { partial: Some(partial), inline: vec![unit], ..RecordParts::default() };
+    repository.append(parts, Timestamp(world.time())).unwrap();
+    machine.forget(first);
+    for _ in 0..3 {
+        world.pass(73 * HOUR);
+        machine.prune_with(&thorough()).unwrap();
+        machine.repository.sync().unwrap();
+        assert!(cache.stands(&id).unwrap());
+        let mut reader = BlobReader::new(repository).unwrap();
+        assert!(reader.load(BlobKind::Data, &id).unwrap() == plain);
+    }
+    for _ in 0..4 {
+        world.pass(100 * HOUR);
+        machine.prune_with(&thorough()).unwrap();
+    }
+    assert!(cache.places(&base).unwrap().is_empty(), "after 14 days nothing is kept for it");
+}
+
+/// Returns a file at the top of a snapshot.
+fn first_file(
+    repository: &Repository,
+    snapshot: stash::id::SnapshotId,
+    name: &str,
+) -> stash::format::tree::Node {
+    let entries = repository.cached_snapshots().unwrap();
+    let entry = entries.into_iter().find(|entry| entry.id == snapshot).unwrap();
+    let mut reader = BlobReader::new(repository).unwrap();
+    let mut nodes = reader.nodes(&entry.snapshot.roots[0].node.subtree);
+    while let Some(node) = nodes.next(&mut reader).unwrap() {
+        if node.name.0 == name.as_bytes() {
+            return node;
+        }
+    }
+    panic!("no such file");
+}
+
+/// What was to be deleted and is still there does not come back into the index.
+#[test]
+fn a_swept_pack_that_is_still_there_is_not_put_into_the_index_again() {
+    let world = World::new();
+    let [first, second] = two_snapshots(&world);
+    let machine = world.machine("one");
+    let packs = |store: &stash::store::Store| store.list(Prefix::Packs).unwrap();
+    let before: Vec<_> = packs(&world.store)
+        .into_iter()
+        .map(|row| (row.name.clone(), world.store.get(&row.name).unwrap().unwrap()))
+        .collect();
+    machine.forget(first);
+    machine.prune_alone();
+    let after: Vec<_> = packs(&world.store).into_iter().map(|row| row.name).collect();
+    let swept: Vec<_> = before.into_iter().filter(|(name, _)| !after.contains(name)).collect();
+    assert!(!swept.is_empty());
+    for (name, bytes) in &swept {
+        world.store.put(name.clone(), std::slice::from_ref(bytes)).unwrap();
+    }
+    let now = Timestamp(world.time());
+    let report = repair_index(&machine.repository, false, now, &Counters::default()).unwrap();
+    assert_eq!(report.packs_added, 0, "{report:?}");
+    machine.prune_alone();
+    assert_eq!(packs(&world.store).len(), after.len(), "the next prune deletes it");
+    assert_restores(&world, &[second]);
+}
+
+/// It covers nothing but the checkpoint before it, and keeps none of its segments.
+#[test]
+fn a_checkpoint_that_only_writes_segments_anew_holds_all_that_lives() {
+    let world = World::new();
+    let [first, second] = two_snapshots(&world);
+    let machine = world.machine("one");
+    machine.forget(first);
+    world.pass(HOUR);
+    let covers = PruneOptions { checkpoint_records: 1, ..PruneOptions::default() };
+    machine.prune_with(&covers).unwrap();
+    let segments = || -> Vec<ObjectHash> {
+        world.store.list(Prefix::Index).unwrap().iter().map(|row| row.name.hash()).collect()
+    };
+    let before = segments();
+    world.pass(72 * HOUR);
+    let thorough = PruneOptions { thorough: true, ..PruneOptions::default() };
+    machine.prune_with(&thorough).unwrap();
+    assert!(segments().len() > before.len());
+    assert_restores(&world, &[second]);
+    for _ in 0..2 {
+        world.pass(72 * HOUR);
+        machine.prune_with(&thorough).unwrap();
+        assert_restores(&world, &[second]);
+    }
+    assert!(!segments().iter().any(|segment| before.contains(segment)));
 }

@@ -9,17 +9,24 @@
 )]
 
 mod common_engine;
+#[path = "purge/contents.rs"]
+mod contents;
+#[path = "purge/gone.rs"]
+mod gone;
+#[path = "purge/meanwhile.rs"]
+mod meanwhile;
 
 use std::sync::Arc;
 
 use common_engine::trees::{assert_same, tree};
 use common_engine::{
-    LATER, SECOND, folders, init, latest, noise, open, open_fresh, put, restored, save, snapshots,
+    LATER, SECOND, TestClock, folders, init, latest, noise, open, open_fresh, put, restored, save,
+    snapshots,
 };
 use object_store::memory::InMemory;
 use stash::engine::check::{CheckOptions, check};
-use stash::engine::purge::{Purge, PurgeReport, purge};
-use stash::event::Counters;
+use stash::engine::purge::{Purge, PurgeReport, plan_purge, purge};
+use stash::event::{Counters, Silent};
 use stash::format::record::{Attachment, Mark, MarkKind, Root, Snapshot};
 use stash::format::tree::{Category, Node, NodeKind, Subtree};
 use stash::id::SnapshotId;
@@ -33,9 +40,14 @@ fn store() -> Store {
 }
 
 fn take_out(repository: &Repository, what: &Purge, dry_run: bool) -> PurgeReport {
-    let entries = snapshots(repository);
-    let now = Timestamp(LATER + 100 * SECOND);
-    purge(repository, &entries, what, dry_run, now, &Counters::default()).unwrap()
+    let (mut entries, counters) = (snapshots(repository), Counters::default());
+    // The order in which they were named is no matter.
+    entries.reverse();
+    if dry_run {
+        return plan_purge(repository, &entries, what, &counters).unwrap();
+    }
+    let clock = TestClock(LATER + 100 * SECOND);
+    purge(repository, &entries, what, &clock, &counters, &Silent).unwrap()
 }
 
 #[test]

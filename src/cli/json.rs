@@ -206,7 +206,6 @@ of the same name with `_b64` appended (`item`, `item_b64`).
         summaries::MESSAGE_TYPES,
         verify::MESSAGE_TYPES,
         retention::MESSAGE_TYPES,
-        prune::MESSAGE_TYPES,
         copy::MESSAGE_TYPES,
         prune::MESSAGE_TYPES,
         items::MESSAGE_TYPES,

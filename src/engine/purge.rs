@@ -1,21 +1,28 @@
 //! Snapshots without something that must not be kept.
 //!
 //! Each snapshot that holds it is written anew without it: same time, machine, job, tags and pin.
-//! One record holds the new snapshot and the mark that forgets the old one, so a run that dies
-//! leaves each snapshot either as it was or purged. What only the old ones had is freed by the
-//! prune after their 72 hours. What is kept beside a snapshot (attachments, such as the list of
-//! sessions) does not go over into a new one, since it may tell of what is purged.
+//! One record holds the new snapshot with its pin, and the mark that forgets the old one, so a run
+//! that dies leaves each snapshot either as it was or purged. What is kept beside a snapshot
+//! (attachments, such as the list of sessions) does not go over into a new one, since it may tell of
+//! what is purged.
+//!
+//! What only the old ones had lies in the repository until a *thorough* prune has taken it out of all
+//! that stays: out of packs that others use, bases of differences, records, segments (see `prune`). Where
+//! others may write, that is when the forgotten ones do not live any more, and a grace later. The
+//! caches of machines follow: a copy of an object goes with it, a snapshot with the checkpoint that
+//! does not name it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::backup::metadata::MetadataWriter;
 use super::browse::Found as Item;
-use super::mark::{mark, say};
+use super::mark::mark;
+use super::reliance::Reliance;
 use super::rewrite::{Entering, Removed, Rewriter, Selection};
 use crate::error::{Error, Result};
-use crate::event::Counters;
-use crate::format::record::{Mark, MarkKind, Root, RootKind, Snapshot};
+use crate::event::{Counters, Reporter};
+use crate::format::record::{MarkKind, Root, RootKind, Snapshot};
 use crate::format::tree::Category;
 use crate::id::SnapshotId;
 use crate::repository::Repository;
@@ -24,8 +31,8 @@ use crate::repository::index::Index;
 use crate::repository::log::RecordParts;
 use crate::repository::packer::Packer;
 use crate::repository::reader::BlobReader;
-use crate::repository::snapshots::is_within;
-use crate::time::Timestamp;
+use crate::repository::snapshots::{SnapshotFilter, is_within};
+use crate::time::Clock;
 
 /// What is taken out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +53,7 @@ pub enum Purge {
 pub struct PurgedSnapshot {
     /// The old snapshot.
     pub old: SnapshotId,
-    /// The new one; `None` in a dry run, or if nothing is left.
+    /// The new one; `None` in a plan, or if nothing is left.
     pub new: Option<SnapshotId>,
     /// What was taken out, without what lay in it.
     pub paths: Vec<Vec<u8>>,
@@ -65,31 +72,87 @@ pub struct PurgeReport {
     pub untouched: u64,
 }
 
-/// Takes something out of `entries`, in ascending order of time. A snapshot that can't be read
-/// ends the run before anything is published.
+/// Takes something out of `entries`, the oldest first whatever their order; those that are forgotten
+/// by now are passed over. The repository must have been synced as a whole. A snapshot that can't be
+/// read ends the run before anything is published.
 pub fn purge(
     repository: &Repository,
     entries: &[SnapshotEntry],
     what: &Purge,
-    dry_run: bool,
-    now: Timestamp,
+    clock: &dyn Clock,
     counters: &Counters,
+    reporter: &dyn Reporter,
 ) -> Result<PurgeReport> {
+    let mut reliance = Reliance::begin(repository, clock, reporter)?;
+    reliance.look_for_packs()?;
+    let chosen: HashSet<SnapshotId> = entries.iter().map(|entry| entry.id).collect();
+    // What was said about them since they were chosen counts.
+    let entries: Vec<SnapshotEntry> = repository
+        .snapshots(&SnapshotFilter::default())?
+        .into_iter()
+        .filter(|entry| chosen.contains(&entry.id))
+        .collect();
     let index = Index::new(Arc::clone(repository.cache()))?;
     let packer = Packer::start(
         repository.store().clone(),
         Arc::clone(repository.keys()),
         repository.id().0,
         repository.state().cloned(),
-        now.0,
+        reliance.began.0,
     );
     let writer = MetadataWriter::new(repository.keys(), &index, &packer)?;
-    let reader = BlobReader::new(repository)?;
-    let mut rewriter = Rewriter::new(reader, writer, counters, dry_run);
+    let mut rewriter = Rewriter::new(BlobReader::new(repository)?, writer, counters, false);
+    let (mut report, pending) = look(&entries, what, &mut rewriter)?;
+    let touched: Vec<&SnapshotEntry> = pending.iter().map(|(entry, _)| *entry).collect();
+    reliance.refuse_fallen(&touched, counters)?;
+    let relied_on: Vec<SnapshotId> = touched.iter().map(|entry| entry.id).collect();
+    rewriter.finish()?;
+    let (packed, _) = packer.finish()?;
+    let mut parts =
+        RecordParts { packs: packed.packs, inline: packed.inline, ..RecordParts::default() };
+    let mut replaced: HashMap<SnapshotId, SnapshotId> = HashMap::new();
+    for ((entry, mut snapshot), row) in pending.into_iter().zip(&mut report.snapshots) {
+        reliance.renew_window(&index, &parts.packs, &relied_on)?;
+        snapshot.parent = snapshot.parent.map(|id| replaced.get(&id).copied().unwrap_or(id));
+        // One record says all of it: there is never a time at which both count, or none is pinned.
+        parts.marks.push(mark(entry, MarkKind::Forget));
+        parts.pinned = entry.pinned;
+        parts.snapshot = (!snapshot.roots.is_empty()).then_some(snapshot);
+        // The first record publishes what all of them refer to.
+        row.new = repository.append(std::mem::take(&mut parts), clock.now())?.snapshot;
+        replaced.extend(row.new.map(|new| (entry.id, new)));
+    }
+    Ok(report)
+}
+
+/// Returns what would be taken out of `entries`. Stores nothing.
+pub fn plan_purge(
+    repository: &Repository,
+    entries: &[SnapshotEntry],
+    what: &Purge,
+    counters: &Counters,
+) -> Result<PurgeReport> {
+    let index = Index::new(Arc::clone(repository.cache()))?;
+    let (store, keys) = (repository.store().clone(), Arc::clone(repository.keys()));
+    let packer = Packer::start(store, keys, repository.id().0, None, 0);
+    let writer = MetadataWriter::new(repository.keys(), &index, &packer)?;
+    let mut rewriter = Rewriter::new(BlobReader::new(repository)?, writer, counters, true);
+    Ok(look(entries, what, &mut rewriter)?.0)
+}
+
+/// Returns what is taken out of which snapshots, and these without it; the oldest first.
+fn look<'e>(
+    entries: &'e [SnapshotEntry],
+    what: &Purge,
+    rewriter: &mut Rewriter<'_>,
+) -> Result<(PurgeReport, Vec<(&'e SnapshotEntry, Snapshot)>)> {
+    let mut entries: Vec<&SnapshotEntry> = entries.iter().collect();
+    // A parent comes before those that name it.
+    entries.sort_by_key(|entry| (entry.snapshot.time, entry.snapshot.written, entry.id));
     let mut report = PurgeReport::default();
     let mut pending = Vec::new();
     for entry in entries {
-        let (snapshot, removed) = without(entry, what, &mut rewriter)?;
+        let (snapshot, removed) = without(entry, what, rewriter)?;
         if removed.paths.is_empty() {
             report.untouched = report.untouched.saturating_add(1);
             continue;
@@ -98,36 +161,7 @@ pub fn purge(
         report.snapshots.push(PurgedSnapshot { old: entry.id, new: None, paths, files, bytes });
         pending.push((entry, snapshot));
     }
-    rewriter.finish()?;
-    let (packed, _) = packer.finish()?;
-    if dry_run {
-        return Ok(report);
-    }
-    let mut parts =
-        RecordParts { packs: packed.packs, inline: packed.inline, ..RecordParts::default() };
-    let mut replaced: HashMap<SnapshotId, SnapshotId> = HashMap::new();
-    let mut later = Vec::new();
-    for ((entry, mut snapshot), row) in pending.into_iter().zip(&mut report.snapshots) {
-        snapshot.parent = snapshot.parent.map(|id| replaced.get(&id).copied().unwrap_or(id));
-        let forget = mark(entry, MarkKind::Forget);
-        let is_left = !snapshot.roots.is_empty();
-        // A pin goes over first: it can only be said once the new one's id is known.
-        if entry.pinned && is_left {
-            later.push(forget);
-        } else {
-            parts.marks.push(forget);
-        }
-        parts.snapshot = is_left.then_some(snapshot);
-        // The first record publishes what all of them refer to.
-        row.new = repository.append(std::mem::take(&mut parts), now)?.snapshot;
-        if let Some(new) = row.new {
-            replaced.insert(entry.id, new);
-            let kind = MarkKind::Pin as u64;
-            later.extend(entry.pinned.then(|| Mark { snapshot: new, kind, ..Mark::default() }));
-        }
-    }
-    say(repository, later, now)?;
-    Ok(report)
+    Ok((report, pending))
 }
 
 /// Returns a snapshot without what is taken out, and what that is.

@@ -7,11 +7,13 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::prune::stands;
 use crate::error::{Error, Kind, Result};
-use crate::event::{Event, Reporter};
+use crate::event::{Counters, Event, Reporter};
 use crate::format::record::ObjectUnits;
 use crate::id::{ObjectHash, SnapshotId};
 use crate::repository::Repository;
+use crate::repository::cache::SnapshotEntry;
 use crate::repository::index::Index;
 use crate::repository::log::{DamagedRecord, SyncReport};
 use crate::store::{Durable, ObjectName, Prefix};
@@ -103,6 +105,45 @@ impl<'a> Reliance<'a> {
                     && condemnations.iter().all(|condemnation| order.knew(condemnation, &record))
             })
         }))
+    }
+
+    /// Fails unless all that these snapshots hold stands, so that new ones may be made of it (rule 8):
+    /// what they need may be about to be deleted, or damaged.
+    pub(super) fn refuse_fallen(
+        &self,
+        entries: &[&SnapshotEntry],
+        counters: &Counters,
+    ) -> Result<()> {
+        for entry in entries {
+            if !self.is_whole(&[entry.id])? && !stands(self.repository, &entry.snapshot, counters)?
+            {
+                return Err(Error::new(
+                    Kind::Busy,
+                    format!("snapshot {} needs what is not all there to stay", entry.id.short()),
+                )
+                .hint(
+                    "nothing was changed; `stash prune` stores anew what is about to be deleted, \
+                     and `stash check` says whether something is lost",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Does so for snapshots of which something is lost, and the rest was looked at: only what is about
+    /// to be deleted matters then.
+    pub(super) fn refuse_doomed(&self, snapshots: &[SnapshotId]) -> Result<()> {
+        let cache = self.repository.cache();
+        let gone = cache.gone()?;
+        let condemned = cache.condemned()?.into_iter();
+        let open = condemned.filter(|(object, _)| !gone.contains(object)).map(|(_, by)| by);
+        if self.condemned_in_sight_of(&open.collect(), snapshots)? {
+            return Ok(());
+        }
+        Err(Error::new(Kind::Busy, "these snapshots may need what is about to be deleted").hint(
+            "nothing was changed; `stash prune --accept lost` stores it anew and goes on without \
+             what is lost",
+        ))
     }
 
     /// Returns whether nothing was condemned between two looks.
@@ -210,6 +251,33 @@ impl<'a> Reliance<'a> {
         if self.elapsed() < self.repository.lifetimes().window {
             return Ok(());
         }
+        self.look_again(index, packs, snapshots).map(drop)
+    }
+
+    /// Does the same, for a run that publishes more than one snapshot: what was found to stand counts
+    /// for another window.
+    pub(super) fn renew_window(
+        &mut self,
+        index: &Index,
+        packs: &[Durable<ObjectUnits>],
+        snapshots: &[SnapshotId],
+    ) -> Result<()> {
+        if self.elapsed() < self.repository.lifetimes().window {
+            return Ok(());
+        }
+        let (began, began_boot) = (self.clock.now(), self.clock.boot_nanoseconds());
+        self.condemnations = self.look_again(index, packs, snapshots)?;
+        (self.began, self.began_boot) = (began, began_boot);
+        Ok(())
+    }
+
+    /// Returns the condemnations that there are now, if all that the run relied on stands.
+    fn look_again(
+        &self,
+        index: &Index,
+        packs: &[Durable<ObjectUnits>],
+        snapshots: &[SnapshotId],
+    ) -> Result<HashSet<ObjectHash>> {
         let report = self.repository.sync_own()?;
         refuse_unread(self.repository, &report.damaged)?;
         let now = self.repository.cache().condemnations()?;
@@ -223,7 +291,7 @@ impl<'a> Reliance<'a> {
             return Err(Error::new(Kind::Busy, CLEANED_UP)
                 .hint("run the same command again; what is durable is not uploaded twice"));
         }
-        Ok(())
+        Ok(now)
     }
 
     /// Returns whether one of these snapshots is forgotten since, or gone: then nobody keeps what it
@@ -238,14 +306,21 @@ impl<'a> Reliance<'a> {
         }))
     }
 
-    /// Returns whether something that the run relied on, its own packs included, does not stand any
-    /// more.
+    /// Returns whether something that the run relied on does not stand any more: its own packs and what
+    /// the differences in them stand on included.
     fn has_fallen(&self, index: &Index, packs: &[Durable<ObjectUnits>]) -> Result<bool> {
         let cache = self.repository.cache();
         let (condemned, gone) = (cache.condemned()?, cache.gone()?);
         let is_doomed = |hash: &ObjectHash| condemned.contains_key(hash) || gone.contains(hash);
         if packs.iter().any(|pack| is_doomed(&pack.get().object)) {
             return Ok(true);
+        }
+        for unit in packs.iter().flat_map(|pack| &pack.get().units) {
+            for base in unit.bases.iter() {
+                if !index.stands(base)? {
+                    return Ok(true);
+                }
+            }
         }
         index.has_fallen()
     }

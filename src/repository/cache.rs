@@ -4,7 +4,7 @@
 //! delete at any moment, rebuilt on any doubt, and never an input to deletion. Beside it stands
 //! which objects were found damaged here; forgetting that costs nothing but another look. Without a cache
 //! folder the same tables live in memory. One connection behind a lock; no call holds it across
-//! store I/O.
+//! store I/O. It holds in the clear what snapshots hold; of those that are gone nothing stays in it.
 
 mod chains;
 mod clutter;
@@ -402,7 +402,10 @@ fn remove_files(path: &Path) -> std::io::Result<()> {
 fn try_file(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(std::time::Duration::from_secs(30))?;
-    connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL")?;
+    // What is deleted is written over: it may have been purged.
+    connection.execute_batch(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA secure_delete = ON",
+    )?;
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if version != 0 && version != SCHEMA {
         return Err(rusqlite::Error::InvalidQuery);

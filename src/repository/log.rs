@@ -22,7 +22,8 @@ use crate::error::{Error, Result};
 use crate::format::cbor::{self, Ids};
 use crate::format::object::ObjectKind;
 use crate::format::record::{
-    Checkpoint, Condemn, Heal, Mark, ObjectUnits, Open, Partial, Record, Segment, Snapshot, Sweep,
+    Checkpoint, Condemn, Heal, Mark, MarkKind, ObjectUnits, Open, Partial, Record, Segment,
+    Snapshot, Sweep,
 };
 use crate::id::{LaneId, ObjectHash, SnapshotId, Tip};
 use crate::store::{Durable, ObjectName, RecordName};
@@ -41,6 +42,8 @@ pub struct RecordParts {
     pub inline: Vec<PlainUnit>,
     /// Words about snapshots.
     pub marks: Vec<Mark>,
+    /// Whether the snapshot is pinned from the start. Its id is known only when the record is made.
+    pub pinned: bool,
     /// What became of another record.
     pub heal: Option<Heal>,
     /// Objects that nobody needs.
@@ -59,6 +62,9 @@ pub struct RecordParts {
 pub enum LogEntry<'a> {
     /// A record.
     Record(&'a RecordName, &'a Record),
+    /// A record of `log/g` that a checkpoint replaces: only what it says about the fates of objects
+    /// still counts.
+    Replaced(&'a RecordName, &'a Record),
     /// A segment, which stands for records that were not read.
     Segment(&'a ObjectHash, &'a Segment),
 }
@@ -114,6 +120,9 @@ impl Repository {
             snapshot_id = Some(self.keys().snapshot_id(&bytes));
             bytes.into()
         });
+        let mut marks = parts.marks;
+        let pin = |snapshot| Mark { snapshot, kind: MarkKind::Pin as u64, ..Mark::default() };
+        marks.extend(snapshot_id.filter(|_| parts.pinned).map(pin));
         let record = Record {
             lane: lane.lane,
             sequence: lane.sequence.saturating_add(1),
@@ -128,7 +137,7 @@ impl Repository {
             snapshot,
             partial: parts.partial,
             entries: parts.packs.into_iter().map(Durable::into_inner).collect(),
-            marks: parts.marks,
+            marks,
             heal: parts.heal,
             condemn: parts.condemn,
             sweep: parts.sweep,
@@ -137,6 +146,9 @@ impl Repository {
         };
         let (name, record, stored_bytes) = self.put_record(record, parts.inline)?;
         self.apply(&name, &record)?;
+        if record.checkpoint.is_some() {
+            self.cache().drop_dead_snapshots()?;
+        }
         lane.sequence = record.sequence;
         lane.tip = name.hash;
         lane.written = written;
@@ -202,6 +214,11 @@ impl Repository {
 
     pub(super) fn remembered_lane(&self) -> Option<LaneState> {
         self.lane().or_else(|| self.state().and_then(super::state::StateFolder::lane))
+    }
+
+    /// Returns the lane that this machine wrote last.
+    pub fn own_lane(&self) -> Option<LaneId> {
+        self.remembered_lane().map(|lane| lane.lane)
     }
 
     /// Returns the lane to go on with: the remembered one if the log shows it as it was left, else

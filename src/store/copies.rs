@@ -2,7 +2,7 @@
 //! are at hand when something changes.
 //!
 //! Objects as they are in the store, sealed, in a folder of the cache; the oldest go when they take
-//! more than they may. A copy is compared with its name before it is first read: one that is cut
+//! more than they may, and each goes with the object that it is a copy of. A copy is compared with its name before it is first read: one that is cut
 //! or changed is removed, and counts as not there. Nothing is ever read from here in place of the
 //! store by who wants to know what is in the store.
 
@@ -61,6 +61,14 @@ impl Copies {
         if write().is_ok() {
             self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(&name.hash());
         }
+    }
+
+    /// Removes a copy, if there is one: what is deleted in the store is not to lie on here.
+    #[expect(clippy::disallowed_methods, reason = "the copies lie in the cache")]
+    pub(super) fn remove(&self, hash: &ObjectHash) {
+        // One that can't be removed now goes as all do, when it is the oldest.
+        let _removed = std::fs::remove_file(self.path(hash));
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(*hash, false);
     }
 
     /// Reads from a copy; `None` if there is none, or it is shorter.
@@ -180,6 +188,11 @@ mod tests {
         assert_eq!(again().read(&object(0).0, 0, 10), None);
         assert_eq!(copies.read(&object(1).0, 390, 410), Some(vec![1; 20]));
         assert_eq!(copies.read(&object(2).0, 990, 1001), None);
+        copies.remove(&object(1).0.hash());
+        assert_eq!(
+            (copies.read(&object(1).0, 0, 1), again().read(&object(1).0, 0, 1)),
+            (None, None)
+        );
         let path = folder.path().join(object(2).0.hash().to_string());
         let mut bytes = std::fs::read(&path).unwrap();
         bytes[500] ^= 1;

@@ -145,6 +145,13 @@ impl Store {
         Store { record_patience: patience, ..self }
     }
 
+    /// Removes copies of objects that are deleted, or are about to be.
+    pub fn drop_copies<'h>(&self, objects: impl Iterator<Item = &'h crate::id::ObjectHash>) {
+        if let Some(copies) = &self.copies {
+            objects.for_each(|hash| copies.remove(hash));
+        }
+    }
+
     /// Returns the bytes of an object from `start` to `end` without a network: from the store if it
     /// is near, or from a copy. `None` if they are not at hand.
     pub fn get_near(&self, name: &ObjectName, start: u64, end: u64) -> Result<Option<Bytes>> {

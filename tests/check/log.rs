@@ -219,7 +219,13 @@ fn in_a_replicated_repository_nothing_that_may_arrive_is_given_up() {
 
     let repair = |days: i64| {
         let options = RepairSnapshotsOptions { dry_run: true, ..RepairSnapshotsOptions::default() };
-        repair_snapshots(&open_fresh(&store), &options, at(days), &Counters::default())
+        repair_snapshots(
+            &open_fresh(&store),
+            &options,
+            &TestClock(at(days).0),
+            &Counters::default(),
+            &Silent,
+        )
     };
     let error = repair(6).unwrap_err();
     assert!(error.to_string().contains(&pack.to_string()), "{error}");

@@ -120,3 +120,95 @@ fn forgetting_stops_where_the_repository_lacks_what_this_machine_wrote() {
     home.run(&[&words[..], &["--accept", "rollback"]].concat()).code(0);
     assert_eq!(listed(&home), ids[1..2]);
 }
+
+#[test]
+fn what_is_taken_out_is_freed_at_once_where_nobody_else_writes_and_the_words_say_so() {
+    let (home, _) = three();
+    let secret = b"correct horse battery";
+    home.write("work/secret", secret);
+    home.write("work/large", noise(3));
+    home.save();
+    let words = ["forget", "--path", "work/secret", "--yes"];
+    let purged = home.run(&words).code(0);
+    assert!(purged.out.contains("`stash prune --max-unused 0` frees"), "{}", purged.out);
+    assert!(!purged.out.contains("hours"), "{}", purged.out);
+    let freed = home.run(&["forget", "--path", "work/large", "--prune", "--yes"]).code(0);
+    assert!(freed.out.contains("the old ones are forgotten\n"), "{}", freed.out);
+    assert!(freed.out.contains("\ndeleted "), "{}", freed.out);
+    let again = home.run(&["prune", "--max-unused", "0", "--json"]).code(0).json().remove(0);
+    assert_eq!(again["deleted_objects"], 0, "{again}");
+    // The caches of this machine have let go of it as well.
+    for item in crate::home::inventory(&home.path(".cache")) {
+        assert!(!item.1.contains(&stash::id::to_hex(secret)), "{}", item.0.display());
+    }
+    assert_eq!(listed(&home).len(), 4);
+    home.run(&["check", "--read-data"]).code(0);
+}
+
+#[test]
+fn a_plan_to_forget_and_prune_counts_what_would_be_forgotten() {
+    let home = Home::new();
+    home.write("work/large", noise(1));
+    home.save();
+    home.write("work/large", noise(2));
+    home.save();
+    let words = ["forget", "--keep-last", "1", "--prune", "--json"];
+    let plan = home.run(&[&words[..], &["--dry-run"]].concat()).code(0).json();
+    assert!(plan[1]["deleted_bytes"].as_u64().unwrap() > 500_000, "{}", plan[1]);
+    let done = home.run(&words).code(0).json();
+    assert!(done[1]["deleted_bytes"].as_u64().unwrap() > 500_000, "{}", done[1]);
+}
+
+/// Bytes that take as much room as they have.
+fn noise(seed: u64) -> Vec<u8> {
+    let mut bytes = vec![0; 1_000_000];
+    blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
+    bytes
+}
+
+#[test]
+fn a_grace_given_by_hand_counts_on_ones_own_disk_too() {
+    let home = Home::new();
+    home.write("work/large", noise(1));
+    home.save();
+    home.write("work/large", noise(2));
+    home.save();
+    home.run(&["prune", "--grace", "30d", "--nobody-else-writes"]).code(2);
+    let words = ["forget", "--keep-last", "1", "--prune", "--grace", "30d"];
+    let kept = home.run(&words).code(0);
+    assert!(kept.out.contains("brings them back"), "{}", kept.out);
+    let waits = home.run(&["prune", "--grace", "2w", "--json"]).code(0).json().remove(0);
+    assert_eq!(waits["deleted_objects"], 0, "{waits}");
+    assert_eq!(waits["forgotten_snapshots"], 1, "{waits}");
+    let freed = home.run(&["prune", "--json"]).code(0).json().remove(0);
+    assert!(freed["deleted_bytes"].as_u64().unwrap() > 500_000, "{freed}");
+}
+
+#[test]
+fn how_a_prune_is_to_go_is_refused_without_one() {
+    let (home, ids) = three();
+    for words in [
+        &["--max-unused", "0"][..],
+        &["--max-repack", "1G"],
+        &["--grace", "30d"],
+        &["--nobody-else-writes"],
+    ] {
+        let refused = home.run(&[&["forget", "--keep-last", "1"][..], words].concat()).code(2);
+        assert!(refused.err.contains("--prune"), "{}", refused.err);
+    }
+    assert_eq!(listed(&home), ids);
+}
+
+#[test]
+fn a_repair_forgets_nothing_where_the_repository_was_set_back() {
+    let (home, _) = three();
+    let log = home.repository().join("log");
+    let newest = crate::home::inventory(&log)
+        .into_iter()
+        .map(|item| log.join(item.0))
+        .find(|path| path.to_str().unwrap().contains("/0000000000000003-"));
+    std::fs::remove_file(newest.unwrap()).unwrap();
+    let refused = home.run(&["repair", "snapshots", "--forget"]).code(13);
+    assert!(refused.err.contains("without `--forget`"), "{}", refused.err);
+    home.run(&["repair", "snapshots"]).code(0);
+}

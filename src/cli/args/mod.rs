@@ -316,8 +316,10 @@ pub enum Command {
     /// prune after 72 hours, and at once on this computer's own disk.
     ///
     /// `--path` without a policy, or `--agent`, takes something out of snapshots: each one that
-    /// holds it is written anew without it, and the old one is forgotten. Copies in other
-    /// repositories, and buckets that lock objects, keep it.
+    /// holds it is written anew without it, and the old one is forgotten. What only the old ones had
+    /// is freed with `--prune`, or by `stash prune --max-unused 0`: at once on this computer's own
+    /// disk, elsewhere after 72 hours and once more after the grace. Copies in other repositories, and
+    /// buckets that lock objects, keep it.
     Forget(Box<ForgetArguments>),
     /// Brings forgotten snapshots back, for 60 hours
     Unforget(UnforgetArguments),

@@ -10,7 +10,7 @@ use crate::id::LaneId;
 #[command(after_help = "Examples:
   stash prune --dry-run
   stash prune
-  stash prune --max-unused 0              as small as it gets
+  stash prune --max-unused 0              as small as it gets; frees what was purged
   stash forget --keep-last 7 --prune")]
 pub struct PruneArguments {
     /// How far it goes.
@@ -25,13 +25,15 @@ pub struct PruneArguments {
 #[derive(Debug, Clone, Args)]
 pub struct PruneLimits {
     /// How much may stay unused within packs that are needed: a share, a size, or `unlimited`
-    #[arg(long, value_name = "LIMIT", default_value = "5%", value_parser = limit)]
-    pub max_unused: Limit,
-    /// How much may be copied by one run: a share, a size, or `unlimited`
-    #[arg(long, value_name = "LIMIT", default_value = "unlimited", value_parser = limit)]
-    pub max_repack: Limit,
-    /// Waits longer than the repository asks before it deletes
-    #[arg(long, value_name = "DURATION", value_parser = super::values::duration)]
+    /// [default: 5%]
+    #[arg(long, value_name = "LIMIT", value_parser = limit)]
+    pub max_unused: Option<Limit>,
+    /// How much may be copied by one run: a share, a size, or `unlimited` [default: unlimited]
+    #[arg(long, value_name = "LIMIT", value_parser = limit)]
+    pub max_repack: Option<Limit>,
+    /// Waits longer than the repository asks before it deletes (`30d`)
+    #[arg(long, value_name = "DURATION", value_parser = super::values::duration,
+          conflicts_with = "nobody_else_writes")]
     pub grace: Option<std::time::Duration>,
     /// Deletes at once: no other machine or process may be using the repository
     #[arg(long)]
@@ -46,6 +48,19 @@ pub struct PruneLimits {
     /// Goes on in spite of a doubt that stopped an earlier run
     #[arg(long, value_name = "DOUBT", value_delimiter = ',')]
     pub accept: Vec<Doubt>,
+}
+
+impl PruneLimits {
+    /// Returns the first option that says how a prune is to go, if there is one.
+    pub(super) fn given(&self) -> Option<&'static str> {
+        let given = [
+            ("--max-unused", self.max_unused.is_some()),
+            ("--max-repack", self.max_repack.is_some()),
+            ("--grace", self.grace.is_some()),
+            ("--nobody-else-writes", self.nobody_else_writes),
+        ];
+        given.iter().find(|(_, is_given)| *is_given).map(|(name, _)| *name)
+    }
 }
 
 /// A doubt that stops a prune.

@@ -107,7 +107,8 @@ pub struct ForgetArguments {
     /// Forgets the safety snapshots that restores took, which no policy does
     #[arg(long)]
     pub safety: bool,
-    /// Frees the space as well, as `stash prune` does
+    /// Frees the space as well, as `stash prune` does; where something is taken out of snapshots, as
+    /// `stash prune --max-unused 0`
     #[arg(long)]
     pub prune: bool,
     /// How far the prune goes.
@@ -188,6 +189,10 @@ impl ForgetArguments {
     }
 
     pub(super) fn check(&self) -> Result<()> {
+        if let Some(option) = self.limits.given().filter(|_| !self.prune) {
+            return Err(Error::usage(format!("`{option}` says how a prune is to go"))
+                .hint("add `--prune`, or leave it out"));
+        }
         let has_policy = !self.keep.policy().is_empty();
         let takes_out = self.takes_out();
         let ways = [has_policy, takes_out, self.safety].iter().filter(|way| **way).count();

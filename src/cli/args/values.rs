@@ -163,11 +163,15 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
     Ok((number * factor as f64) as u64)
 }
 
-/// Reads a length of time: `90s`, `10m`, `1h 30m`.
+/// Reads a length of time: `90s`, `1h 30m`, `30d`, `2w`; a day has 24 hours.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    jiff::fmt::friendly::SpanParser::new()
-        .parse_unsigned_duration(text)
-        .map_err(|_| "write a length of time as `90s`, `10m` or `1h 30m`".to_owned())
+    let read = || {
+        let span = jiff::fmt::friendly::SpanParser::new().parse_span(text).ok()?;
+        // Neither has months: they are not all of one length.
+        let length = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).ok()?;
+        Duration::try_from(length).ok()
+    };
+    read().ok_or_else(|| "write a length of time as `90s`, `1h 30m`, `30d` or `2w`".to_owned())
 }
 
 /// Reads how many periods a policy keeps: `7`, or `unlimited` (restic's `-1`, too).
@@ -278,7 +282,9 @@ mod tests {
     fn durations_are_never_negative() {
         assert_eq!(duration("10m"), Ok(Duration::from_mins(10)));
         assert_eq!(duration("1h 30m"), Ok(Duration::from_mins(90)));
-        for text in ["", "-5s", "5s ago", "5 parsecs", "10"] {
+        assert_eq!(duration("30d"), Ok(Duration::from_hours(720)));
+        assert_eq!(duration("1w 12h"), Ok(Duration::from_hours(180)));
+        for text in ["", "-5s", "5s ago", "5 parsecs", "10", "1mo", "1y"] {
             assert!(duration(text).is_err(), "{text}");
         }
     }

@@ -1,5 +1,7 @@
 //! `stash forget`: by a policy, or by name. What is taken out of snapshots is in `purge`.
 
+use std::collections::HashSet;
+
 use super::open::Run;
 use super::repository::Opened;
 use super::snapshots::{tags_shown, tell_asked};
@@ -13,6 +15,7 @@ use crate::engine::mark::{mark, refuse_rollback, say};
 use crate::engine::retention::{Carriers, GroupName, GroupPlan, plan};
 use crate::error::{Error, Result};
 use crate::format::record::{MarkKind, SNAPSHOT_SAFETY};
+use crate::id::SnapshotId;
 use crate::machine;
 use crate::repository::cache::SnapshotEntry;
 use crate::repository::marks::Forgotten;
@@ -26,18 +29,28 @@ pub(super) fn run(run: &Run, arguments: &ForgetArguments) -> Result<u8> {
     if !arguments.accepts_rollback() && !arguments.dry_run {
         refuse_rollback(&repository)?;
     }
-    if arguments.takes_out() {
+    let dry_run = arguments.dry_run;
+    let purged = arguments.takes_out();
+    let mut forgotten = HashSet::new();
+    if purged {
         purge::run(run, &repository, arguments)?;
     } else if arguments.keep.policy().is_empty() {
-        by_name(run, &repository, arguments)?;
+        forgotten = by_name(run, &repository, arguments)?;
     } else {
-        by_policy(run, &repository, arguments)?;
+        forgotten = by_policy(run, &repository, arguments)?;
     }
-    if arguments.prune {
-        let report = prune::free(run, &repository, &arguments.limits, arguments.dry_run)?;
-        prune::show(run, &repository, &report, arguments.dry_run)?;
+    if !arguments.prune {
+        return Ok(0);
     }
-    Ok(0)
+    if purged && dry_run {
+        run.screen.note("what that frees is known once the snapshots are written anew");
+        return Ok(0);
+    }
+    if !dry_run {
+        forgotten.clear();
+    }
+    let after = prune::After { purged, forgotten };
+    prune::free(run, &repository, &arguments.limits, after, dry_run)
 }
 
 /// Returns the snapshots that options name, jobs included.
@@ -58,7 +71,11 @@ pub(super) fn chosen(
     repository.standing_snapshots(&SnapshotFilter { job: arguments.job.clone(), ..filter })
 }
 
-fn by_policy(run: &Run, repository: &Opened, arguments: &ForgetArguments) -> Result<()> {
+fn by_policy(
+    run: &Run,
+    repository: &Opened,
+    arguments: &ForgetArguments,
+) -> Result<HashSet<SnapshotId>> {
     let now = run.clock.now();
     let carriers = Carriers::among(&repository.snapshots(&SnapshotFilter::default())?, now);
     let entries = chosen(run, repository, arguments)?;
@@ -86,10 +103,15 @@ fn by_policy(run: &Run, repository: &Opened, arguments: &ForgetArguments) -> Res
         .filter(|verdict| !verdict.is_kept())
         .map(|verdict| verdict.entry)
         .collect();
-    finish(run, repository, arguments, &dropped, entries.len())
+    finish(run, repository, arguments, &dropped, entries.len())?;
+    Ok(dropped.iter().map(|entry| entry.id).collect())
 }
 
-fn by_name(run: &Run, repository: &Opened, arguments: &ForgetArguments) -> Result<()> {
+fn by_name(
+    run: &Run,
+    repository: &Opened,
+    arguments: &ForgetArguments,
+) -> Result<HashSet<SnapshotId>> {
     let mut entries = chosen(run, repository, arguments)?;
     if arguments.safety {
         let is_safety = |entry: &SnapshotEntry| entry.snapshot.flags & SNAPSHOT_SAFETY != 0;
@@ -97,20 +119,22 @@ fn by_name(run: &Run, repository: &Opened, arguments: &ForgetArguments) -> Resul
     }
     let all = entries.len();
     entries.retain(|entry| entry.forgotten.is_none());
+    let live = repository.snapshots(&SnapshotFilter::default())?;
+    let carriers = Carriers::among(&live, run.clock.now());
     for entry in &entries {
-        refuse_named(run, repository, arguments, entry)?;
+        refuse_named(arguments, &carriers, entry)?;
     }
     if run.screen.is_json() {
         run.screen.array(&[ForgetGroup::of_named(&entries)])?;
     }
-    finish(run, repository, arguments, &entries.iter().collect::<Vec<_>>(), all)
+    finish(run, repository, arguments, &entries.iter().collect::<Vec<_>>(), all)?;
+    Ok(entries.iter().map(|entry| entry.id).collect())
 }
 
 /// What is kept on purpose is not forgotten by the way.
 fn refuse_named(
-    run: &Run,
-    repository: &Opened,
     arguments: &ForgetArguments,
+    carriers: &Carriers,
     entry: &SnapshotEntry,
 ) -> Result<()> {
     let id = entry.id.short();
@@ -121,8 +145,6 @@ fn refuse_named(
     if arguments.unsafe_allow_remove_all {
         return Ok(());
     }
-    let live = repository.snapshots(&SnapshotFilter::default())?;
-    let carriers = Carriers::among(&live, run.clock.now());
     match carriers.agents_of(&entry.id) {
         [] => Ok(()),
         agents => Err(Error::failed(format!(
@@ -151,7 +173,7 @@ fn finish(
     let marks = dropped.iter().map(|entry| mark(entry, MarkKind::Forget)).collect();
     say(repository, marks, now)?;
     // Where a prune need not wait, what it frees can't be brought back.
-    let is_freed = arguments.prune && repository.is_exclusive();
+    let is_freed = arguments.prune && prune::needs_no_grace(repository, &arguments.limits);
     if dropped.is_empty() || is_freed {
         return run.screen.summary(&format!("forgot {count}"));
     }

@@ -1,20 +1,24 @@
 //! `stash forget --path` and `--agent`: takes something out of snapshots.
 
 use std::os::unix::ffi::OsStrExt as _;
+use std::time::Duration;
 
 use super::forget::chosen;
 use super::open::Run;
+use super::prune::needs_no_grace;
 use super::repository::Opened;
 use crate::cli::args::ForgetArguments;
 use crate::cli::ask;
-use crate::cli::figures::{counted, size};
+use crate::cli::figures::{counted, duration, size};
 use crate::cli::json::{PurgeSummary, PurgedLine};
 use crate::cli::name;
-use crate::engine::purge::{Purge, PurgeReport, purge};
+use crate::engine::mark::refuse_rollback;
+use crate::engine::purge::{Purge, PurgeReport, PurgedSnapshot, plan_purge, purge};
 use crate::error::{Error, Kind, Result};
 use crate::machine;
 use crate::repository::cache::SnapshotEntry;
-use crate::time::{Clock as _, Timestamp};
+use crate::repository::snapshots::SnapshotFilter;
+use crate::time::Timestamp;
 
 /// What has to be typed.
 const WORD: &str = "purge";
@@ -23,35 +27,74 @@ pub(super) fn run(run: &Run, repository: &Opened, arguments: &ForgetArguments) -
     let what = what(run, arguments)?;
     let mut entries = chosen(run, repository, arguments)?;
     entries.retain(|entry| entry.forgotten.is_none());
-    let act = |dry_run: bool| {
-        let progress = run.screen.progress(&run.counters);
-        let now = run.clock.now();
-        let report = purge(repository, &entries, &what, dry_run, now, &run.counters);
-        drop(progress);
-        report
-    };
-    let plan = act(true)?;
+    let progress = run.screen.progress(&run.counters);
+    let plan = plan_purge(repository, &entries, &what, &run.counters);
+    drop(progress);
+    let plan = plan?;
     if plan.snapshots.is_empty() {
-        return say_done(run, &plan, arguments.dry_run);
+        return say_done(run, repository, arguments, &plan);
     }
-    if !run.screen.is_json() && (arguments.dry_run || !run.screen.is_quiet()) {
-        for line in lines(run, &plan, &entries) {
-            run.screen.text(&line)?;
+    let lines = lines(run, &plan, &entries);
+    let is_shown = !run.screen.is_json() && (arguments.dry_run || !run.screen.is_quiet());
+    if is_shown {
+        for line in &lines {
+            run.screen.text(line)?;
         }
     }
     if arguments.dry_run {
-        return say_done(run, &plan, true);
+        return say_done(run, repository, arguments, &plan);
     }
     if !arguments.yes {
-        consent(&plan)?;
+        consent(&plan, if is_shown { &[] } else { &lines })?;
+        entries = chosen_anew(run, repository, arguments, &entries)?;
     }
-    let report = act(false)?;
-    say_done(run, &report, false)?;
+    let progress = run.screen.progress(&run.counters);
+    let report = purge(repository, &entries, &what, &run.clock, &run.counters, &*run.screen);
+    drop(progress);
+    let report = report?;
+    tell_news(run, &plan, &report, &entries)?;
+    say_done(run, repository, arguments, &report)?;
     run.screen.note(
         "copies in other repositories and buckets that lock objects keep it; what still lies on \
          the disk is saved again unless it is excluded",
     );
     Ok(())
+}
+
+/// Chooses again, since the question may have waited for days: what was saved meanwhile counts, too. Those
+/// that were named stay the ones that were shown.
+fn chosen_anew(
+    run: &Run,
+    repository: &Opened,
+    arguments: &ForgetArguments,
+    before: &[SnapshotEntry],
+) -> Result<Vec<SnapshotEntry>> {
+    run.catch_up(repository)?;
+    if !arguments.accepts_rollback() {
+        refuse_rollback(repository)?;
+    }
+    if arguments.snapshots.is_empty() {
+        return chosen(run, repository, arguments);
+    }
+    let mut entries = repository.snapshots(&SnapshotFilter::default())?;
+    entries.retain(|entry| before.iter().any(|shown| shown.id == entry.id));
+    Ok(entries)
+}
+
+/// Says what was taken out that the plan did not show.
+fn tell_news(
+    run: &Run,
+    plan: &PurgeReport,
+    report: &PurgeReport,
+    entries: &[SnapshotEntry],
+) -> Result<()> {
+    let was_shown = |row: &&PurgedSnapshot| plan.snapshots.iter().any(|it| it.old == row.old);
+    let news = report.snapshots.iter().filter(|row| !was_shown(row)).cloned().collect();
+    let news = PurgeReport { snapshots: news, untouched: 0 };
+    if run.screen.is_json() || run.screen.is_quiet() {
+        return Ok(());
+    }
+    lines(run, &news, entries).iter().try_for_each(|line| run.screen.text(line))
 }
 
 fn what(run: &Run, arguments: &ForgetArguments) -> Result<Purge> {
@@ -65,9 +108,12 @@ fn what(run: &Run, arguments: &ForgetArguments) -> Result<Purge> {
     Ok(Purge::Paths(paths.collect::<Result<_>>()?))
 }
 
-fn consent(plan: &PurgeReport) -> Result<()> {
+/// Asks; `unseen` are lines of the plan that were shown nowhere yet.
+fn consent(plan: &PurgeReport, unseen: &[String]) -> Result<()> {
     let snapshots = counted(plan.snapshots.len() as u64, "snapshot");
-    match ask::typed(&format!("This is taken out of {snapshots}."), WORD)? {
+    let question = format!("This is taken out of {snapshots}.");
+    let question = [unseen, &[question]].concat().join("\n");
+    match ask::typed(&question, WORD)? {
         Some(true) => Ok(()),
         Some(false) => Err(Error::new(Kind::Interrupted, "not confirmed; nothing was changed")),
         None => Err(Error::usage("nobody can be asked whether this may be taken out of snapshots")
@@ -95,7 +141,13 @@ fn lines(run: &Run, plan: &PurgeReport, entries: &[SnapshotEntry]) -> Vec<String
     lines
 }
 
-fn say_done(run: &Run, report: &PurgeReport, dry_run: bool) -> Result<()> {
+fn say_done(
+    run: &Run,
+    repository: &Opened,
+    arguments: &ForgetArguments,
+    report: &PurgeReport,
+) -> Result<()> {
+    let dry_run = arguments.dry_run;
     if run.screen.is_json() {
         for purged in &report.snapshots {
             run.screen.message("purged", &PurgedLine::from(purged))?;
@@ -107,9 +159,33 @@ fn say_done(run: &Run, report: &PurgeReport, dry_run: bool) -> Result<()> {
     run.screen.summary(&match (count, dry_run) {
         (0, _) => "no snapshot holds it".to_owned(),
         (_, true) => format!("would be taken out of {snapshots}"),
-        (_, false) => format!(
-            "taken out of {snapshots}; the old ones are forgotten, and freed by a prune after 72 \
-             hours"
-        ),
+        (_, false) => format!("taken out of {snapshots}; {}", way_out(repository, arguments)),
     })
+}
+
+/// Says how what was taken out comes to be gone.
+fn way_out(repository: &Opened, arguments: &ForgetArguments) -> String {
+    let prune = "`stash prune --max-unused 0`";
+    if needs_no_grace(repository, &arguments.limits) {
+        return if arguments.prune {
+            "the old ones are forgotten".to_owned()
+        } else {
+            format!("the old ones are forgotten, and {prune} frees what only they had")
+        };
+    }
+    let lifetimes = repository.lifetimes();
+    let span = |nanoseconds: i64| {
+        let time = Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(0));
+        // These are whole hours but where tests make them short.
+        match time.as_secs() {
+            seconds if seconds % 3600 == 0 => counted(seconds / 3600, "hour"),
+            _ => duration(time),
+        }
+    };
+    format!(
+        "the old ones are forgotten, and live for another {}: run {prune} then, and once more {} \
+         later, which deletes what only they had",
+        span(lifetimes.forgotten),
+        span(lifetimes.grace)
+    )
 }

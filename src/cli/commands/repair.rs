@@ -11,6 +11,7 @@ use crate::cli::json::{
 };
 use crate::cli::name;
 use crate::engine::check::ReadData;
+use crate::engine::mark::refuse_rollback;
 use crate::engine::repair::{
     RepairDataOptions, RepairDataReport, RepairIndexReport, RepairSnapshotsOptions, Repaired,
     RepairedSnapshot, put_header_back, repair_data, repair_index, repair_snapshots,
@@ -136,6 +137,11 @@ fn snapshots(run: &Run, arguments: &RepairSnapshotsArguments) -> Result<u8> {
     let repository = run.current_repository()?;
     let dry_run = arguments.dry_run;
     let _lock = (!dry_run).then(|| run.lock(repository.id())).transpose()?;
+    if arguments.forget && !dry_run {
+        refuse_rollback(&repository).map_err(|error| {
+            error.hint("without `--forget` nothing is forgotten, and it goes on")
+        })?;
+    }
     let entries = run.pick_all(&repository, &arguments.snapshots, &arguments.filter)?;
     let options = RepairSnapshotsOptions {
         only: Some(entries.iter().map(|entry| entry.id).collect()),
@@ -145,7 +151,7 @@ fn snapshots(run: &Run, arguments: &RepairSnapshotsArguments) -> Result<u8> {
         threads: machine::worker_count(),
     };
     let progress = run.screen.progress(&run.counters);
-    let repaired = repair_snapshots(&repository, &options, run.clock.now(), &run.counters);
+    let repaired = repair_snapshots(&repository, &options, &run.clock, &run.counters, &*run.screen);
     drop(progress);
     let repaired = repaired?;
     for snapshot in &repaired.snapshots {

@@ -26,6 +26,13 @@ pub struct PruneSummary {
     late_records: u64,
     broken_records: u64,
     undeleted_objects: u64,
+    raised_blobs: u64,
+    forgotten_snapshots: u64,
+    left_lane_records: u64,
+    left_open_records: u64,
+    left_unfinished_objects: u64,
+    left_young_objects: u64,
+    left_limited_objects: u64,
 }
 
 impl PruneSummary {
@@ -50,6 +57,13 @@ impl PruneSummary {
             late_records: report.late_records,
             broken_records: report.broken_records,
             undeleted_objects: report.undeleted_objects,
+            raised_blobs: report.raised_blobs,
+            forgotten_snapshots: report.forgotten_snapshots,
+            left_lane_records: report.left.lane_records,
+            left_open_records: report.left.open_records,
+            left_unfinished_objects: report.left.unfinished_objects,
+            left_young_objects: report.left.young_objects,
+            left_limited_objects: report.left.limited_objects,
         }
     }
 }
@@ -85,28 +99,37 @@ impl MaintenanceLine {
 /// What cleaning up says.
 pub(super) const MESSAGE_TYPES: &[MessageType] = &[
     MessageType {
-        name: "summary of prune",
-        when: "stdout, last, `stash prune`, and behind the array of `stash forget --prune`; its \
-           `message_type` is `summary`",
+        name: "summary of prune, forget --prune",
+        when: "stdout, at the end; its `message_type` is `summary`",
         fields: &[
             ("dry_run", "whether nothing was written"),
-            ("snapshots", "snapshots that live"),
-            ("total_objects", "objects that were stored before"),
-            ("total_bytes", "what they took"),
-            ("used_bytes", "what snapshots need of it"),
-            ("unused_bytes", "what nobody needs, and stays within objects that are needed"),
-            ("condemned_objects", "objects to be deleted when the grace is over"),
+            ("snapshots", "snapshots whose content is kept"),
+            ("forgotten_snapshots", "of these, forgotten ones that live a while longer"),
+            ("total_objects", "objects that were listed"),
+            ("total_bytes", "what they take"),
+            ("used_bytes", "of that, what the kept snapshots use"),
+            ("unused_bytes", "what stays unused within objects that are kept"),
+            ("condemned_objects", "objects condemned by this run"),
             ("condemned_bytes", "what they take"),
-            ("repacked_objects", "objects whose needed part was copied"),
-            ("copied_bytes", "what was copied"),
-            ("rescued_blobs", "blobs that were needed again, and stored anew"),
+            ("repacked_objects", "of these, objects whose needed blobs were copied"),
+            ("copied_bytes", "what the copies take"),
+            ("rescued_blobs", "blobs that were needed again and stored anew"),
+            ("raised_blobs", "blobs stored in full, so that what they stood on may go"),
             ("deleted_objects", "objects deleted"),
             ("deleted_bytes", "what they took"),
-            ("waiting_objects", "objects condemned earlier whose grace is not over"),
+            ("waiting_objects", "condemned objects whose grace is not over"),
             ("waiting_bytes", "what they take"),
-            ("late_records", "records that came after a deletion, and were looked into"),
-            ("broken_records", "of these, records of which something is lost"),
-            ("undeleted_objects", "objects that could not be deleted; the exit code is then 3"),
+            ("late_records", "records that came late and were looked into"),
+            ("broken_records", "of these, those of which something is lost"),
+            ("undeleted_objects", "objects that could not be deleted; the next run tries again"),
+            (
+                "left_lane_records",
+                "records left with what nobody needs: the newest of other machines",
+            ),
+            ("left_open_records", "likewise, records that nothing may replace yet"),
+            ("left_unfinished_objects", "likewise, objects kept for unfinished backups"),
+            ("left_young_objects", "likewise, objects that are too young to go"),
+            ("left_limited_objects", "likewise, objects that a later run gets to"),
         ],
     },
     MessageType {
@@ -126,13 +149,13 @@ pub(super) const MESSAGE_TYPES: &[MessageType] = &[
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::assert_documented;
     use super::*;
-    use crate::cli::json::tests::assert_documented;
 
     #[test]
     fn every_field_is_documented_and_every_documented_field_exists() {
         let summary = PruneSummary::new(&PruneReport::default(), false);
-        assert_documented(MESSAGE_TYPES, "summary of prune", &summary, &[]);
+        assert_documented(MESSAGE_TYPES, "summary of prune, forget --prune", &summary, &[]);
         let line = MaintenanceLine::new(&PruneReport::default(), Some(String::new()));
         assert_documented(MESSAGE_TYPES, "maintenance", &line, &[]);
     }

@@ -143,6 +143,7 @@ impl LogCheck {
     pub(super) fn enter(&mut self, entry: LogEntry<'_>, inventory: &mut Inventory) {
         match entry {
             LogEntry::Record(name, record) => self.enter_record(name, record, inventory),
+            LogEntry::Replaced(..) => {}
             LogEntry::Segment(_, segment) => {
                 // What a checkpoint stands for was named long ago.
                 self.enter_entries(&segment.entries, i64::MIN, inventory);

@@ -24,12 +24,11 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use self::sink::Sink;
-use super::mark::say;
 use super::reliance::{Reliance, claim};
 use crate::codec::Compression;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Counters, Event, Reporter};
-use crate::format::record::{Mark, MarkKind, Partial, Snapshot};
+use crate::format::record::{Partial, Snapshot};
 use crate::id::SnapshotId;
 use crate::repository::Repository;
 use crate::repository::cache::SnapshotEntry;
@@ -374,13 +373,16 @@ impl<'a> Run<'a> {
             snapshot: Some(copy.clone()),
             packs: packed.packs,
             inline: packed.inline,
+            // Not later: the next run passes over what is there.
+            pinned: entry.pinned,
             ..RecordParts::default()
         };
         let committed = self.to.append(parts, self.clock.now())?;
         self.ledger.clear_wanted()?;
         let stored = stored.saturating_add(committed.stored_bytes).saturating_add(published);
         self.report.stored_bytes = self.report.stored_bytes.saturating_add(stored);
-        self.committed(entry, copy, committed.snapshot)
+        self.committed(entry, copy, committed.snapshot);
+        Ok(())
     }
 
     fn sink<'s>(&self, index: &'s Index, packer: &'s Packer, job: &str) -> Sink<'s>
@@ -392,19 +394,11 @@ impl<'a> Run<'a> {
         Sink::new(self.to, index, packer, partial, self.clock, self.counters)
     }
 
-    fn committed(
-        &mut self,
-        entry: &SnapshotEntry,
-        copy: Snapshot,
-        id: Option<SnapshotId>,
-    ) -> Result<()> {
+    fn committed(&mut self, entry: &SnapshotEntry, copy: Snapshot, id: Option<SnapshotId>) {
         self.report.copied.push(CopiedSnapshot { source: entry.id, copy: id });
-        let Some(id) = id else { return Ok(()) };
+        let Some(id) = id else { return };
         self.own.push(id);
         let key = origin(entry.id, &entry.snapshot);
         self.there.insert(key, There { id, snapshot: copy, is_forgotten: false });
-        // It can only be said now that the id is known, and not later: the next run passes it over.
-        let pin = Mark { snapshot: id, kind: MarkKind::Pin as u64, ..Mark::default() };
-        say(self.to, entry.pinned.then_some(pin).into_iter().collect(), self.clock.now())
     }
 }

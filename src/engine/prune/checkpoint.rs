@@ -4,14 +4,20 @@
 //! Units within covered records are folded into packs first: segments name packs only. A segment
 //! holds what is new since the last checkpoint; segments of like size are merged. Everything is read
 //! back before the record that names it is published, and what a checkpoint replaces is condemned by
-//! a later run, never by this one.
+//! a later look, never by this one.
+//!
+//! What a checkpoint replaces may hold what nobody needs any more: dead snapshots, units of which
+//! nothing is needed. A thorough prune makes one whenever it does, and writes segments anew that hold
+//! dead snapshots.
 
 use std::collections::{HashMap, HashSet};
 
 use super::copies::Copier;
 use super::facts::Facts;
+use super::left::holds_unneeded;
 use super::needs::Needs;
 use super::options::CHECKPOINT_BYTES;
+use super::usage::Usage;
 use crate::codec::crypto::object_hash;
 use crate::error::{Error, Kind, Result};
 use crate::event::Counters;
@@ -47,20 +53,28 @@ pub(super) struct Prepared {
 pub(super) struct CheckpointWriter<'c> {
     pub(super) facts: &'c Facts,
     pub(super) needs: &'c Needs,
+    pub(super) usage: &'c Usage,
     /// Every snapshot that lives.
     pub(super) live: &'c [SnapshotEntry],
     pub(super) now: Timestamp,
     /// How many records make a checkpoint due.
     pub(super) due_records: usize,
+    /// Whether nobody else reads or writes.
+    pub(super) alone: bool,
+    /// Whether nothing may stay that no snapshot needs.
+    pub(super) thorough: bool,
     pub(super) counters: &'c Counters,
 }
 
 impl CheckpointWriter<'_> {
     /// Prepares a checkpoint if one is due: all that it names is durable then.
     pub(super) fn prepare(&self) -> Result<Option<Prepared>> {
-        let mut covers = self.facts.coverable(self.now);
+        let mut covers = self.facts.coverable(self.alone);
         let bytes = self.facts.bytes(covers.iter());
-        if covers.len() < self.due_records.max(1) && bytes < CHECKPOINT_BYTES {
+        let is_due = covers.len() >= self.due_records.max(1)
+            || bytes >= CHECKPOINT_BYTES
+            || (self.thorough && self.frees_something(&covers)?);
+        if !is_due {
             return Ok(None);
         }
         // Of two checkpoints only the one that knew the other may say what lives.
@@ -68,14 +82,41 @@ impl CheckpointWriter<'_> {
         self.prepare_covering(&covers).map(Some)
     }
 
+    /// Returns whether something that nobody needs lies in what a checkpoint would replace.
+    fn frees_something(&self, covers: &HashSet<ObjectHash>) -> Result<bool> {
+        let facts = self.facts;
+        let live: HashSet<SnapshotId> = self.live.iter().map(|entry| entry.id).collect();
+        let records = facts.repository.cache().snapshot_records()?;
+        let mut dead = records.iter().filter(|(id, _)| !live.contains(id));
+        if dead.any(|(_, record)| record.is_some_and(|record| covers.contains(&record)))
+            || covers.iter().any(|record| self.usage.has_unused(record))
+            || facts.segments.iter().any(|segment| holds_dead(facts, segment, &live))
+        {
+            return Ok(true);
+        }
+        // Only a newer record lets the last one of a lane go.
+        for hash in facts.own_newest().filter(|hash| facts.covered.contains(*hash)) {
+            if let Some(ObjectName::Record(name)) = facts.name(hash)
+                && holds_unneeded(facts, name, &live, self.needs)?
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     fn prepare_covering(&self, covers: &HashSet<ObjectHash>) -> Result<Prepared> {
         let facts = self.facts;
         let packs = {
-            let mut copier = Copier::new(facts, self.needs, self.now.0, self.counters)?;
+            let mut copier = Copier::new(facts, self.needs, self.usage, self.now.0, self.counters)?;
             for name in covers.iter().filter_map(|hash| facts.name(hash)) {
                 if facts.holds_units(&name.hash()) {
                     copier.object(name)?;
                 }
+            }
+            // What they stand on may lie in these records, and the index says nothing of it then.
+            for id in self.usage.raised.iter().chain(&self.usage.fallen) {
+                copier.rescue(*id)?;
             }
             copier.finish()?.0
         };
@@ -174,7 +215,8 @@ impl CheckpointWriter<'_> {
     }
 
     /// Takes older segments of like size into the new one; returns those that stay, and those that
-    /// don't. One of which a quarter is gone is written anew whatever its size.
+    /// don't. One of which a quarter is gone is written anew whatever its size; if nothing may stay
+    /// that nobody needs, one that holds a dead snapshot, too.
     fn merge(
         &self,
         live: &HashSet<SnapshotId>,
@@ -188,9 +230,13 @@ impl CheckpointWriter<'_> {
         for hash in &segments {
             let objects = facts.objects_of_segment(hash);
             let lost = objects.iter().filter(|object| facts.gone.contains(*object)).count();
+            let is_stale = self.thorough && holds_dead(facts, hash, live);
             // What is condemned already may be named by a checkpoint made meanwhile, and is not
             // named by another one.
-            if lost.saturating_mul(4) > objects.len() || facts.condemned.contains_key(hash) {
+            if is_stale
+                || lost.saturating_mul(4) > objects.len()
+                || facts.condemned.contains_key(hash)
+            {
                 merged.insert(*hash);
             }
             let size = facts.bytes(std::iter::once(hash));
@@ -296,6 +342,11 @@ impl Room {
     }
 }
 
+/// Returns whether a segment holds a snapshot that does not live any more.
+fn holds_dead(facts: &Facts, segment: &ObjectHash, live: &HashSet<SnapshotId>) -> bool {
+    facts.snapshots_of_segment(segment).iter().any(|id| !live.contains(id))
+}
+
 /// Segments whose sizes differ by less than a factor of 8 are of one tier.
 fn tier(size: u64) -> u32 {
     (size >> 14).max(1).ilog2() / 3
@@ -304,7 +355,7 @@ fn tier(size: u64) -> u32 {
 impl Facts {
     /// Returns the records that a checkpoint may newly cover: of each lane all up to the first that
     /// must stay as it is.
-    pub(super) fn coverable(&self, now: Timestamp) -> HashSet<ObjectHash> {
+    pub(super) fn coverable(&self, alone: bool) -> HashSet<ObjectHash> {
         let mut covers = HashSet::new();
         let mut folded = 0_usize;
         for newest in self.order.newest() {
@@ -322,7 +373,7 @@ impl Facts {
                 }
                 folded = folded.saturating_add(self.blobs_within(hash));
                 // The rest is the next checkpoint's.
-                if self.must_stay(hash, now) || folded > FOLDED_BLOBS {
+                if self.must_stay(hash, alone) || folded > FOLDED_BLOBS {
                     break;
                 }
                 covers.insert(*hash);
@@ -338,13 +389,15 @@ impl Facts {
         whole.chain(&self.unsupported).copied()
     }
 
-    /// Returns whether what a record says is still needed from itself.
-    fn must_stay(&self, record: &ObjectHash, now: Timestamp) -> bool {
+    /// Returns whether what a record says is still needed from itself. Condemnations and sweeps go on
+    /// saying what they say when they are covered, since all of `log/g` is read; only what they
+    /// measure must be settled. One who is alone sweeps all that is condemned.
+    fn must_stay(&self, record: &ObjectHash, alone: bool) -> bool {
         self.late.contains(record)
             || self.broken.contains(record)
             || self.kept_by_partials.contains(record)
-            || self.is_open(record)
-            || self.is_recent_decision(record, now)
+            || (!alone && self.is_open(record))
+            || (!self.late.is_empty() && self.is_decision(record))
             || !self.listed.contains_key(record)
     }
 

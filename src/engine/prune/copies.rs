@@ -2,13 +2,13 @@
 //!
 //! A unit all of whose blobs are chosen is carried over as it is, differences too: their bases are
 //! needed, and so stand. Of other units the chosen blobs are compressed anew. What stands nowhere
-//! any more is stored in full. Every blob is verified against its id before it is copied.
+//! any more, or on what is not to be kept, is stored in full. Every blob is verified against its id before it is copied.
 
 use std::collections::HashSet;
 
 use super::facts::Facts;
 use super::needs::Needs;
-use super::usage::choose;
+use super::usage::Usage;
 use crate::codec::{Compression, UnitEncoder};
 use crate::error::{Error, Kind, Result};
 use crate::event::Counters;
@@ -28,6 +28,7 @@ const UNIT_BYTES: usize = 1 << 20;
 pub(super) struct Copier<'c> {
     repository: &'c Repository,
     needs: &'c Needs,
+    usage: &'c Usage,
     counters: &'c Counters,
     reader: BlobReader<'c>,
     encoder: UnitEncoder,
@@ -42,6 +43,7 @@ impl<'c> Copier<'c> {
     pub(super) fn new(
         facts: &'c Facts,
         needs: &'c Needs,
+        usage: &'c Usage,
         now: i64,
         counters: &'c Counters,
     ) -> Result<Self> {
@@ -58,6 +60,7 @@ impl<'c> Copier<'c> {
         Ok(Copier {
             repository,
             needs,
+            usage,
             counters,
             reader: BlobReader::new(repository)?,
             encoder,
@@ -76,8 +79,9 @@ impl<'c> Copier<'c> {
             let mut place = None;
             for id in unit.blobs.iter().filter(|id| self.needs.has(id)) {
                 let places = self.repository.cache().places(id)?;
-                if let Some(here) = choose(self.repository.cache(), &places)?
-                    .filter(|place| place.object == *object && place.unit == number)
+                if let Some(here) = self.usage.place(id, &places)
+                    && here.object == *object
+                    && here.unit == number
                 {
                     place = Some(here.clone());
                     chosen.push(*id);
@@ -137,7 +141,7 @@ impl<'c> Copier<'c> {
         Ok(())
     }
 
-    /// Stores a blob that stands nowhere; `false` if it can't be read any more.
+    /// Stores a blob in full that is kept nowhere; `false` if it can't be read any more.
     pub(super) fn rescue(&mut self, id: BlobId) -> Result<bool> {
         let Some(place) = self.repository.cache().places(&id)?.into_iter().next() else {
             return Ok(false);

@@ -6,105 +6,24 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::gathered::{Decision, Gathered, SegmentRow};
+use super::lanes::{
+    LANE_LIVES, first_uncovered, late, newest_of_lanes, replaced_until, unseen, verdicts,
+};
 use crate::error::{Error, Kind, Result};
 use crate::format::key::REPOSITORY_REPLICATED;
-use crate::format::record::Record;
-use crate::id::{LaneId, ObjectHash, Tip};
+use crate::id::{BlobId, LaneId, ObjectHash, SnapshotId, Tip};
 use crate::repository::Repository;
-use crate::repository::cache::{Cache, KnownRecord};
-use crate::repository::log::{LogEntry, Order, SyncReport, tip_of};
+use crate::repository::cache::KnownRecord;
+use crate::repository::log::{Order, SyncReport, tip_of};
 use crate::store::{Listed, ObjectName, RecordName};
-use crate::time::{SECOND, Timestamp};
+use crate::time::Timestamp;
 
 /// The verdict on a record of which something can't be had any more.
 pub(super) const NOT_WHOLE: u64 = 3;
 
 /// Of so many packs at most it is asked one by one whether they are missing.
 const MOST_ASKED: usize = 1000;
-
-/// A lane that has said nothing for so long is nobody's any more, in nanoseconds.
-const LANE_LIVES: i64 = 180 * 24 * 3600 * SECOND;
-
-/// A record of a run that was under way.
-#[derive(Debug, Clone)]
-struct PartialRow {
-    record: ObjectHash,
-    written: i64,
-    objects: Vec<ObjectHash>,
-}
-
-/// What the log says, beside what the cache holds.
-#[derive(Default)]
-struct Gathered {
-    partials: Vec<PartialRow>,
-    /// Records that hold a snapshot.
-    commits: HashSet<ObjectHash>,
-    /// Objects that some record names, and when the first did.
-    named: HashMap<ObjectHash, i64>,
-    /// Checkpoints with the segments that they name.
-    checkpoints: Vec<(ObjectHash, Vec<ObjectHash>)>,
-    /// The objects that each segment names.
-    segments: HashMap<ObjectHash, Vec<ObjectHash>>,
-    /// The packs that each record names.
-    packs: HashMap<ObjectHash, Vec<ObjectHash>>,
-    /// Records that hold units, and how many blobs are in these.
-    with_units: HashMap<ObjectHash, usize>,
-    /// Records that condemn or sweep, and the condemnations that each sweep names.
-    decisions: HashMap<ObjectHash, Vec<ObjectHash>>,
-    /// When each record was written.
-    written: HashMap<ObjectHash, i64>,
-    newest: i64,
-}
-
-impl Gathered {
-    fn enter(&mut self, entry: LogEntry<'_>) {
-        match entry {
-            LogEntry::Record(name, record) => self.enter_record(name, record),
-            LogEntry::Segment(hash, segment) => {
-                let objects: Vec<ObjectHash> =
-                    segment.entries.iter().map(|entry| entry.object).collect();
-                self.named.extend(objects.iter().map(|object| (*object, i64::MIN)));
-                self.segments.insert(*hash, objects);
-            }
-        }
-    }
-
-    fn enter_record(&mut self, name: &RecordName, record: &Record) {
-        self.newest = self.newest.max(record.written);
-        self.written.insert(name.hash, record.written);
-        if record.snapshot.is_some() {
-            self.commits.insert(name.hash);
-        }
-        if record.partial.is_some() {
-            let packs = record.entries.iter().map(|entry| entry.object);
-            self.partials.push(PartialRow {
-                record: name.hash,
-                written: record.written,
-                objects: packs.chain([name.hash]).collect(),
-            });
-        }
-        for entry in &record.entries {
-            let first = self.named.entry(entry.object).or_insert(record.written);
-            *first = record.written.min(*first);
-        }
-        if !record.entries.is_empty() {
-            let packs = record.entries.iter().map(|entry| entry.object).collect();
-            self.packs.insert(name.hash, packs);
-        }
-        if !record.inline.is_empty() {
-            let blobs = record.inline.iter().map(|unit| unit.blobs.len());
-            self.with_units.insert(name.hash, blobs.fold(0, usize::saturating_add));
-        }
-        if record.condemn.is_some() || record.sweep.is_some() {
-            let sweep = record.sweep.iter().flat_map(|sweep| sweep.condemnations.iter());
-            self.decisions.insert(name.hash, sweep.copied().collect());
-        }
-        if let Some(checkpoint) = &record.checkpoint {
-            let segments = checkpoint.new_segments.iter().chain(checkpoint.old_segments.iter());
-            self.checkpoints.push((name.hash, segments.copied().collect()));
-        }
-    }
-}
 
 /// Everything that is known. See the module's head.
 pub(super) struct Facts {
@@ -129,22 +48,26 @@ pub(super) struct Facts {
     /// Those, and condemnations of something that a record or segment names which no checkpoint
     /// replaces.
     spoken_of: HashSet<ObjectHash>,
+    /// The packs that a record names which no checkpoint replaces.
+    named_by_records: HashSet<ObjectHash>,
     /// Checkpoints that no other one covers.
     pub(super) checkpoints: Vec<ObjectHash>,
     /// Checkpoints that lack a segment, of which a heal takes note: they replace nothing.
     pub(super) unsupported: Vec<ObjectHash>,
-    /// The objects that each segment names.
-    segment_objects: HashMap<ObjectHash, Vec<ObjectHash>>,
+    /// What each segment holds that was read.
+    segment_rows: HashMap<ObjectHash, SegmentRow>,
     /// The packs that each record names.
     packs: HashMap<ObjectHash, Vec<ObjectHash>>,
     /// Records that hold units, and how many blobs are in these.
     with_units: HashMap<ObjectHash, usize>,
-    /// Records that condemn or sweep, and the condemnations that each sweep names.
-    decisions: HashMap<ObjectHash, Vec<ObjectHash>>,
+    /// Records that condemn or sweep.
+    decisions: HashMap<ObjectHash, Decision>,
     /// The repository's grace, in nanoseconds.
     grace: i64,
     /// Objects that partials keep.
     pub(super) kept_by_partials: HashSet<ObjectHash>,
+    /// What the differences in these stand on.
+    pub(super) bases_of_partials: Vec<BlobId>,
     /// Packs that the log names and the listing lacks, and when they were first named.
     pub(super) vanished: Vec<(ObjectHash, i64)>,
     /// Records that must exist and that this run has not read: a listing lacks them.
@@ -159,8 +82,10 @@ pub(super) struct Facts {
     pub(super) newest: i64,
     /// When each record was written.
     written: HashMap<ObjectHash, i64>,
-    /// The newest records of lanes that may go on.
-    newest_of_lanes: HashSet<ObjectHash>,
+    /// The newest records of lanes that may go on, and their lanes.
+    newest_of_lanes: HashMap<ObjectHash, LaneId>,
+    /// The lane that this machine wrote last.
+    pub(super) own_lane: Option<LaneId>,
     /// The first sequence of each lane that no checkpoint covers.
     first_uncovered: HashMap<LaneId, u64>,
 }
@@ -238,10 +163,14 @@ impl Facts {
         }
         let is_broken =
             |(record, verdict): (&ObjectHash, &u64)| (*verdict == NOT_WHOLE).then_some(*record);
+        let (kept_by_partials, bases_of_partials) =
+            gathered.kept_by_partials(&order, lifetimes.partial, now);
         Ok(Facts {
             newest_of_lanes: newest_of_lanes(&listed, now),
             first_uncovered: first_uncovered(&listed, &covered),
-            kept_by_partials: kept_by_partials(&gathered, &order, lifetimes.partial, now),
+            kept_by_partials,
+            bases_of_partials,
+            own_lane: original.own_lane(),
             broken: verdicts.iter().filter_map(is_broken).collect(),
             unheeded,
             segments: gathered
@@ -252,6 +181,7 @@ impl Facts {
                 .collect(),
             open,
             spoken_of,
+            named_by_records: gathered.packs.values().flatten().copied().collect(),
             checkpoints: gathered
                 .checkpoints
                 .iter()
@@ -259,7 +189,7 @@ impl Facts {
                 .filter(|checkpoint| !covered.contains(checkpoint))
                 .collect(),
             unsupported: report.unsupported.iter().map(|it| it.name.hash()).collect(),
-            segment_objects: gathered.segments,
+            segment_rows: gathered.segments,
             packs: gathered.packs,
             with_units: gathered.with_units,
             decisions: gathered.decisions,
@@ -320,30 +250,9 @@ fn hear(original: &Repository, trusted: Option<&HashSet<LaneId>>) -> Result<Hear
     let trust = original.trust(trusted);
     let repository = original.with_private_cache(trust.clone())?;
     let mut gathered = Gathered::default();
-    let report = repository.sync_with(|entry| gathered.enter(entry))?;
+    let report = repository.sync_with(|entry| gathered.enter(entry, original.keys()))?;
     let unheeded = trust.map(|trust| trust.unheeded()).unwrap_or_default();
     Ok(Heard { repository, gathered, report, unheeded })
-}
-
-/// Returns the newest records of each lane that may go on, whoever covers them: its machine goes on
-/// from there, and takes it for a loss if they are not there.
-fn newest_of_lanes(listed: &HashMap<ObjectHash, Listed>, now: Timestamp) -> HashSet<ObjectHash> {
-    let mut lanes: HashMap<LaneId, (u64, Vec<ObjectHash>)> = HashMap::new();
-    for row in listed.values() {
-        let ObjectName::Record(name) = &row.name else { continue };
-        if now.0.saturating_sub(row.modified.0) >= LANE_LIVES {
-            continue;
-        }
-        let (sequence, newest) = lanes.entry(name.lane).or_default();
-        if name.sequence > *sequence {
-            *sequence = name.sequence;
-            newest.clear();
-        }
-        if name.sequence == *sequence {
-            newest.push(name.hash);
-        }
-    }
-    lanes.into_values().flat_map(|(_, newest)| newest).collect()
 }
 
 /// Fails if the listing lacks a record that was there when it was made.
@@ -370,76 +279,6 @@ fn incomplete(repository: &Repository, object: &dyn std::fmt::Display) -> Error 
     Error::new(Kind::Store, format!("a listing lacks {object}, which is there, in"))
         .object(repository.store().description())
         .hint("nothing was deleted; run the same command again")
-}
-
-fn first_uncovered(
-    listed: &HashMap<ObjectHash, Listed>,
-    covered: &HashSet<ObjectHash>,
-) -> HashMap<LaneId, u64> {
-    let mut first: HashMap<LaneId, u64> = HashMap::new();
-    for row in listed.values().filter(|row| !covered.contains(&row.name.hash())) {
-        if let ObjectName::Record(name) = &row.name {
-            let known = first.entry(name.lane).or_insert(name.sequence);
-            *known = name.sequence.min(*known);
-        }
-    }
-    first
-}
-
-/// Returns how far checkpoints have replaced each lane: what came before may be deleted, and need
-/// not be named any more. A beginning is covered without gaps, so a sequence tells.
-fn replaced_until(
-    order: &Order,
-    covered: &HashSet<ObjectHash>,
-    listed: &HashMap<ObjectHash, Listed>,
-) -> HashMap<LaneId, u64> {
-    let mut until: HashMap<LaneId, u64> = HashMap::new();
-    for row in listed.values() {
-        let ObjectName::Record(name) = &row.name else { continue };
-        let previous = order.link(&name.hash).and_then(|link| link.previous);
-        // A checkpoint may be covered behind what is not.
-        let sequence = if covered.contains(&name.hash) && name.kind != "checkpoint" {
-            name.sequence
-        } else if previous.is_some_and(|previous| covered.contains(&previous)) {
-            name.sequence.saturating_sub(1)
-        } else {
-            continue;
-        };
-        let known = until.entry(name.lane).or_default();
-        *known = sequence.max(*known);
-    }
-    until
-}
-
-/// Returns the records that must exist and were not read: those of the other listing, those that
-/// this machine had read, and those that others name. A store whose listings leave something out
-/// must not make it look as if nobody needed anything.
-fn unseen(
-    order: &Order,
-    covered: &HashSet<ObjectHash>,
-    read: &HashSet<ObjectHash>,
-    listed: &HashMap<ObjectHash, Listed>,
-    known: impl Iterator<Item = ObjectHash>,
-) -> Vec<ObjectHash> {
-    let is_record = |row: &&Listed| matches!(row.name, ObjectName::Record(_));
-    let of_listing = listed.values().filter(is_record).map(|row| row.name.hash());
-    // What a covered record names may be deleted, and its name with it.
-    let open = || order.links().filter(|link| !covered.contains(&link.hash));
-    let before = open().filter_map(|link| link.previous);
-    let mut unseen: Vec<ObjectHash> =
-        of_listing.chain(known).chain(before).filter(|hash| !read.contains(hash)).collect();
-    let tips: HashSet<Tip> = read.iter().map(tip_of).collect();
-    let lost = open().flat_map(|link| link.view.iter()).filter(|tip| !tips.contains(*tip));
-    unseen.extend(lost.map(|tip| {
-        let mut hash = ObjectHash::default();
-        for (to, from) in hash.0.iter_mut().zip(tip.0) {
-            *to = from;
-        }
-        hash
-    }));
-    unseen.sort_unstable();
-    unseen.dedup();
-    unseen
 }
 
 /// Objects of another repository in the same place would look as if nobody needed them.
@@ -490,89 +329,6 @@ fn refuse_unreadable(report: &SyncReport, verdicts: &HashMap<ObjectHash, u64>) -
     }
 }
 
-/// Returns the objects that runs keep which have not come to their end.
-fn kept_by_partials(
-    gathered: &Gathered,
-    order: &Order,
-    lives: i64,
-    now: Timestamp,
-) -> HashSet<ObjectHash> {
-    let mut ended = HashSet::new();
-    for newest in order.newest() {
-        let mut has_ended = false;
-        for hash in order.chain(newest) {
-            if has_ended {
-                ended.insert(hash);
-            }
-            has_ended |= gathered.commits.contains(&hash);
-        }
-    }
-    gathered
-        .partials
-        .iter()
-        .filter(|row| !ended.contains(&row.record))
-        .filter(|row| now.0.saturating_sub(row.written) < lives)
-        .flat_map(|row| row.objects.iter().copied())
-        .collect()
-}
-
-/// Returns the best of what was said of each record that came late or can't be had. Whoever came
-/// late too had not seen what was deleted, and has no say.
-fn verdicts(cache: &Cache, late: &[ObjectHash]) -> Result<HashMap<ObjectHash, u64>> {
-    let late: HashSet<&ObjectHash> = late.iter().collect();
-    let mut verdicts: HashMap<ObjectHash, u64> = HashMap::new();
-    for (heal, record, verdict) in cache.heals()? {
-        if !late.contains(&heal) {
-            let known = verdicts.entry(record).or_insert(verdict);
-            *known = verdict.min(*known);
-        }
-    }
-    Ok(verdicts)
-}
-
-/// Returns the records that came late (rule 32): their writers had not read a condemnation of which
-/// there is a sweep, whose writer had not read them.
-fn late(
-    repository: &Repository,
-    order: &Order,
-    covered: &HashSet<ObjectHash>,
-) -> Result<Vec<ObjectHash>> {
-    let mut late = Vec::new();
-    let checkpoints = repository.cache().replaced()?;
-    for (condemnation, sweeps) in repository.cache().sweeps()? {
-        // One that is deleted measures nobody any more: a newer pair does, which is never deleted
-        // before there is another.
-        if order.link(&condemnation).is_none() {
-            continue;
-        }
-        // Whoever made a checkpoint that names it had looked into all that it knew.
-        let judges: Vec<ObjectHash> = checkpoints
-            .iter()
-            .filter(|replaced| replaced.records.contains(&condemnation))
-            .map(|replaced| replaced.checkpoint)
-            .collect();
-        // One who had read such a checkpoint had read all that it names.
-        let has_read = |record: &ObjectHash| {
-            order.knew(record, &condemnation)
-                || judges.iter().any(|judge| judge == record || order.knew(record, judge))
-        };
-        for sweep in sweeps {
-            let is_late = |record: &ObjectHash| {
-                *record != condemnation
-                    && *record != sweep
-                    && !covered.contains(record)
-                    && !has_read(record)
-                    && !order.knew(&sweep, record)
-                    && !judges.iter().any(|judge| judge == record || order.knew(judge, record))
-            };
-            late.extend(order.links().map(|link| link.hash).filter(is_late));
-        }
-    }
-    late.sort_unstable();
-    late.dedup();
-    Ok(late)
-}
-
 impl Facts {
     /// Returns the packs that a record names.
     pub(super) fn packs_of(&self, record: &ObjectHash) -> &[ObjectHash] {
@@ -590,7 +346,12 @@ impl Facts {
 
     /// Returns the objects that a segment names, those that are gone too.
     pub(super) fn objects_of_segment(&self, segment: &ObjectHash) -> &[ObjectHash] {
-        self.segment_objects.get(segment).map_or(&[], Vec::as_slice)
+        self.segment_rows.get(segment).map_or(&[], |row| &row.objects)
+    }
+
+    /// Returns the snapshots in a segment.
+    pub(super) fn snapshots_of_segment(&self, segment: &ObjectHash) -> &[SnapshotId] {
+        self.segment_rows.get(segment).map_or(&[], |row| &row.snapshots)
     }
 
     /// Returns whether a record holds units.
@@ -608,27 +369,36 @@ impl Facts {
         self.open.contains(record)
     }
 
+    /// Returns whether a record condemned or swept something.
+    pub(super) fn is_decision(&self, record: &ObjectHash) -> bool {
+        self.decisions.contains_key(record)
+    }
+
     /// Returns whether a record condemned or swept something so lately that a record which comes
-    /// late may have to be measured by it: younger than a grace, or the newest pair of its kind.
-    pub(super) fn is_recent_decision(&self, record: &ObjectHash, now: Timestamp) -> bool {
-        let Some(swept) = self.decisions.get(record) else { return false };
+    /// late may have to be measured by it: younger than a grace, or the newest pair of its kind. It
+    /// must be there then, covered or not.
+    fn is_recent_decision(&self, record: &ObjectHash, now: Timestamp) -> bool {
+        if !self.is_decision(record) {
+            return false;
+        }
         let written = self.written(record).unwrap_or(i64::MAX);
         if now.0.saturating_sub(written) < self.grace {
             return true;
         }
-        let sweeps = self.decisions.iter().filter(|(_, swept)| !swept.is_empty());
+        let sweeps = self.decisions.iter().filter(|(_, other)| !other.condemnations.is_empty());
         let newest = sweeps.max_by_key(|(hash, _)| (self.written(hash), **hash));
-        newest.is_some_and(|(hash, swept_last)| {
-            hash == record
-                || (swept.is_empty() && swept_last.contains(record))
-                || swept_last.contains(record)
-        })
+        newest.is_some_and(|(hash, newest)| hash == record || newest.condemnations.contains(record))
     }
 
-    /// Returns whether a record condemns something that is still there, or that something which no
-    /// checkpoint replaces still says where to find: then it must be readable for all to see.
-    pub(super) fn keeps_word(&self, record: &ObjectHash) -> bool {
-        self.spoken_of.contains(record)
+    /// Returns whether what a record says about other objects must be readable for all to see: it
+    /// condemns or swept something that is still there, or that something which no checkpoint
+    /// replaces still says where to find; or it may measure a record that comes late.
+    pub(super) fn keeps_word(&self, record: &ObjectHash, now: Timestamp) -> bool {
+        let is_there = |object: &ObjectHash| {
+            self.listed.contains_key(object) || self.named_by_records.contains(object)
+        };
+        let swept = self.decisions.get(record).is_some_and(|it| it.swept.iter().any(is_there));
+        swept || self.spoken_of.contains(record) || self.is_recent_decision(record, now)
     }
 
     /// Returns when a record was written (nanoseconds, UTC).
@@ -645,7 +415,18 @@ impl Facts {
 
     /// Returns whether a record is one of the newest of a lane that may go on.
     pub(super) fn keeps_lane(&self, record: &ObjectHash) -> bool {
-        self.newest_of_lanes.contains(record)
+        self.newest_of_lanes.contains_key(record)
+    }
+
+    /// Returns the newest record of the lane that this machine wrote last.
+    pub(super) fn own_newest(&self) -> impl Iterator<Item = &ObjectHash> {
+        let own = self.newest_of_lanes.iter().filter(|(_, lane)| self.own_lane == Some(**lane));
+        own.map(|(hash, _)| hash)
+    }
+
+    /// Returns the newest records of lanes that may go on, with their lanes.
+    pub(super) fn newest_of_lanes(&self) -> impl Iterator<Item = (&ObjectHash, &LaneId)> {
+        self.newest_of_lanes.iter()
     }
 
     /// Returns whether everyone who still writes into a replicated repository has read a record
@@ -655,7 +436,7 @@ impl Facts {
         if self.repository.header().flags & REPOSITORY_REPLICATED == 0 {
             return true;
         }
-        self.newest_of_lanes.iter().all(|newest| {
+        self.newest_of_lanes.keys().all(|newest| {
             newest == record
                 || self.order.knew(newest, record)
                 || self.order.covers(&[tip_of(newest)], record)

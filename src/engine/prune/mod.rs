@@ -12,11 +12,18 @@
 //! process holds the repository alone, an object is condemned and swept in one go; elsewhere a grace
 //! lies between, and whoever comes then decides again.
 //!
+//! A prune is **thorough** if nothing may stay unused (`--max-unused 0`, and after a purge): whatever
+//! holds something that no snapshot needs is written anew, bases, records and segments too. What has
+//! to stay all the same is counted (`left`).
+//!
 //! Memory: nine bytes for each blob, 24 for each unit, 300 for each object, 8 MiB of units.
 
 mod checkpoint;
 mod copies;
 mod facts;
+mod gathered;
+mod lanes;
+mod left;
 mod needs;
 mod options;
 mod plan;
@@ -24,7 +31,7 @@ mod run;
 mod usage;
 
 pub use options::{
-    Accepted, Brake, CHECKPOINT_BYTES, CHECKPOINT_RECORDS, Limit, PruneOptions, PruneReport,
+    Accepted, Brake, CHECKPOINT_BYTES, CHECKPOINT_RECORDS, Left, Limit, PruneOptions, PruneReport,
 };
 pub use plan::PrunePlan;
 pub use run::prune;
@@ -42,6 +49,6 @@ pub fn stands(repository: &Repository, snapshot: &Snapshot, counters: &Counters)
         Err(error) if error.kind() == Kind::Damaged => return Ok(false),
         Err(error) => return Err(error),
     }
-    let usage = usage::Usage::choose(repository.cache(), &mut walk.finish())?;
+    let usage = usage::Usage::choose(repository.cache(), &mut walk.finish(), None)?;
     Ok(usage.fallen.is_empty())
 }

@@ -53,6 +53,11 @@ impl Needs {
         Ok(needs)
     }
 
+    /// Returns what is needed by now, a bit for each blob.
+    pub(super) fn bits(&self) -> Vec<u64> {
+        self.bits.clone()
+    }
+
     fn find(&self, key: u64) -> Option<(usize, u64)> {
         let place = self.keys.binary_search(&key).ok()?;
         Some((place / 64, 1 << (place % 64)))
@@ -88,11 +93,15 @@ pub(super) struct Walked {
 }
 
 impl Walked {
-    /// Remembers what these snapshots need.
-    pub(super) fn of(needs: &Needs, snapshots: impl Iterator<Item = SnapshotId>) -> Walked {
-        let has = |place: usize| {
-            needs.bits.get(place / 64).is_some_and(|bits| bits & (1 << (place % 64)) != 0)
-        };
+    /// Remembers what these snapshots need. `bits` are those of `needs` before the bases of what is
+    /// kept were added: to the next look they are bases again.
+    pub(super) fn of(
+        needs: &Needs,
+        bits: &[u64],
+        snapshots: impl Iterator<Item = SnapshotId>,
+    ) -> Walked {
+        let has =
+            |place: usize| bits.get(place / 64).is_some_and(|bits| bits & (1 << (place % 64)) != 0);
         let needed = needs.keys.iter().enumerate().filter(|(place, _)| has(*place));
         Walked { snapshots: snapshots.collect(), keys: needed.map(|(_, key)| *key).collect() }
     }
@@ -155,6 +164,11 @@ impl<'r> NeedsWalk<'r> {
     fn need(&mut self, id: &BlobId) -> Result<bool> {
         let added = self.needs.add(id);
         self.tolerate(added)
+    }
+
+    /// Notes that a blob is needed, if it is known at all.
+    pub(super) fn need_known(&mut self, id: &BlobId) {
+        let _unknown = self.needs.add(id);
     }
 
     /// Notes everything that a snapshot needs. What can't be read is an error: nobody knows what

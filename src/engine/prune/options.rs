@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use crate::error::{Error, Kind, Result};
-use crate::id::LaneId;
+use crate::id::{LaneId, SnapshotId};
 
 /// How many records make a checkpoint due (page 8, rule 37).
 pub const CHECKPOINT_RECORDS: usize = 256;
@@ -23,6 +23,11 @@ pub enum Limit {
 }
 
 impl Limit {
+    /// Returns whether it lets nothing pass.
+    pub fn is_nothing(self) -> bool {
+        self.of(u64::MAX) == 0
+    }
+
     /// Returns the limit in bytes, where `used` bytes are used.
     pub fn of(self, used: u64) -> u64 {
         match self {
@@ -132,8 +137,13 @@ pub struct PruneOptions {
     pub alone: bool,
     /// A checkpoint is due when it would cover so many records.
     pub checkpoint_records: usize,
+    /// Nothing may stay that no snapshot needs, such as what was purged; so it is too if `max_unused`
+    /// is nothing.
+    pub thorough: bool,
     /// Only plan.
     pub dry_run: bool,
+    /// Snapshots that count as forgotten just now: a plan may ask what forgetting them would free.
+    pub forgotten: HashSet<SnapshotId>,
     /// Nobody asked for it: what is forgotten can be brought back for as long as was promised, even
     /// alone, and nothing is condemned where the store lets nobody delete.
     pub automatic: bool,
@@ -154,12 +164,21 @@ impl Default for PruneOptions {
             grace: None,
             alone: false,
             checkpoint_records: CHECKPOINT_RECORDS,
+            thorough: false,
             dry_run: false,
+            forgotten: HashSet::new(),
             automatic: false,
             only_checkpoint: false,
             trusted_lanes: None,
             accepted: Accepted::default(),
         }
+    }
+}
+
+impl PruneOptions {
+    /// Returns whether nothing may stay that no snapshot needs.
+    pub fn is_thorough(&self) -> bool {
+        self.thorough || self.max_unused.is_nothing()
     }
 }
 
@@ -204,6 +223,12 @@ pub struct PruneReport {
     pub covered_records: u64,
     /// Lanes that asked for something and were not heeded (page 8, rule 38), in how many records.
     pub unheeded: Vec<(LaneId, u64)>,
+    /// Blobs stored in full, so that they need no other that no snapshot needs.
+    pub raised_blobs: u64,
+    /// Of the kept snapshots, those that are forgotten, and live a while longer.
+    pub forgotten_snapshots: u64,
+    /// What a thorough prune had to leave.
+    pub left: Left,
 }
 
 impl PruneReport {
@@ -217,9 +242,26 @@ impl PruneReport {
             late_records: self.late_records,
             broken_records: self.broken_records,
             unheeded: self.unheeded.clone(),
+            forgotten_snapshots: self.forgotten_snapshots,
+            left: self.left,
             ..PruneReport::default()
         }
     }
+}
+
+/// What a thorough prune leaves although no snapshot needs all that is in it, and why.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Left {
+    /// The newest records of other machines: these go on from there.
+    pub lane_records: u64,
+    /// Records that no checkpoint may cover yet.
+    pub open_records: u64,
+    /// Objects that runs keep which have not come to their end.
+    pub unfinished_objects: u64,
+    /// Objects that are too young to be condemned.
+    pub young_objects: u64,
+    /// Objects that a later run gets to, such as those that this one may not copy from any more.
+    pub limited_objects: u64,
 }
 
 #[cfg(test)]
@@ -231,6 +273,8 @@ mod tests {
         let of = |text: &str| text.parse::<Limit>().map(|limit| limit.of(1000)).ok();
         assert_eq!(of("5%"), Some(50));
         assert_eq!(of("0"), Some(0));
+        let is_nothing = |text: &str| text.parse::<Limit>().unwrap().is_nothing();
+        assert!(is_nothing("0") && is_nothing("0%") && !is_nothing("0.1%") && !is_nothing("1"));
         assert_eq!(of("2k"), Some(2048));
         assert_eq!(of("1G"), Some(1 << 30));
         assert_eq!(of("unlimited"), Some(u64::MAX));

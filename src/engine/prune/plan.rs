@@ -65,6 +65,8 @@ pub struct PrunePlan {
     pub repack: Vec<ObjectName>,
     /// Blobs that are needed again, and stand nowhere.
     pub rescue: Vec<BlobId>,
+    /// Blobs that are stored in full, so that what they stand on may go.
+    pub raise: Vec<BlobId>,
     /// The condemnations whose grace is over.
     pub condemnations: Vec<ObjectHash>,
     /// Objects that are swept.
@@ -98,7 +100,10 @@ pub(super) struct Planner<'p> {
 impl Planner<'_> {
     pub(super) fn plan(&self, usage: &Usage) -> Result<PrunePlan> {
         let facts = self.facts;
-        let mut plan = PrunePlan { rescue: usage.fallen.clone(), ..PrunePlan::default() };
+        let (rescue, raise) = (usage.fallen.clone(), usage.raised.clone());
+        let mut plan = PrunePlan { rescue, raise, ..PrunePlan::default() };
+        plan.report.used_bytes = usage.raised_bytes;
+        plan.report.copied_bytes = usage.raised_bytes;
         let mut candidates = Vec::new();
         let mut known = HashSet::new();
         for (number, name, _) in facts.repository.cache().numbered_objects()? {
@@ -131,7 +136,7 @@ impl Planner<'_> {
         self.is_free(&row.name)
             && !self.facts.condemned.contains_key(&hash)
             && !self.facts.gone.contains(&hash)
-            && (self.options.alone || self.clocks.age(row) >= self.lifetimes.condemn_age)
+            && !self.is_young(row)
     }
 
     /// Returns whether nobody needs an object for what it is: a record or a segment that says nothing
@@ -142,13 +147,18 @@ impl Planner<'_> {
             ObjectName::Record(record) => {
                 self.facts.is_spent(record)
                     && !self.facts.keeps_lane(&hash)
-                    && !self.facts.keeps_word(&hash)
+                    && !self.facts.keeps_word(&hash, self.clocks.own)
             }
             ObjectName::Pack(_) => true,
             ObjectName::Segment(_) => !self.facts.segments.contains(&hash),
             ObjectName::Repository(_) | ObjectName::KeySlot(_) => false,
         };
         is_replaced && !self.facts.kept_by_partials.contains(&hash)
+    }
+
+    /// Returns whether an object is too young to be condemned.
+    pub(super) fn is_young(&self, row: &Listed) -> bool {
+        !self.options.alone && self.clocks.age(row) < self.lifetimes.condemn_age
     }
 
     /// What the index does not know: packs of runs that died, spent records, replaced segments.
@@ -175,10 +185,11 @@ impl Planner<'_> {
     }
 
     /// Chooses what is copied, the least used first, until as much is unused as may be; and small
-    /// objects, if there are many.
+    /// objects, if there are many. If nothing may stay that nobody needs, one blob of it counts.
     fn repack(&self, mut candidates: Vec<Candidate<'_>>, plan: &mut PrunePlan) {
         let allowed = self.options.max_unused.of(plan.report.used_bytes);
-        let mut copying = self.options.max_repack.of(plan.report.used_bytes);
+        let copying = self.options.max_repack.of(plan.report.used_bytes);
+        let mut copying = copying.saturating_sub(plan.report.copied_bytes);
         let mut unused: u64 = candidates.iter().map(Candidate::unused).sum();
         let small = |it: &Candidate<'_>| it.row.size < SMALL_PACK;
         let has_many_small = candidates.iter().filter(|it| small(it)).count() > MANY_SMALL;
@@ -188,7 +199,11 @@ impl Planner<'_> {
             (thousandths, it.row.name.clone())
         });
         for it in candidates {
-            let frees = unused > allowed && it.unused() > it.row.size / 50;
+            let frees = if self.options.is_thorough() {
+                it.usage.has_unused()
+            } else {
+                unused > allowed && it.unused() > it.row.size / 50
+            };
             let used = it.usage.used_bytes;
             if !(frees || (has_many_small && small(&it))) || used > copying {
                 continue;
@@ -256,6 +271,7 @@ impl Planner<'_> {
         report.condemned_bytes = bytes(&plan.condemn);
         report.repacked_objects = plan.repack.len() as u64;
         report.rescued_blobs = plan.rescue.len() as u64;
+        report.raised_blobs = plan.raise.len() as u64;
         report.deleted_objects = plan.sweep.len().saturating_add(plan.leftovers.len()) as u64;
         report.deleted_bytes = bytes(&plan.sweep).saturating_add(bytes(&plan.leftovers));
         let swept: HashSet<ObjectHash> = plan.sweep.iter().map(ObjectName::hash).collect();

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use super::checkpoint::CheckpointWriter;
 use super::copies::Copier;
 use super::facts::{Facts, NOT_WHOLE};
+use super::left::left;
 use super::needs::{Needs, NeedsWalk, Walked};
 use super::options::{Brake, PruneOptions, PruneReport};
 use super::plan::{Clocks, Planner, PrunePlan};
@@ -14,11 +15,12 @@ use crate::error::{Error, Kind, Result};
 use crate::event::{Counters, Event, Reporter};
 use crate::format::cbor::Ids;
 use crate::format::record::{Condemn, Heal, ObjectUnits, Partial, Sweep};
-use crate::id::ObjectHash;
+use crate::id::{ObjectHash, SnapshotId};
 use crate::repository::Repository;
 use crate::repository::cache::{KnownRecord, SnapshotEntry};
 use crate::repository::log::RecordParts;
-use crate::store::{DeletePermit, Durable, ObjectName};
+use crate::repository::marks::Forgotten;
+use crate::store::{DeletePermit, Durable, Listed, ObjectName};
 use crate::time::{Clock, Timestamp};
 
 /// A record names no more blobs than this.
@@ -149,10 +151,11 @@ struct Prune<'p> {
 impl Prune<'_> {
     fn run(&self, look: &mut Look<'_>, clock: &dyn Clock) -> Result<Round> {
         let (mut needs, live, verdicts) = self.needs(std::mem::take(look.walked))?;
+        let walked = needs.bits();
         let round = self.decide(&mut needs, &live, verdicts, look.wrote_checkpoint, clock)?;
         if !matches!(round, Round::Done(_)) {
             // However long it took: the next look walks only what is new.
-            *look.walked = Walked::of(&needs, live.iter().map(|entry| entry.id));
+            *look.walked = Walked::of(&needs, &walked, live.iter().map(|entry| entry.id));
         }
         Ok(round)
     }
@@ -165,7 +168,9 @@ impl Prune<'_> {
         wrote_checkpoint: bool,
         clock: &dyn Clock,
     ) -> Result<Round> {
-        let usage = Usage::choose(self.facts.repository.cache(), needs)?;
+        let is_thorough = self.options.is_thorough();
+        let raise = is_thorough.then(|| self.options.max_repack.of(self.stored_bytes()));
+        let usage = Usage::choose(self.facts.repository.cache(), needs, raise)?;
         let planner = Planner {
             facts: self.facts,
             options: self.options,
@@ -178,6 +183,15 @@ impl Prune<'_> {
         plan.report.late_records = verdicts.len() as u64;
         let broken = verdicts.iter().filter(|heal| heal.verdict == NOT_WHOLE);
         plan.report.broken_records = broken.count() as u64;
+        let forgotten = live.iter().filter(|entry| entry.forgotten.is_some());
+        plan.report.forgotten_snapshots = forgotten.count() as u64;
+        if is_thorough {
+            let live: HashSet<SnapshotId> = live.iter().map(|entry| entry.id).collect();
+            let would_cover = || self.facts.coverable(self.options.alone);
+            let covers = if self.options.dry_run { would_cover() } else { HashSet::new() };
+            let young = |row: &Listed| planner.is_young(row);
+            plan.report.left = left(self.facts, &plan, &usage, needs, &live, &covers, young)?;
+        }
         if self.options.dry_run {
             return Ok(Round::Done(plan.report));
         }
@@ -188,26 +202,39 @@ impl Prune<'_> {
             let parts = RecordParts { heal: Some(heal), ..self.parts() };
             self.repository.append(parts, clock.now())?;
         }
-        if !wrote_checkpoint && let Some(round) = self.checkpoint(needs, live, clock)? {
+        if !wrote_checkpoint && let Some(round) = self.checkpoint(needs, &usage, live, clock)? {
             return Ok(round);
         }
         if self.only_checkpoint {
             Ok(Round::Done(plan.report.of_keeping()))
         } else {
-            self.act(plan, needs, clock)
+            self.act(plan, needs, &usage, clock)
         }
+    }
+
+    fn stored_bytes(&self) -> u64 {
+        self.facts.bytes(self.facts.listed.keys())
     }
 
     /// Writes a checkpoint if one is due; `None` if not.
     fn checkpoint(
         &self,
         needs: &Needs,
+        usage: &Usage,
         live: &[SnapshotEntry],
         clock: &dyn Clock,
     ) -> Result<Option<Round>> {
-        let (facts, now, counters) = (self.facts, self.clocks.own, self.counters);
-        let due_records = self.options.checkpoint_records;
-        let writer = CheckpointWriter { facts, needs, live, now, due_records, counters };
+        let writer = CheckpointWriter {
+            facts: self.facts,
+            needs,
+            usage,
+            live,
+            now: self.clocks.own,
+            due_records: self.options.checkpoint_records,
+            alone: self.options.alone,
+            thorough: self.options.is_thorough(),
+            counters: self.counters,
+        };
         let prepared = match writer.prepare() {
             // What is older stays where it is, and goes on to be read from there.
             Err(error) if error.kind() == Kind::Damaged => {
@@ -243,7 +270,11 @@ impl Prune<'_> {
         let walked = walk.take_over(walked);
         let mut verdicts = Vec::new();
         let mut live = Vec::new();
-        for entry in facts.repository.cached_snapshots()? {
+        for mut entry in facts.repository.cached_snapshots()? {
+            if self.options.forgotten.contains(&entry.id) {
+                let now = self.clocks.own.0;
+                entry.forgotten = entry.forgotten.or(Some(Forgotten { since: now }));
+            }
             let is_dead = entry.forgotten.is_some_and(|forgotten| {
                 (self.options.alone && !self.options.automatic)
                     || forgotten.is_dead(&lifetimes, Timestamp(now))
@@ -268,6 +299,10 @@ impl Prune<'_> {
                 walk.snapshot(&entry.snapshot).map_err(Self::lost)?;
             }
             live.push(entry);
+        }
+        // A run that goes on has published what it stored, and does not look at the bases again.
+        for base in &facts.bases_of_partials {
+            walk.need_known(base);
         }
         // A late record without a snapshot needs nothing that could be lost.
         let with_snapshot: HashSet<_> = verdicts.iter().map(|heal| heal.record).collect();
@@ -299,8 +334,14 @@ impl Prune<'_> {
         RecordParts { view: Some(self.facts.view.clone()), ..RecordParts::default() }
     }
 
-    fn act(&self, mut plan: PrunePlan, needs: &Needs, clock: &dyn Clock) -> Result<Round> {
-        let (packs, bytes) = self.copy(&mut plan, needs)?;
+    fn act(
+        &self,
+        mut plan: PrunePlan,
+        needs: &Needs,
+        usage: &Usage,
+        clock: &dyn Clock,
+    ) -> Result<Round> {
+        let (packs, bytes) = self.copy(&mut plan, needs, usage)?;
         plan.report.copied_bytes = bytes;
         if !self.is_within_window(clock) {
             // The copies stay, and make the next look a short one.
@@ -338,11 +379,12 @@ impl Prune<'_> {
         &self,
         plan: &mut PrunePlan,
         needs: &Needs,
+        usage: &Usage,
     ) -> Result<(Vec<Durable<ObjectUnits>>, u64)> {
-        if plan.repack.is_empty() && plan.rescue.is_empty() {
+        if plan.repack.is_empty() && plan.rescue.is_empty() && plan.raise.is_empty() {
             return Ok((Vec::new(), 0));
         }
-        let mut copier = Copier::new(self.facts, needs, self.clocks.own.0, self.counters)?;
+        let mut copier = Copier::new(self.facts, needs, usage, self.clocks.own.0, self.counters)?;
         let mut damaged = HashSet::new();
         for object in &plan.repack {
             match copier.object(object) {
@@ -360,7 +402,7 @@ impl Prune<'_> {
             names.retain(|name| !damaged.contains(name));
         }
         let mut lost = Vec::new();
-        for id in &plan.rescue {
+        for id in plan.rescue.iter().chain(&plan.raise) {
             if !copier.rescue(*id)? {
                 lost.push(*id);
             }

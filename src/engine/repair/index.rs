@@ -45,7 +45,7 @@ const NOT_WHOLE: u64 = 3;
 /// What the log says, as far as it matters here.
 #[derive(Default)]
 struct Log {
-    /// Objects that are about to be deleted or were, and must not come back.
+    /// Objects that are about to be deleted, or were to be, and must not come back.
     condemned: HashSet<ObjectHash>,
     /// Records that another one names as its predecessor, and when the first did.
     named: HashMap<ObjectHash, i64>,
@@ -55,11 +55,14 @@ struct Log {
 
 impl Log {
     fn enter(&mut self, entry: LogEntry<'_>) {
-        let LogEntry::Record(_, record) = entry else { return };
-
+        // What a covered record decided about objects holds as long as it is there.
+        let (LogEntry::Record(_, record) | LogEntry::Replaced(_, record)) = entry else { return };
         self.condemned.extend(record.condemn.iter().flat_map(|condemn| condemn.objects.iter()));
         self.condemned.extend(record.sweep.iter().flat_map(|sweep| sweep.objects.iter()));
         self.condemned.extend(record.checkpoint.iter().flat_map(|it| it.gone.iter()));
+        if matches!(entry, LogEntry::Replaced(..)) {
+            return;
+        }
         if let Some(previous) = record.previous {
             let named = self.named.entry(previous).or_insert(record.written);
             *named = record.written.min(*named);

@@ -9,9 +9,10 @@ use std::collections::HashSet;
 use crate::engine::backup::metadata::MetadataWriter;
 use crate::engine::browse::Found as Item;
 use crate::engine::check::{CheckOptions, Found, ReadData, look};
+use crate::engine::reliance::Reliance;
 use crate::engine::rewrite::{Entering, Rewriter, Selection};
 use crate::error::{Error, Kind, Result};
-use crate::event::Counters;
+use crate::event::{Counters, Reporter};
 use crate::format::record::{Mark, MarkKind, Root, SNAPSHOT_INCOMPLETE, Snapshot, Statistics};
 use crate::id::SnapshotId;
 use crate::repository::Repository;
@@ -21,7 +22,7 @@ use crate::repository::log::RecordParts;
 use crate::repository::packer::Packer;
 use crate::repository::reader::BlobReader;
 use crate::repository::snapshots::SnapshotFilter;
-use crate::time::Timestamp;
+use crate::time::Clock;
 
 /// The tag of repaired snapshots.
 const TAG: &str = "repaired";
@@ -76,9 +77,14 @@ pub struct Repaired {
 pub fn repair_snapshots(
     repository: &Repository,
     options: &RepairSnapshotsOptions,
-    now: Timestamp,
+    clock: &dyn Clock,
     counters: &Counters,
+    reporter: &dyn Reporter,
 ) -> Result<Repaired> {
+    // A plan is made of what is there, readable or not.
+    let begin = || Reliance::begin(repository, clock, reporter);
+    let mut reliance = (!options.dry_run).then(begin).transpose()?;
+    let now = clock.now();
     let check = CheckOptions {
         read_data: options.read_data,
         threads: options.threads,
@@ -109,6 +115,7 @@ pub fn repair_snapshots(
         options.dry_run,
     );
     let mut repaired = Repaired::default();
+    let mut relied_on = Vec::new();
     let mut pending = Vec::new();
     for entry in entries {
         let (snapshot, holes) = rebuild(&entry, &mut rewriter, &found)?;
@@ -124,25 +131,28 @@ pub fn repair_snapshots(
             forgotten: false,
         });
         if !snapshot.roots.is_empty() {
+            relied_on.push(entry.id);
             pending.push((place, snapshot, options.forget && !entry.pinned));
         }
     }
+    if let Some(reliance) = &reliance {
+        reliance.refuse_doomed(&relied_on)?;
+    }
     rewriter.finish()?;
     let (packed, _) = packer.finish()?;
-    if options.dry_run {
-        return Ok(repaired);
-    }
+    let Some(reliance) = &mut reliance else { return Ok(repaired) };
     let mut parts =
         RecordParts { packs: packed.packs, inline: packed.inline, ..RecordParts::default() };
     for (place, snapshot, forget) in pending {
         let Some(row) = repaired.snapshots.get_mut(place) else { continue };
+        reliance.renew_window(&index, &parts.packs, &relied_on)?;
         if forget {
             let kind = MarkKind::Forget as u64;
             parts.marks.push(Mark { snapshot: row.old, kind, ..Mark::default() });
         }
         parts.snapshot = Some(snapshot);
         // The first record publishes what all of them refer to.
-        row.new = repository.append(std::mem::take(&mut parts), now)?.snapshot;
+        row.new = repository.append(std::mem::take(&mut parts), clock.now())?.snapshot;
         row.forgotten = forget;
     }
     Ok(repaired)

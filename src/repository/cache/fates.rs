@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::tables::{insert_checkpoint, insert_place, insert_units};
+use super::tables::{SNAPSHOTS, insert_checkpoint, insert_place, insert_units};
 use super::{Cache, wrap};
 use crate::error::Result;
 use crate::format::record::{Checkpoint, Record, Segment, Snapshot};
@@ -347,6 +347,9 @@ impl Cache {
 
     /// Drops snapshots whose records a checkpoint covers, and that no checkpoint holds to be alive.
     /// One that another checkpoint covers has no say: whoever wrote that knew better.
+    ///
+    /// Snapshots hold small files, which may have been purged: nothing of what is dropped stays in
+    /// the file. So the table is made anew, since a row that was moved leaves its bytes behind.
     pub fn drop_dead_snapshots(&self) -> Result<()> {
         let covered = self.covered()?;
         let alive: HashSet<SnapshotId> = self
@@ -355,16 +358,34 @@ impl Cache {
             .filter(|replaced| !covered.contains(&replaced.checkpoint))
             .flat_map(|replaced| replaced.snapshots)
             .collect();
-        let records = self.snapshot_records()?;
-        let connection = self.lock();
-        for (id, record) in records {
-            if alive.contains(&id) || record.is_some_and(|record| !covered.contains(&record)) {
-                continue;
-            }
-            connection
+        let is_dead = |(id, record): &(SnapshotId, Option<ObjectHash>)| {
+            !alive.contains(id) && record.is_none_or(|record| covered.contains(&record))
+        };
+        let dead: Vec<_> = self.snapshot_records()?.into_iter().filter(is_dead).collect();
+        if dead.is_empty() {
+            return Ok(());
+        }
+        let mut connection = self.lock();
+        let transaction = connection.transaction().map_err(wrap)?;
+        for (id, _) in dead {
+            transaction
                 .execute("DELETE FROM snapshot WHERE id = ?1", [id.as_bytes()])
                 .map_err(wrap)?;
         }
-        Ok(())
+        transaction
+            .execute_batch(
+                "ALTER TABLE snapshot RENAME TO old_snapshot; DROP INDEX IF EXISTS newest",
+            )
+            .and_then(|()| transaction.execute_batch(SNAPSHOTS))
+            .and_then(|()| {
+                transaction.execute_batch(
+                    "INSERT INTO snapshot SELECT * FROM old_snapshot; DROP TABLE old_snapshot",
+                )
+            })
+            .and_then(|()| transaction.commit())
+            .map_err(wrap)?;
+        // Another process that reads may keep the file of what was written last from being emptied:
+        // whoever writes next does it then.
+        connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").map_err(wrap)
     }
 }

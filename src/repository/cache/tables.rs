@@ -157,6 +157,11 @@ pub(super) fn insert_units(
     Ok(())
 }
 
+/// The table of snapshots: the one that holds content, that of small files.
+pub(super) const SNAPSHOTS: &str = "CREATE TABLE IF NOT EXISTS snapshot (id BLOB PRIMARY KEY, \
+    time INTEGER, written INTEGER, body BLOB, record BLOB) WITHOUT ROWID; \
+    CREATE INDEX IF NOT EXISTS newest ON snapshot (time, written, id)";
+
 /// Makes the tables that are not there.
 pub(super) fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(32);
@@ -167,8 +172,6 @@ pub(super) fn prepare(connection: &Connection) -> rusqlite::Result<()> {
         "PRAGMA cache_size = -8192; PRAGMA temp_store = MEMORY; \
          CREATE TABLE IF NOT EXISTS record (hash BLOB PRIMARY KEY, lane BLOB, sequence INTEGER, \
            global INTEGER, written INTEGER, previous BLOB, view BLOB) WITHOUT ROWID; \
-         CREATE TABLE IF NOT EXISTS snapshot (id BLOB PRIMARY KEY, time INTEGER, \
-           written INTEGER, body BLOB, record BLOB) WITHOUT ROWID; \
          CREATE TABLE IF NOT EXISTS mark (record BLOB, snapshot BLOB, body BLOB, \
            written INTEGER); \
          CREATE TABLE IF NOT EXISTS checkpoint (record BLOB PRIMARY KEY, records BLOB, \
@@ -181,8 +184,8 @@ pub(super) fn prepare(connection: &Connection) -> rusqlite::Result<()> {
            stored INTEGER, raw INTEGER, form INTEGER, kind INTEGER, bases BLOB, depth INTEGER, \
            PRIMARY KEY (object, number)) WITHOUT ROWID; \
          CREATE TABLE IF NOT EXISTS blob (id BLOB, object INTEGER, unit INTEGER, \
-           start INTEGER, length INTEGER, PRIMARY KEY (id, object, unit)) WITHOUT ROWID; \
-         CREATE INDEX IF NOT EXISTS newest ON snapshot (time, written, id)",
+           start INTEGER, length INTEGER, PRIMARY KEY (id, object, unit)) WITHOUT ROWID",
     )?;
+    connection.execute_batch(SNAPSHOTS)?;
     connection.execute_batch(fates::TABLES)
 }

@@ -1,7 +1,8 @@
 //! Learning what other writers did: listings, and the records and segments that are new.
 //!
 //! A checkpoint replaces the records that it names: these are not read if their content is not known
-//! yet, its segments are. What a sweep names is gone for good, whoever else names it.
+//! yet, its segments are. What a sweep names is gone for good, whoever else names it: from the index,
+//! and from the copies that this machine keeps.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -169,7 +170,7 @@ impl Repository {
         let wanted: Vec<&RecordName> = new.iter().filter(is_read).copied().collect();
         self.read_all(&wanted, |name, read| {
             if covered.contains(&name.hash) {
-                self.note_covered(name, read, report)
+                self.note_covered(name, read, visit, report)
             } else {
                 self.apply_one(name, read, visit, report)
             }
@@ -246,11 +247,11 @@ impl Repository {
                 applied.iter().flat_map(|(_, record)| covered_by(record)).collect();
             for (name, record) in waiting.extract_if(.., |(name, _)| replaced.contains(&name.hash))
             {
-                self.cache().note_record(&name, &record)?;
+                self.note(&name, &record, visit)?;
             }
         }
         for (name, record) in &waiting {
-            self.cache().note_record(name, record)?;
+            self.note(name, record, visit)?;
         }
         if !done.is_empty() {
             self.cache().drop_dead_snapshots()?;
@@ -265,11 +266,12 @@ impl Repository {
         &self,
         name: &RecordName,
         read: Result<ReadRecord>,
+        visit: &mut dyn FnMut(LogEntry<'_>),
         report: &mut SyncReport,
     ) -> Result<()> {
         match read {
             Ok(ReadRecord::Whole(record) | ReadRecord::Salvaged(record, _)) => {
-                self.cache().note_record(name, &record)
+                self.note(name, &record, visit)
             }
             // It was listed, and is swept since.
             Ok(ReadRecord::Missing) => Ok(()),
@@ -284,6 +286,25 @@ impl Repository {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Enters what a record that a checkpoint covers says about the fates of objects.
+    fn note(
+        &self,
+        name: &RecordName,
+        record: &Record,
+        visit: &mut dyn FnMut(LogEntry<'_>),
+    ) -> Result<()> {
+        visit(LogEntry::Replaced(name, record));
+        self.drop_copies(record);
+        self.cache().note_record(name, record)
+    }
+
+    /// Removes this machine's copies of what is swept, whoever swept it.
+    fn drop_copies(&self, record: &Record) {
+        let swept = record.sweep.iter().flat_map(|sweep| sweep.objects.iter());
+        let gone = record.checkpoint.iter().flat_map(|checkpoint| checkpoint.gone.iter());
+        self.store().drop_copies(swept.chain(gone));
     }
 
     fn apply_one(
@@ -339,6 +360,7 @@ impl Repository {
             None => None,
         };
         let snapshot = snapshot.as_ref().map(|(id, snapshot)| (*id, snapshot));
+        self.drop_copies(record);
         Cache::apply(self.cache(), name, record, snapshot)
     }
 
