@@ -68,6 +68,17 @@ impl StateFolder {
         self.replace("lane", text.as_bytes())
     }
 
+    /// Returns the newest epoch that this machine has known; 0 if none is remembered.
+    pub fn epoch(&self) -> u32 {
+        let text = std::fs::read_to_string(self.path("epoch")).ok();
+        text.and_then(|text| text.trim_ascii().parse().ok()).unwrap_or(0)
+    }
+
+    /// Remembers the newest epoch.
+    pub fn save_epoch(&self, epoch: u32) -> Result<()> {
+        self.replace("epoch", format!("{epoch}\n").as_bytes())
+    }
+
     /// Replaces a file of the folder as a whole, or leaves it as it was.
     pub fn replace(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let path = self.path(name);

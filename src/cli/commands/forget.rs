@@ -10,6 +10,7 @@ use crate::cli::json::ForgetGroup;
 use crate::cli::name;
 use crate::cli::table::{Align, Table};
 use crate::engine::mark::{mark, refuse_rollback, say};
+use crate::engine::prune::Reseal;
 use crate::engine::retention::{Carriers, GroupName, GroupPlan, plan};
 use crate::error::{Error, Result};
 use crate::format::record::{MarkKind, SNAPSHOT_SAFETY};
@@ -34,7 +35,8 @@ pub(super) fn run(run: &Run, arguments: &ForgetArguments) -> Result<u8> {
         by_policy(run, &repository, arguments)?;
     }
     if arguments.prune {
-        let report = prune::free(run, &repository, &arguments.limits, arguments.dry_run)?;
+        let report =
+            prune::free(run, &repository, &arguments.limits, Reseal::Nothing, arguments.dry_run)?;
         prune::show(run, &report, arguments.dry_run)?;
     }
     Ok(0)

@@ -25,6 +25,7 @@ mod purge;
 mod repair;
 pub mod repository;
 mod restore;
+mod rotate;
 mod snapshots;
 mod stats;
 

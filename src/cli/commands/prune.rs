@@ -7,14 +7,15 @@ use super::repository::{Make, Opened};
 use crate::cli::args::{PruneArguments, PruneLimits};
 use crate::cli::figures::{counted, size};
 use crate::cli::json::PruneSummary;
-use crate::engine::prune::{Accepted, PruneOptions, PruneReport, prune};
+use crate::engine::prune::{Accepted, PruneOptions, PruneReport, Reseal, prune};
 use crate::error::Result;
 
 pub(super) fn run(run: &Run, arguments: &PruneArguments) -> Result<u8> {
     run.stop_on_signals()?;
     let repository = run.repository(Make::Never)?;
     let _lock = (!arguments.dry_run).then(|| run.lock(repository.id())).transpose()?;
-    let report = free(run, &repository, &arguments.options, arguments.dry_run)?;
+    let reseal = if arguments.reseal { Reseal::Older } else { Reseal::Nothing };
+    let report = free(run, &repository, &arguments.options, reseal, arguments.dry_run)?;
     show(run, &report, arguments.dry_run)?;
     Ok(if report.undeleted_objects > 0 { 3 } else { 0 })
 }
@@ -24,6 +25,7 @@ pub(super) fn free(
     run: &Run,
     repository: &Opened,
     limits: &PruneLimits,
+    reseal: Reseal,
     dry_run: bool,
 ) -> Result<PruneReport> {
     if let Some(lock) = repository.shared_lock().filter(|_| !dry_run) {
@@ -34,6 +36,7 @@ pub(super) fn free(
         max_repack: limits.max_repack,
         grace: limits.grace.map(|grace| grace.as_secs()),
         alone: repository.shared_lock().is_some() || limits.nobody_else_writes,
+        reseal,
         dry_run,
         accepted: Accepted(limits.accept.iter().map(|doubt| (*doubt).into()).collect()),
         ..PruneOptions::default()
@@ -97,6 +100,13 @@ fn shown(report: &PruneReport, dry_run: bool) -> String {
             "; {} could not be deleted, the next prune tries again",
             counted(report.undeleted_objects, "object")
         );
+    }
+    if report.older_objects > 0 {
+        let (objects, verb) = (
+            counted(report.older_objects, "object"),
+            if report.older_objects == 1 { "stays" } else { "stay" },
+        );
+        let _ = write!(text, "; {objects} {verb} sealed by older keys for now");
     }
     let _ = write!(
         text,

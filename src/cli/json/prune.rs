@@ -25,6 +25,7 @@ pub struct PruneSummary {
     late_records: u64,
     broken_records: u64,
     undeleted_objects: u64,
+    older_objects: u64,
 }
 
 impl PruneSummary {
@@ -49,6 +50,7 @@ impl PruneSummary {
             late_records: report.late_records,
             broken_records: report.broken_records,
             undeleted_objects: report.undeleted_objects,
+            older_objects: report.older_objects,
         }
     }
 }

@@ -56,7 +56,9 @@ impl CheckpointWriter<'_> {
     pub(super) fn prepare(&self) -> Result<Option<Prepared>> {
         let mut covers = self.facts.coverable(self.now);
         let bytes = self.facts.bytes(covers.iter());
-        if covers.len() < self.due_records.max(1) && bytes < DUE_BYTES {
+        let segments = &self.facts.segments;
+        let is_older = covers.iter().chain(segments).any(|hash| self.facts.older.contains(hash));
+        if covers.len() < self.due_records.max(1) && bytes < DUE_BYTES && !is_older {
             return Ok(None);
         }
         // Of two checkpoints only the one that knew the other may say what lives.
@@ -181,7 +183,7 @@ impl CheckpointWriter<'_> {
         for hash in &segments {
             let objects = facts.objects_of_segment(hash);
             let lost = objects.iter().filter(|object| facts.gone.contains(*object)).count();
-            if lost.saturating_mul(4) > objects.len() {
+            if lost.saturating_mul(4) > objects.len() || facts.older.contains(hash) {
                 merged.insert(*hash);
             }
             let size = facts.bytes(std::iter::once(hash));

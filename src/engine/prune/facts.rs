@@ -152,6 +152,8 @@ pub(super) struct Facts {
     newest_of_lanes: HashSet<ObjectHash>,
     /// The first sequence of each lane that no checkpoint covers.
     first_uncovered: HashMap<LaneId, u64>,
+    /// Objects that are to be sealed anew.
+    pub(super) older: HashSet<ObjectHash>,
 }
 
 impl Facts {
@@ -213,6 +215,7 @@ impl Facts {
         Ok(Facts {
             newest_of_lanes: newest_of_lanes(&listed, now),
             first_uncovered: first_uncovered(&listed, &covered),
+            older: HashSet::new(),
             kept_by_partials: kept_by_partials(&gathered, &order, lifetimes.partial, now),
             broken: verdicts.iter().filter_map(is_broken).collect(),
             segments: gathered

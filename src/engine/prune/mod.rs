@@ -20,10 +20,11 @@ mod facts;
 mod needs;
 mod options;
 mod plan;
+mod reseal;
 mod run;
 mod usage;
 
-pub use options::{Accepted, Brake, CHECKPOINT_RECORDS, Limit, PruneOptions, PruneReport};
+pub use options::{Accepted, Brake, CHECKPOINT_RECORDS, Limit, PruneOptions, PruneReport, Reseal};
 pub use plan::PrunePlan;
 pub use run::prune;
 

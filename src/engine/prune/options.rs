@@ -115,6 +115,18 @@ impl Accepted {
     }
 }
 
+/// What is sealed anew, whether or not something in it is unused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reseal {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// Objects of an older epoch than the newest.
+    Older,
+    /// All objects, as if there was a newer epoch: for a plan.
+    Everything,
+}
+
 /// What a prune is asked to do.
 #[derive(Debug, Clone)]
 pub struct PruneOptions {
@@ -128,6 +140,8 @@ pub struct PruneOptions {
     pub alone: bool,
     /// A checkpoint is due when it would cover so many records.
     pub checkpoint_records: usize,
+    /// What is sealed anew.
+    pub reseal: Reseal,
     /// Only plan.
     pub dry_run: bool,
     /// Doubts that don't stop it.
@@ -142,6 +156,7 @@ impl Default for PruneOptions {
             grace: None,
             alone: false,
             checkpoint_records: CHECKPOINT_RECORDS,
+            reseal: Reseal::Nothing,
             dry_run: false,
             accepted: Accepted::default(),
         }
@@ -185,6 +200,8 @@ pub struct PruneReport {
     pub broken_records: u64,
     /// Objects that could not be deleted; the next run tries again.
     pub undeleted_objects: u64,
+    /// If objects of older epochs were to be sealed anew: those that could not be, and stay for now.
+    pub older_objects: u64,
 }
 
 #[cfg(test)]

@@ -83,7 +83,8 @@ fn once(
     // A plan writes nothing, not even to ask the time.
     let store = if options.dry_run { own } else { repository.store().now()? };
     let clocks = Clocks { own, store };
-    let facts = Facts::gather(repository, known, own)?;
+    let mut facts = Facts::gather(repository, known, own)?;
+    facts.find_older(options.reseal)?;
     if let Some(first) = facts.unseen.first() {
         let problem = format!(
             "{} records are missing from the store's listing, this one first: {}",
