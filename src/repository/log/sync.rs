@@ -167,17 +167,19 @@ impl Repository {
         }
         let replaced: HashSet<ObjectHash> =
             checkpoints.iter().flat_map(|(_, record)| covered_by(record)).collect();
-        for (name, record) in &checkpoints {
-            if !replaced.contains(&name.hash)
-                && let Some(checkpoint) = &record.checkpoint
-            {
+        let is_replaced = |name: &RecordName| replaced.contains(&name.hash);
+        for (name, record) in checkpoints.iter().filter(|(name, _)| !is_replaced(name)) {
+            if let Some(checkpoint) = &record.checkpoint {
                 self.load_checkpoint(checkpoint, visit)?;
-                visit(LogEntry::Record(name, record));
-                self.apply(name, record)?;
-                report.applied_records = report.applied_records.saturating_add(1);
-            } else {
-                self.cache().note_record(name, record)?;
             }
+            visit(LogEntry::Record(name, record));
+            self.apply(name, record)?;
+            report.applied_records = report.applied_records.saturating_add(1);
+        }
+        // Only now: what these say they cover is not known by having been noted, and one that replaces
+        // them and covers nothing else would be taken to say nothing new.
+        for (name, record) in checkpoints.iter().filter(|(name, _)| is_replaced(name)) {
+            self.cache().note_record(name, record)?;
         }
         if !checkpoints.is_empty() {
             self.cache().drop_dead_snapshots()?;
