@@ -162,9 +162,14 @@ impl RepositoryKeys {
         self.sealing.read().newest().map(|(epoch, _)| epoch)
     }
 
-    /// Returns whether objects of an epoch can be opened.
-    pub fn knows_epoch(&self, epoch: u32) -> bool {
-        self.sealing.read().of(epoch).next().is_some()
+    /// Returns what to know the newest epoch by again; `None` if nothing may be sealed.
+    pub fn newest_mark(&self) -> Option<EpochMark> {
+        self.sealing.read().newest().ok().map(|(epoch, key)| EpochMark { epoch, mark: mark(key) })
+    }
+
+    /// Returns whether an epoch is the one that was known before, and not another of its number.
+    pub fn knows_mark(&self, known: &EpochMark) -> bool {
+        self.sealing.read().of(known.epoch).any(|key| mark(key) == known.mark)
     }
 
     /// Makes header and sealer of a new object. `context` is mixed with random bytes into the
@@ -213,6 +218,20 @@ impl RepositoryKeys {
         }
         Err(failure)
     }
+}
+
+/// What tells an epoch from others, and nothing of its keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EpochMark {
+    /// Its number.
+    pub epoch: u32,
+    /// A hash of its sealing key.
+    pub mark: [u8; 16],
+}
+
+fn mark(sealing: &Key) -> [u8; 16] {
+    let hash = blake3::keyed_hash(&sealing.0, b"known");
+    hash.as_bytes().first_chunk().copied().unwrap_or_default()
 }
 
 fn sealing_key(secret: &Key, repository: &RepositoryId) -> Key {

@@ -25,7 +25,7 @@ pub enum CodecError {
     #[error("sealed under key epoch {0}, which was not granted to this key")]
     UnknownEpoch(u32),
     /// Rotations met: no grant holds all epochs.
-    #[error("two rotations of the keys met: `stash key rotate` joins them")]
+    #[error("two rotations of the keys met")]
     EpochsApart,
     /// The grants hold less than this machine has seen.
     #[error("a rotation of the keys that this machine has seen is gone from the store")]

@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard};
 
 use super::remembered::Memory;
+use super::state::StateFolder;
 use super::{Repository, guard};
 use crate::codec::CodecError;
 use crate::codec::crypto::{
@@ -110,6 +111,8 @@ pub(super) struct Keyring {
     pub(super) holder: Option<Holder>,
     epochs: Mutex<Epochs>,
     memory: Option<Memory>,
+    /// Where the newest epoch is remembered. Handles with a cache of their own have no other state.
+    state: Option<StateFolder>,
 }
 
 impl Keyring {
@@ -117,8 +120,9 @@ impl Keyring {
         master: MasterKeys,
         holder: Option<Holder>,
         memory: Option<Memory>,
+        state: Option<StateFolder>,
     ) -> Keyring {
-        Keyring { master, holder, epochs: Mutex::default(), memory }
+        Keyring { master, holder, epochs: Mutex::default(), memory, state }
     }
 
     pub(super) fn epochs(&self) -> MutexGuard<'_, Epochs> {
@@ -160,22 +164,26 @@ impl Repository {
             let mut epochs = keyring.epochs();
             *epochs = Epochs::gather(sets, &epochs);
         }
-        self.use_epochs()
+        self.use_epochs(false)
     }
 
-    /// Opens and seals with the epochs that are known now; remembers the newest.
-    pub(super) fn use_epochs(&self) -> Result<()> {
-        let epochs = self.keyring.epochs().clone();
-        self.keys().learn(&epochs);
-        let Some(state) = self.state() else { return Ok(()) };
-        let seen = state.epoch();
-        if !epochs.knows(seen) {
+    /// Opens and seals with the epochs that are known now, and remembers the newest: of one that this
+    /// run drew it is certain that it is.
+    pub(super) fn use_epochs(&self, is_own: bool) -> Result<()> {
+        self.keys().learn(&self.keyring.epochs());
+        if !is_own && self.lacks_epoch() {
             // Who was left out could read what is sealed under an older one.
             self.keys().stop_sealing(CodecError::EpochsBehind);
-        } else if let Ok(newest) = epochs.newest()
-            && newest != seen
+        }
+        if let (Some(state), Some(newest)) = (&self.keyring.state, self.keys().newest_mark())
+            && newest.epoch > 0
+            && state.epoch().as_ref() != Some(&newest)
         {
-            state.save_epoch(newest)?;
+            match state.save_epoch(&newest) {
+                // Who only reads may have no leave to write: then the next opening learns it again.
+                Err(_) if !is_own => {}
+                result => result?,
+            }
         }
         Ok(())
     }
@@ -183,8 +191,8 @@ impl Repository {
     /// Returns whether this machine has known an epoch that was not granted to the key, as far as was
     /// read.
     pub(super) fn lacks_epoch(&self) -> bool {
-        let seen = self.state().map_or(0, super::state::StateFolder::epoch);
-        !self.keyring.epochs().knows(seen)
+        let seen = self.keyring.state.as_ref().and_then(StateFolder::epoch);
+        seen.is_some_and(|seen| !self.keys().knows_mark(&seen))
     }
 
     /// Reads `keys/` as it is now.
@@ -217,7 +225,8 @@ impl Repository {
     pub fn refuse_unsealable(&self) -> Result<()> {
         self.keys().newest_epoch().map(drop).map_err(|error| {
             Error::failed("cannot save anything").source(error).hint(
-                "what is stored can be read; `stash key list` shows who is to have the new keys",
+                "everything can be read; `stash key rotate` makes keys that go on from all that are \
+                 known: look whom it shows",
             )
         })
     }

@@ -209,7 +209,7 @@ impl LockedRepository {
             store,
             header: self.header.clone(),
             header_bytes: self.header_bytes.clone(),
-            keyring: Arc::new(Keyring::new(master, holder, self.memory.clone())),
+            keyring: Arc::new(Keyring::new(master, holder, self.memory.clone(), state.clone())),
             keys,
             cache,
             state,

@@ -20,7 +20,7 @@ use crate::error::{Error, Kind, Result};
 use crate::format::LIMITS;
 use crate::format::key::KeySlot;
 use crate::id::ObjectHash;
-use crate::store::ObjectName;
+use crate::store::{ObjectName, Prefix};
 use crate::time::Timestamp;
 
 /// How often another machine's rotation is joined before it is the next run's turn.
@@ -68,6 +68,13 @@ impl Repository {
         };
         for (id, slot) in &objects.slots {
             let Some(entry) = self.slot_entry(*id, slot, &holders) else { continue };
+            if !self.owns_slot(slot) && self.shares_its_place()? {
+                if is_left_out(id) {
+                    return Err(Error::usage("another repository in the same place has the slot")
+                        .object(id.short()));
+                }
+                continue;
+            }
             if entry.in_use && is_left_out(id) {
                 return Err(Error::usage("this run opened the repository with that key")
                     .object(id.short())
@@ -84,14 +91,21 @@ impl Repository {
         if !plan.kept.iter().any(|entry| entry.in_use) {
             return Err(Error::new(
                 Kind::WrongPassphrase,
-                "the key that opened the repository is \
-                 not among those that would keep it",
+                "the key that opened the repository would not keep it",
             )
             .hint("open it with another key; `stash key list` shows them"));
+        }
+        for slots in [&mut plan.kept, &mut plan.left_out] {
+            slots.sort_by_key(|slot| (slot.created, slot.kind, slot.id));
         }
         plan.dropped.sort_unstable();
         plan.dropped.dedup();
         Ok(plan)
+    }
+
+    /// Returns whether another repository lies in the same place: its key slots are not to be touched.
+    fn shares_its_place(&self) -> Result<bool> {
+        Ok(self.store().list(Prefix::Repository)?.len() > 1)
     }
 
     /// A grant of an epoch that this key does not have: then others left it out, and an epoch that it
@@ -129,10 +143,7 @@ impl Repository {
     pub fn rotate(&self, plan: &RotationPlan, now: Timestamp) -> Result<Rotated> {
         self.sync_own()?;
         let epoch = self.grant_new_epoch(plan, now)?;
-        if let Some(state) = self.state() {
-            state.save_epoch(epoch)?;
-        }
-        self.use_epochs()?;
+        self.use_epochs(true)?;
         self.append(RecordParts { opens: true, ..RecordParts::default() }, now)?;
         Ok(Rotated { epoch, undeleted: self.clean_up(plan)? })
     }

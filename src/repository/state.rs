@@ -9,8 +9,9 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use crate::codec::crypto::EpochMark;
 use crate::error::{IoContext as _, Result};
-use crate::id::{LaneId, ObjectHash, RepositoryId};
+use crate::id::{LaneId, ObjectHash, RepositoryId, from_hex, to_hex};
 
 /// A lane as this machine last left it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,15 +69,16 @@ impl StateFolder {
         self.replace("lane", text.as_bytes())
     }
 
-    /// Returns the newest epoch that this machine has known; 0 if none is remembered.
-    pub fn epoch(&self) -> u32 {
-        let text = std::fs::read_to_string(self.path("epoch")).ok();
-        text.and_then(|text| text.trim_ascii().parse().ok()).unwrap_or(0)
+    /// Returns the newest epoch that this machine has known, if one is remembered.
+    pub fn epoch(&self) -> Option<EpochMark> {
+        let text = std::fs::read_to_string(self.path("epoch")).ok()?;
+        let (epoch, mark) = text.trim_ascii().split_once(' ')?;
+        Some(EpochMark { epoch: epoch.parse().ok()?, mark: from_hex(mark)? })
     }
 
     /// Remembers the newest epoch.
-    pub fn save_epoch(&self, epoch: u32) -> Result<()> {
-        self.replace("epoch", format!("{epoch}\n").as_bytes())
+    pub fn save_epoch(&self, epoch: &EpochMark) -> Result<()> {
+        self.replace("epoch", format!("{} {}\n", epoch.epoch, to_hex(&epoch.mark)).as_bytes())
     }
 
     /// Replaces a file of the folder as a whole, or leaves it as it was.

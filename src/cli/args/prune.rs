@@ -19,8 +19,8 @@ pub struct PruneArguments {
     /// Seals anew what is still sealed by keys from before the newest `stash key rotate`
     ///
     /// Objects are copied, and the old ones deleted by the usual rules: on a disk of this computer at
-    /// once, elsewhere when the grace is over. The newest record of each other machine stays until
-    /// that machine has written again.
+    /// once, elsewhere when the grace is over. Records since the last prune, and the newest of each
+    /// machine, stay until there are newer ones and a later run takes them.
     #[arg(long)]
     pub reseal: bool,
     /// Shows what would be done; writes nothing

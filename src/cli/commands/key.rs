@@ -140,7 +140,7 @@ fn remove(run: &Run, prefix: &str) -> Result<()> {
 
 /// Finds the key slot whose id begins like this, be it one that can't be read.
 pub(super) fn find_slot(repository: &Opened, prefix: &str) -> Result<ObjectHash> {
-    match match_prefix(prefix, repository.key_slot_ids()?.into_iter()) {
+    match match_prefix(prefix, repository.key_slot_ids()?) {
         Match::One(id) => Ok(id),
         Match::None => Err(Error::failed("no key slot begins with")
             .object(prefix)

@@ -27,10 +27,11 @@ pub(super) fn run(run: &Run, arguments: &KeyRotateArguments) -> Result<u8> {
     if arguments.dry_run {
         return dry_run(run, &repository, &plan, arguments.full);
     }
-    if !run.screen.is_json() && !(arguments.yes && run.screen.is_quiet()) {
+    let is_asked = !arguments.yes;
+    if !run.screen.is_json() && (is_asked || !run.screen.is_quiet()) {
         run.screen.text(&shown(run, &plan))?;
     }
-    if !arguments.yes {
+    if is_asked {
         consent(&plan)?;
     }
     let rotated = repository.rotate(&plan, run.clock.now())?;

@@ -194,7 +194,7 @@ mod tests {
         assert_eq!(twice.newest(), Err(CodecError::EpochsApart));
         assert_eq!(twice.secrets(3).count(), 2);
         let joined = twice.draw().unwrap();
-        assert_eq!(Epochs::gather(vec![joined], &twice).newest().is_ok(), true);
+        assert!(Epochs::gather(vec![joined], &twice).newest().is_ok());
     }
 
     /// Else a store that hides a grant, or one who was left out and writes one of his own, would have

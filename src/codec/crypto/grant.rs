@@ -161,7 +161,10 @@ impl OpenGrant {
         let key = older_key(secret, &self.grant.salt);
         let plain = open_once(&key, &data, &self.granted.older)?;
         // As `cbor::decode`, but what is encoded for the comparison is a secret as well.
-        let older: Older = cbor::decode_lenient(&plain).map_err(too_long_or_bad)?;
+        let older: Older = cbor::decode_lenient(&plain).map_err(|error| match error {
+            DecodeError::TooLong { .. } => CodecError::TooLong,
+            _ => CodecError::BadTag,
+        })?;
         if *Zeroizing::new(cbor::encode(&older)) != *plain {
             return Err(CodecError::BadTag);
         }
@@ -180,13 +183,6 @@ impl OpenGrant {
         }
         set.push((self.grant.epoch, secret.clone()));
         Ok(EpochSet(set))
-    }
-}
-
-fn too_long_or_bad(error: DecodeError) -> CodecError {
-    match error {
-        DecodeError::TooLong { .. } => CodecError::TooLong,
-        _ => CodecError::BadTag,
     }
 }
 
