@@ -302,6 +302,13 @@ fn what_is_remembered_of_the_keys_is_read_again_in_time() {
     let bytes = fresh.get(&record).unwrap().unwrap();
     assert_ne!(bytes[12..16], [0; 4], "sealed under the new epoch");
 
+    // What this machine itself changes is not remembered as it was.
+    let third = SlotSecret::Device(Key([6; 32]));
+    again.add_key(&third, "third", None, now).unwrap();
+    server.take();
+    drop(open_at(2).unwrap());
+    assert_eq!(listings(), 1);
+
     // Removed elsewhere: within the week what is remembered still opens.
     maker.remove_key(&slot).unwrap();
     assert!(open_at(3).is_ok());
