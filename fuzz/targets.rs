@@ -11,12 +11,14 @@ pub mod open;
 
 use std::sync::OnceLock;
 
-use open::{Body, open_object, vector_keys};
-use stash::codec::crypto::{RepositoryKeys, Role, read_recovery_words, recovery_words};
+use open::{Body, open_object, vector_keys, vector_master};
+use stash::codec::crypto::{
+    Key, OpenGrant, RepositoryKeys, Role, read_recovery_words, recovery_words,
+};
 use stash::codec::{UnitDecoder, delta};
 use stash::format::LIMITS;
 use stash::format::cbor;
-use stash::format::key::{About, KeySlot, RepositoryHeader};
+use stash::format::key::{About, Grant, Granted, KeySlot, Older, RepositoryHeader};
 use stash::format::object::{
     FOOTER_NUMBER, ObjectHeader, ObjectKind, TRAILER_NUMBER, decode_footer, decode_trailer,
     encode_footer, encode_trailer,
@@ -24,7 +26,7 @@ use stash::format::object::{
 use stash::format::pack::{BlobKind, PackTable, UnitForm, validate_unit_table};
 use stash::format::record::{AttachmentMap, Record, Segment, Snapshot, decode_list, encode_list};
 use stash::format::tree::{Node, Subtree, Tree};
-use stash::id::{BlobId, LaneId, Tip};
+use stash::id::{BlobId, LaneId, ObjectHash, Tip};
 
 /// A target's name, which is that of its corpus, and what it does with an input.
 pub type Target = (&'static str, fn(&[u8]));
@@ -41,6 +43,7 @@ pub const TARGETS: &[Target] = &[
     ("pack_table", pack_table),
     ("repository_header", repository_header),
     ("key_slot", key_slot),
+    ("grant", grant),
     ("object_header", object_header),
     ("footer", footer),
     ("trailer", trailer),
@@ -145,6 +148,28 @@ fn key_slot(data: &[u8]) {
         assert_eq!(slot.encode(), data);
         assert!(slot.associated_data().len() <= data.len());
         assert!(slot.kdf_memory <= LIMITS.kdf_memory && slot.kdf_passes <= LIMITS.kdf_passes);
+    }
+}
+
+fn grant(data: &[u8]) {
+    if let Ok(grant) = Grant::decode(data) {
+        assert_eq!(grant.encode(), data);
+        assert!(grant.associated_data().len() <= data.len());
+        assert!(grant.epoch > 0);
+        let key = Key([4; 32]);
+        if let Ok(open) = OpenGrant::open(&vector_master(), grant) {
+            assert!(open.holders().count() <= LIMITS.key_slots);
+            if let Ok(Some(set)) = open.take(&ObjectHash([4; 32]), &key) {
+                assert!(set.numbers().len() <= LIMITS.epochs);
+            }
+        }
+    }
+    // What lies within is sealed: it is decoded from bytes that a fuzzer can reach here as well.
+    if let Ok(granted) = cbor::decode::<Granted>(data) {
+        assert_eq!(cbor::encode(&granted), data);
+    }
+    if let Ok(older) = cbor::decode::<Older>(data) {
+        assert_eq!(cbor::encode(&older), data);
     }
 }
 

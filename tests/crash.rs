@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use futures_util::stream::BoxStream;
+use futures_util::stream::{BoxStream, StreamExt as _};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as StorePath;
 use object_store::{
@@ -105,7 +105,9 @@ impl ObjectStore for DeadlyStore {
         &self,
         locations: BoxStream<'static, StoreResult<StorePath>>,
     ) -> BoxStream<'static, StoreResult<StorePath>> {
-        self.inner.delete_stream(locations)
+        let is_fatal = self.enter();
+        let deleted = self.inner.delete_stream(locations);
+        deleted.inspect(move |_| Self::leave(is_fatal)).boxed()
     }
 
     fn list(&self, prefix: Option<&StorePath>) -> BoxStream<'static, StoreResult<ObjectMeta>> {
@@ -294,6 +296,112 @@ fn a_backup_killed_at_any_store_call_loses_nothing_and_the_next_run_goes_on() {
         }
     }
     assert!(killed > 20, "only {killed} moments were tried");
+}
+
+fn other_secret() -> SlotSecret {
+    SlotSecret::Device(Key([8; 32]))
+}
+
+fn left_out_secret() -> SlotSecret {
+    SlotSecret::Device(Key([7; 32]))
+}
+
+/// Not a test by itself, like [`victim`].
+#[test]
+fn rotator() {
+    let Ok(plan) = std::env::var("STASH_TEST_ROTATOR") else { return };
+    let (base, rest) = plan.rsplit_once('|').unwrap();
+    let (fatal, after) = rest.split_once(' ').unwrap();
+    let base = Path::new(base);
+    let store = DeadlyStore {
+        inner: LocalFileSystem::new_with_prefix(base.join("repo")).unwrap(),
+        calls: AtomicU64::new(0),
+        fatal: fatal.parse().unwrap(),
+        after: after == "after",
+    };
+    let repository = open(base, Store::from_object_store(Arc::new(store), "rotator"));
+    let slots = repository.key_slots().unwrap();
+    let leave = slots.iter().find(|slot| slot.label == "left out").unwrap();
+    let plan = repository.plan_rotation(&[leave.id]).unwrap();
+    repository.rotate(&plan, Timestamp(2_000)).unwrap();
+}
+
+#[test]
+fn a_rotation_killed_at_any_store_call_shuts_nobody_out() {
+    let mut killed = 0;
+    for after in ["before", "after"] {
+        for fatal in 1.. {
+            let folder = tempfile::tempdir().unwrap();
+            let base = folder.path();
+            begin_with_holders(base);
+            let status = std::process::Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", "rotator", "--test-threads=1"])
+                .env("STASH_TEST_ROTATOR", format!("{}|{fatal} {after}", base.display()))
+                .stdout(std::process::Stdio::null())
+                .stderr(std::process::Stdio::null())
+                .status()
+                .unwrap();
+            let was_killed = status.signal() == Some(9);
+            assert!(was_killed || status.success(), "call {fatal} {after}: {status}");
+            killed += u32::from(was_killed);
+            check_holders(base);
+            if !was_killed {
+                break;
+            }
+        }
+    }
+    assert!(killed > 20, "only {killed} moments were tried");
+}
+
+fn begin_with_holders(base: &Path) {
+    let source = base.join("source");
+    std::fs::create_dir_all(&source).unwrap();
+    std::fs::write(source.join("first"), noise(1, 300_000)).unwrap();
+    let slots = [
+        (secret(), "test".to_owned()),
+        (other_secret(), "other".to_owned()),
+        (left_out_secret(), "left out".to_owned()),
+    ];
+    let (store, options) = (real_store(base), InitOptions::default());
+    let repository =
+        Repository::init(&store, &options, &slots, Timestamp(1), &folders(base)).unwrap();
+    run(&repository, &source, 1_000).unwrap();
+}
+
+/// Both who keep their keys save in turn, and each reads what the other saved; so they do once the
+/// rotation is done again.
+fn check_holders(base: &Path) {
+    let source = base.join("source");
+    let other = base.join("other");
+    let mut now = 3_000;
+    for round in 0..2 {
+        for (name, secret, place) in
+            [("a", secret(), base), ("b", other_secret(), &*other), ("c", secret(), base)]
+        {
+            let repository = LockedRepository::find(real_store(base), None)
+                .unwrap()
+                .unlock(&secret, &folders(place))
+                .unwrap();
+            repository.sync().unwrap();
+            std::fs::write(source.join(format!("{name}{round}")), noise(now, 300_000)).unwrap();
+            now += 1_000;
+            run(&repository, &source, i64::try_from(now).unwrap()).unwrap();
+        }
+        for secret in [secret(), other_secret()] {
+            let folder = tempfile::tempdir().unwrap();
+            let repository = LockedRepository::find(real_store(base), None)
+                .unwrap()
+                .unlock(&secret, &folders(folder.path()))
+                .unwrap();
+            assert!(repository.sync().unwrap().damaged.is_empty());
+            let last = repository.snapshots(&SnapshotFilter::default()).unwrap().len() - 1;
+            let out = restored(&repository, last, &folder.path().join("out"));
+            assert_eq!(contents(&out), contents(&source));
+        }
+        let repository = open(base, real_store(base));
+        let plan = repository.plan_rotation(&[]).unwrap();
+        repository.rotate(&plan, Timestamp(i64::try_from(now).unwrap())).unwrap();
+    }
 }
 
 fn check_afterwards(base: &Path) {

@@ -43,6 +43,7 @@ fn target_of(kind: &str) -> Option<&'static str> {
         "unit-table" => "pack_table",
         "repository" => "repository_header",
         "key-slot" | "open-slot" | "open-about" => "key_slot",
+        "grant" | "open-grant" => "grant",
         "prefix" | "header" => "object_header",
         "footer" => "footer",
         "trailer" => "trailer",

@@ -177,6 +177,7 @@ fn numbers_of_kinds_and_flags_are_those_of_the_pages() {
             (ObjectKind::Pack as u64, "pack"),
             (ObjectKind::Record as u64, "record"),
             (ObjectKind::Segment as u64, "segment"),
+            (ObjectKind::Grant as u64, "grant"),
         ]),
     );
     let bits: u64 = table("features").iter().map(|row| number(&row[1])).sum();
@@ -402,7 +403,7 @@ fn keys_are_derived_as_the_page_says() {
         ("recovery", SlotSecret::Recovery(Key([7; 32]))),
     ] {
         let about = About { label: "x".into(), ..About::default() };
-        let slot = make_slot(&master, b"", &secret, &about, None).unwrap();
+        let (slot, _) = make_slot(&master, b"", &secret, &about, None).unwrap();
         let mut material = [7; 32];
         if name == "passphrase" {
             let floor: Vec<u32> = table("kdf floor")
@@ -421,9 +422,14 @@ fn keys_are_derived_as_the_page_says() {
         let plain = ChaCha20Poly1305::new((&key).into())
             .decrypt(&Nonce::default(), Payload { msg: &slot.about, aad: &slot.associated_data() })
             .unwrap();
+        let of_holder =
+            derive(&contexts["private key of a slot's holder"], &[&material, &slot.salt]);
+        let exchange = x25519_dalek::x25519(of_holder, x25519_dalek::X25519_BASEPOINT_BYTES);
+        let about = About { exchange: exchange.to_vec().into(), ..about };
         assert_eq!(stash::format::cbor::decode(&plain), Ok(about));
     }
-    let text: String = ["src/codec/crypto.rs", "src/codec/crypto/slot.rs"]
+    let text: String = ["crypto.rs", "crypto/slot.rs", "crypto/grant.rs", "crypto/epochs.rs"]
+        .map(|file| format!("src/codec/{file}"))
         .map(|path| std::fs::read_to_string(root().join(path)).unwrap())
         .concat();
     let in_code: BTreeSet<&str> =

@@ -20,7 +20,8 @@ use serde::Serialize;
 pub use agents::{AgentCategoryLine, AgentLeftOutLine, AgentLine, AgentRootLine};
 pub use copy::{AlsoLine, CopiedLine, CopySummary, RepairDataSummary, RepairableLine};
 pub use items::{
-    ChangeLine, DiffStatistics, KeyLine, KeyRow, SnapshotLine, StatsLine, VersionRow, ratio,
+    ChangeLine, DiffStatistics, KeyLine, KeyRow, RotatedLine, SnapshotLine, StatsLine, VersionRow,
+    ratio,
 };
 pub use lists::{LISTS, SnapshotRow, SnapshotSummary, time as snapshot_time};
 pub use nodes::{NodeRow, file_time, node, node_with_content, permissions};

@@ -5,15 +5,21 @@
 //! it). Sub-keys are BLAKE3 `derive_key`. Each stored object has a key of its own; units are sealed
 //! with ChaCha20-Poly1305 (RFC 8439) under it, the unit's number being the nonce.
 
+mod epochs;
+mod grant;
 mod slot;
-
-use std::collections::BTreeMap;
 
 use chacha20poly1305::aead::{AeadInOut, KeyInit};
 use chacha20poly1305::{ChaCha20Poly1305, Nonce, Tag};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-pub use slot::{SlotSecret, make_slot, open_about, open_slot, read_recovery_words, recovery_words};
+pub use epochs::{EpochSet, Epochs};
+pub use grant::{OpenGrant, Recipient, make_grant, public_key};
+pub use slot::{
+    OpenSlot, SlotSecret, make_slot, open_about, open_slot, read_recovery_words, recovery_words,
+};
+
+use epochs::Ring;
 
 use super::CodecError;
 use crate::format::object::{ObjectHeader, ObjectKind, TAG_LENGTH};
@@ -53,29 +59,28 @@ pub fn object_hash(bytes: &[u8]) -> ObjectHash {
     ObjectHash(*blake3::hash(bytes).as_bytes())
 }
 
-/// A repository's two secrets, and sealing keys of later epochs.
+/// A repository's two secrets.
 #[derive(Clone)]
 pub struct MasterKeys {
     root: Key,
     content: Key,
-    epochs: Vec<(u32, Key)>,
 }
 
 impl MasterKeys {
     /// Draws the secrets of a new repository.
     pub fn random() -> Result<Self, CodecError> {
-        Ok(MasterKeys { root: Key::random()?, content: Key::random()?, epochs: Vec::new() })
+        Ok(MasterKeys { root: Key::random()?, content: Key::random()? })
     }
 
     /// Draws the secrets of a repository that shares ids and cut points with this one, and nothing
     /// that opens it.
     pub fn sharing_content(&self) -> Result<Self, CodecError> {
-        Ok(MasterKeys { root: Key::random()?, content: self.content.clone(), epochs: Vec::new() })
+        Ok(MasterKeys { root: Key::random()?, content: self.content.clone() })
     }
 
     /// Returns secrets made of fixed bytes, for vectors and tests.
     pub fn from_parts(root: [u8; 32], content: [u8; 32]) -> Self {
-        MasterKeys { root: Key(root), content: Key(content), epochs: Vec::new() }
+        MasterKeys { root: Key(root), content: Key(content) }
     }
 }
 
@@ -85,7 +90,8 @@ pub struct RepositoryKeys {
     snapshot: Key,
     gear: Key,
     name: Key,
-    sealing: BTreeMap<u32, Key>,
+    repository: RepositoryId,
+    sealing: Ring,
 }
 
 impl RepositoryKeys {
@@ -94,21 +100,25 @@ impl RepositoryKeys {
         let content = |purpose: &str| {
             Key::derive(&format!("stash 2026-11-21 content {purpose}"), &[&master.content.0])
         };
-        let mut sealing = BTreeMap::new();
-        let seal = |secret: &Key| {
-            Key::derive("stash 2026-11-21 sealing", &[&secret.0, repository.as_bytes()])
-        };
-        sealing.insert(0, seal(&master.root));
-        for (epoch, secret) in &master.epochs {
-            sealing.insert(*epoch, seal(secret));
-        }
         RepositoryKeys {
             ids: BlobKind::ALL.map(|kind| content(&format!("id {}", kind.name()))),
             snapshot: content("id snapshot"),
             gear: content("gear"),
             name: content("name"),
-            sealing,
+            repository: *repository,
+            sealing: Ring::new(sealing_key(&master.root, repository)),
         }
+    }
+
+    /// Takes the secrets of later epochs. From then on objects of these can be opened, in all
+    /// threads, and new ones are sealed under the newest.
+    pub fn learn(&self, epochs: &Epochs) {
+        self.sealing.learn(epochs, |secret| sealing_key(secret, &self.repository));
+    }
+
+    /// Seals nothing from now on, for this reason.
+    pub fn stop_sealing(&self, reason: CodecError) {
+        self.sealing.close(reason);
     }
 
     /// Returns whether equal content has equal ids and cuts under both.
@@ -148,8 +158,18 @@ impl RepositoryKeys {
     }
 
     /// Returns the epoch that new objects are sealed under.
-    pub fn newest_epoch(&self) -> u32 {
-        self.sealing.last_key_value().map_or(0, |(epoch, _)| *epoch)
+    pub fn newest_epoch(&self) -> Result<u32, CodecError> {
+        self.sealing.read().newest().map(|(epoch, _)| epoch)
+    }
+
+    /// Returns what to know the newest epoch by again; `None` if nothing may be sealed.
+    pub fn newest_mark(&self) -> Option<EpochMark> {
+        self.sealing.read().newest().ok().map(|(epoch, key)| EpochMark { epoch, mark: mark(key) })
+    }
+
+    /// Returns whether an epoch is the one that was known before, and not another of its number.
+    pub fn knows_mark(&self, known: &EpochMark) -> bool {
+        self.sealing.read().of(known.epoch).any(|key| mark(key) == known.mark)
     }
 
     /// Makes header and sealer of a new object. `context` is mixed with random bytes into the
@@ -177,9 +197,9 @@ impl RepositoryKeys {
         features: u32,
         salt: [u8; 32],
     ) -> Result<ObjectSealer, CodecError> {
-        let epoch = self.newest_epoch();
+        let ring = self.sealing.read();
+        let (epoch, sealing) = ring.newest()?;
         let keyed = ObjectHeader::keyed(kind, features, epoch, salt);
-        let sealing = self.sealing.get(&epoch).ok_or(CodecError::UnknownEpoch(epoch))?;
         let (key, check) = object_key(sealing, &keyed);
         let header = ObjectHeader::new(keyed, epoch, check);
         Ok(ObjectSealer::new(header, &key))
@@ -187,14 +207,35 @@ impl RepositoryKeys {
 
     /// Returns what opens the units of the object with this header.
     pub fn open_object(&self, header: ObjectHeader) -> Result<ObjectSealer, CodecError> {
-        let sealing =
-            self.sealing.get(&header.epoch).ok_or(CodecError::UnknownEpoch(header.epoch))?;
-        let (key, check) = object_key(sealing, &header.keyed_part());
-        if !constant_time_equal(&check, &header.check()) {
-            return Err(CodecError::WrongKey);
+        let ring = self.sealing.read();
+        let mut failure = CodecError::UnknownEpoch(header.epoch);
+        for sealing in ring.of(header.epoch) {
+            let (key, check) = object_key(sealing, &header.keyed_part());
+            if constant_time_equal(&check, &header.check()) {
+                return Ok(ObjectSealer::new(header, &key));
+            }
+            failure = CodecError::WrongKey;
         }
-        Ok(ObjectSealer::new(header, &key))
+        Err(failure)
     }
+}
+
+/// What tells an epoch from others, and nothing of its keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EpochMark {
+    /// Its number.
+    pub epoch: u32,
+    /// A hash of its sealing key.
+    pub mark: [u8; 16],
+}
+
+fn mark(sealing: &Key) -> [u8; 16] {
+    let hash = blake3::keyed_hash(&sealing.0, b"known");
+    hash.as_bytes().first_chunk().copied().unwrap_or_default()
+}
+
+fn sealing_key(secret: &Key, repository: &RepositoryId) -> Key {
+    Key::derive("stash 2026-11-21 sealing", &[&secret.0, repository.as_bytes()])
 }
 
 fn constant_time_equal(a: &[u8; 32], b: &[u8; 32]) -> bool {
@@ -339,6 +380,25 @@ mod tests {
         assert_eq!(keys().open_object(header).err(), Some(CodecError::WrongKey));
         header.epoch = 9;
         assert_eq!(keys().open_object(header).err(), Some(CodecError::UnknownEpoch(9)));
+    }
+
+    #[test]
+    fn what_is_learnt_is_sealed_under_and_nobody_else_opens_it() {
+        let rotated = keys();
+        let before = rotated.seal_object(ObjectKind::Pack, 0, &[]).unwrap();
+        let epochs = Epochs::default().draw().unwrap();
+        let newest = epochs.newest();
+        rotated.learn(&epochs.into_epochs());
+        let after = rotated.seal_object(ObjectKind::Pack, 0, &[]).unwrap();
+        assert_eq!((before.header().epoch, after.header().epoch), (0, newest));
+        assert!(rotated.open_object(*before.header()).is_ok());
+        assert!(rotated.open_object(*after.header()).is_ok());
+        let left_out = keys().open_object(*after.header());
+        assert_eq!(left_out.err(), Some(CodecError::UnknownEpoch(newest)));
+        rotated.stop_sealing(CodecError::EpochsBehind);
+        let closed = rotated.seal_object(ObjectKind::Pack, 0, &[]);
+        assert_eq!(closed.err(), Some(CodecError::EpochsBehind));
+        assert!(rotated.open_object(*after.header()).is_ok());
     }
 
     #[test]

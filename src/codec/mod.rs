@@ -22,8 +22,14 @@ pub enum CodecError {
     #[error("sealed under another key, or the header is damaged")]
     WrongKey,
     /// The object's key epoch is none that this holder knows.
-    #[error("sealed under key epoch {0}, which this key slot does not hold")]
+    #[error("sealed under key epoch {0}, which was not granted to this key")]
     UnknownEpoch(u32),
+    /// Rotations met: no grant holds all epochs.
+    #[error("two rotations of the keys met")]
+    EpochsApart,
+    /// The grants hold less than this machine has seen.
+    #[error("a rotation of the keys that this machine has seen is gone from the store")]
+    EpochsBehind,
     /// The bytes are no zstd frame of the declared size.
     #[error("decompression failed")]
     BadFrame,

@@ -53,6 +53,7 @@ impl<'a> Reliance<'a> {
         let began = clock.now();
         let began_boot = clock.boot_nanoseconds();
         let report = repository.sync_own()?;
+        repository.refuse_unsealable()?;
         refuse_unread(repository, &report.damaged)?;
         for damaged in report.damaged.iter().chain(&report.salvaged) {
             reporter.event(&Event::Warning {

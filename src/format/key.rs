@@ -1,9 +1,9 @@
-//! The repository's header and its key slots (`format-spec/2-keys.md`).
+//! The repository's header, its key slots and grants (`format-spec/2-keys.md`).
 
 use super::cbor::{self, Bytes, cbor_map};
 use super::object::{ObjectKind, PREFIX_LENGTH, decode_bare_prefix, encode_prefix};
 use super::{DecodeError, LIMITS};
-use crate::id::RepositoryId;
+use crate::id::{ObjectHash, RepositoryId};
 
 /// Flag of a repository that only one machine uses, on its own disk.
 pub const REPOSITORY_EXCLUSIVE: u64 = 1;
@@ -183,8 +183,6 @@ cbor_map! {
         "c" => content: SecretBytes,
         /// The repository header's bytes, so that nobody can change it unnoticed.
         "h" => header: Bytes,
-        /// Sealing keys of later epochs.
-        "e" => epochs: Vec<(u32, SecretBytes)>,
     }
 }
 
@@ -194,6 +192,67 @@ cbor_map! {
         /// Whose it is.
         "n" => label: String,
         /// When it was made (nanoseconds, UTC).
+        "t" => created: i64,
+        /// What secrets for its holder are sealed to: an X25519 public key, or nothing.
+        "x" => exchange: Bytes,
+    }
+}
+
+cbor_map! {
+    /// A grant: the secret of an epoch, and of those before it, for the holders of some key slots.
+    pub struct Grant {
+        /// The epoch that it gives.
+        "n" => epoch: u32,
+        /// 32 random bytes.
+        "s" => salt: Bytes,
+        /// The sealed [`Granted`].
+        "w" => wrapped: Bytes,
+    }
+}
+
+impl Grant {
+    /// Returns the object's bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = encode_prefix(ObjectKind::Grant, 0, 0).to_vec();
+        bytes.extend_from_slice(&cbor::encode(self));
+        bytes
+    }
+
+    /// Reads and checks an object's bytes.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let body = decode_bare_prefix(bytes, ObjectKind::Grant)?;
+        let grant: Grant = cbor::decode(body)?;
+        // Epoch 0 is the root secret's.
+        if grant.salt.len() != 32 || grant.epoch == 0 {
+            return Err(DecodeError::Inconsistent("grant"));
+        }
+        Ok(grant)
+    }
+
+    /// Returns what the sealing is bound to: everything but the sealed part.
+    pub fn associated_data(&self) -> Vec<u8> {
+        Grant { wrapped: Bytes::default(), ..self.clone() }.encode()
+    }
+}
+
+cbor_map! {
+    /// What a grant holds for all who can open the repository. Never stored but sealed.
+    pub struct Granted {
+        /// The grant's own X25519 public key.
+        "x" => exchange: Bytes,
+        /// Key slots, ascending, each with the epoch's secret sealed to its holder.
+        "h" => holders: Vec<(ObjectHash, Bytes)>,
+        /// The sealed [`Older`].
+        "o" => older: Bytes,
+    }
+}
+
+cbor_map! {
+    /// What a grant holds for those who have its epoch's secret. Never stored but sealed.
+    pub struct Older {
+        /// The epochs before it, ascending, with their secrets.
+        "e" => epochs: Vec<(u32, SecretBytes)>,
+        /// When the grant was made (nanoseconds, UTC).
         "t" => created: i64,
     }
 }

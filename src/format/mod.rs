@@ -57,11 +57,15 @@ pub struct Limits {
     pub inline_nesting: usize,
     /// Units held in a record, stored, in bytes.
     pub inline_units: usize,
-    /// The repository's header or a key slot as stored, in bytes. Both are read before anything
-    /// vouches for them.
+    /// The repository's header, a key slot or a grant as stored, in bytes. They are read before
+    /// anything vouches for them.
     pub key_object: usize,
     /// Key slots of a repository.
     pub key_slots: usize,
+    /// Grants of a repository.
+    pub grants: usize,
+    /// Epochs beside epoch 0.
+    pub epochs: usize,
     /// Argon2's memory in KiB.
     pub kdf_memory: u32,
     /// Argon2's passes.
@@ -96,6 +100,8 @@ pub const LIMITS: Limits = Limits {
     inline_units: 256 << 10,
     key_object: 64 << 10,
     key_slots: 64,
+    grants: 256,
+    epochs: 1_024,
     kdf_memory: 4 << 20,
     kdf_passes: 32,
     kdf_lanes: 16,

@@ -43,6 +43,8 @@ pub enum ObjectKind {
     Record = 4,
     /// An index segment.
     Segment = 5,
+    /// Secrets of later epochs, for the holders of key slots.
+    Grant = 6,
 }
 
 /// Writes what all objects begin with.

@@ -102,13 +102,19 @@ fn search<T>(
 }
 
 fn nothing_fits(has_key: bool) -> Error {
-    let what = if has_key {
-        "this machine's device key does not open the repository"
+    let (what, hint) = if has_key {
+        (
+            "this machine's device key does not open the repository",
+            "if it was removed, another machine can add a passphrase (`stash key add`): give \
+             `--passphrase-file FILE`, or set `STASH_PASSPHRASE_FILE`",
+        )
     } else {
-        "no device key on this machine, and no passphrase"
+        (
+            "no device key on this machine, and no passphrase",
+            "give `--passphrase-file FILE`, or set `STASH_PASSPHRASE_FILE`",
+        )
     };
-    Error::new(Kind::WrongPassphrase, what)
-        .hint("give `--passphrase-file FILE`, or set `STASH_PASSPHRASE_FILE`")
+    Error::new(Kind::WrongPassphrase, what).hint(hint)
 }
 
 #[cfg(test)]

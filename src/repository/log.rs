@@ -52,6 +52,8 @@ pub struct RecordParts {
     pub sweep: Option<Sweep>,
     /// What replaces older records.
     pub checkpoint: Option<Checkpoint>,
+    /// Whether it opens an epoch: then all who write read it.
+    pub opens: bool,
     /// What the writer had read when it decided, where that is more than `log/g`, or older than the
     /// last sync.
     pub view: Option<Vec<Tip>>,
@@ -109,6 +111,7 @@ pub struct SyncReport {
 impl Repository {
     /// Publishes a record. When this returns, it is durable, and so is all that it refers to.
     pub fn append(&self, parts: RecordParts, now: Timestamp) -> Result<Committed> {
+        self.refuse_unsealable()?;
         let ends_run = parts.snapshot.is_some() || parts.partial.is_some();
         let mut lane = self.lane_to_continue()?;
         let lane_is_new = lane.sequence == 0;
@@ -132,7 +135,7 @@ impl Repository {
                 Some(view) => view,
                 None => self.view()?,
             }),
-            open: lane_is_new
+            open: (lane_is_new || parts.opens)
                 .then(|| Open { program: env!("CARGO_PKG_VERSION").to_owned(), ..Open::default() }),
             snapshot,
             partial: parts.partial,

@@ -7,14 +7,17 @@
 pub mod cache;
 pub mod container;
 pub mod index;
+mod keyring;
 pub mod ledger;
 pub mod lifetimes;
+mod locked;
 pub mod log;
 pub mod marks;
 pub mod packer;
 pub mod page_memory;
 pub mod reader;
 mod remembered;
+mod rotate;
 pub mod snapshots;
 pub mod state;
 pub mod trust;
@@ -22,21 +25,22 @@ pub mod trust;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use self::cache::{Cache, Clutter, ClutterQuestion, Swept};
+pub use self::keyring::SlotEntry;
+pub use self::locked::LockedRepository;
+pub use self::rotate::{Rotated, RotationPlan};
+
+use self::cache::{Cache, Clutter, ClutterQuestion};
+use self::keyring::{Holder, KeyObjects, Keyring, put_slot};
 use self::state::{LaneState, StateFolder};
 use self::trust::Trust;
 use crate::codec::CodecError;
 use crate::codec::crypto::{
-    MasterKeys, RepositoryKeys, SlotSecret, make_slot, object_hash, open_about, open_slot,
-    random_bytes,
+    MasterKeys, RepositoryKeys, SlotSecret, make_slot, object_hash, random_bytes,
 };
-use crate::error::{Error, Kind, Result};
-use crate::format::LIMITS;
-use crate::format::key::{
-    About, KeySlot, REPOSITORY_APPEND_ONLY, REPOSITORY_EXCLUSIVE, RepositoryHeader, SlotKind,
-};
-use crate::id::{ObjectHash, RepositoryId};
-use crate::store::{Listed, ObjectName, Prefix, RecordName, Store};
+use crate::error::{Error, Result};
+use crate::format::key::{About, REPOSITORY_APPEND_ONLY, REPOSITORY_EXCLUSIVE, RepositoryHeader};
+use crate::id::RepositoryId;
+use crate::store::{ObjectName, Prefix, RecordName, Store};
 use crate::time::Timestamp;
 
 /// Where the cache and this machine's memory of a repository live.
@@ -50,8 +54,6 @@ pub struct LocalFolders {
 
 /// A pack shorter than this is small, and put together with others once there are many, in bytes.
 pub const SMALL_PACK: u64 = 4 << 20;
-/// What copies of stored objects may take in the cache of a repository that is far away, in bytes.
-const COPIES_BYTES: u64 = 512 << 20;
 
 /// What a new repository is told once and for all.
 #[derive(Debug, Clone)]
@@ -72,262 +74,23 @@ impl Default for InitOptions {
     }
 }
 
-/// A repository whose secrets are still sealed.
-pub struct LockedRepository {
-    store: Store,
-    header: RepositoryHeader,
-    header_bytes: Vec<u8>,
-    slots: Vec<(ObjectHash, KeySlot)>,
-    damaged_slots: Vec<(ObjectName, Error)>,
-    memory: Option<remembered::Memory>,
-}
-
 /// A repository. See the module's head.
 pub struct Repository {
     store: Store,
     header: RepositoryHeader,
     header_bytes: Vec<u8>,
-    master: MasterKeys,
+    keyring: Arc<Keyring>,
     keys: Arc<RepositoryKeys>,
     cache: Arc<Cache>,
     state: Option<StateFolder>,
     lane: Mutex<Option<LaneState>>,
     heads: Mutex<Vec<RecordName>>,
-    slot: Option<ObjectHash>,
     /// Whose words count; `None`: everybody's.
     trust: Option<Arc<Trust>>,
 }
 
-/// A key slot, as people see it.
-#[derive(Debug, Clone)]
-pub struct SlotEntry {
-    /// Its object.
-    pub id: ObjectHash,
-    /// What opens it.
-    pub kind: SlotKind,
-    /// Whose it is.
-    pub label: String,
-    /// When it was made (nanoseconds, UTC).
-    pub created: i64,
-    /// Whether this run opened the repository with it.
-    pub in_use: bool,
-}
-
 fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl LockedRepository {
-    /// Reads header and key slots. With several headers in one place, `wanted` (the beginning of
-    /// an id) says which.
-    pub fn find(store: Store, wanted: Option<&str>) -> Result<LockedRepository> {
-        let mut listed = store.list_many(&[(Prefix::Repository, None), (Prefix::Keys, None)])?;
-        let (slots, headers) = (listed.pop().unwrap_or_default(), listed.pop().unwrap_or_default());
-        let mut found = Vec::new();
-        for row in headers {
-            let bytes = store.get(&row.name)?.unwrap_or_default();
-            if object_hash(&bytes) != row.name.hash() {
-                return Err(Error::damaged("repository header is damaged:", row.name.to_string())
-                    .hint(
-                        "each key slot holds a copy: run `stash repair index` to write it anew",
-                    ));
-            }
-            let header = RepositoryHeader::decode(&bytes).map_err(|error| {
-                Error::new(Kind::NoRepository, "cannot read repository in")
-                    .object(store.description())
-                    .source(error)
-                    .hint("a newer stash may be needed; nothing was changed")
-            })?;
-            if wanted.is_none_or(|wanted| header.id.to_string().starts_with(wanted)) {
-                found.push((header, bytes.to_vec()));
-            }
-        }
-        if found.len() > 1 {
-            let ids: Vec<String> = found.iter().map(|(header, _)| header.id.short()).collect();
-            return Err(Error::usage("several repositories lie in")
-                .object(store.description())
-                .hint(format!("choose one with `--repo-id`: {}", ids.join(", "))));
-        }
-        let Some((header, header_bytes)) = found.pop() else {
-            return Err(Self::without_header(&store, slots.is_empty()));
-        };
-        let mut locked = LockedRepository {
-            store,
-            header,
-            header_bytes,
-            slots: Vec::new(),
-            damaged_slots: Vec::new(),
-            memory: None,
-        };
-        locked.load_slots(slots)?;
-        Ok(locked)
-    }
-
-    /// Reads the key slots of a repository whose header is missing or damaged: each holds a sealed
-    /// copy of it, which then counts.
-    pub fn find_without_header(store: Store) -> Result<LockedRepository> {
-        let mut locked = LockedRepository {
-            store,
-            header: RepositoryHeader::default(),
-            header_bytes: Vec::new(),
-            slots: Vec::new(),
-            damaged_slots: Vec::new(),
-            memory: None,
-        };
-        let slots = locked.store.list(Prefix::Keys)?;
-        locked.load_slots(slots)?;
-        Ok(locked)
-    }
-
-    /// Without a header there is nothing to open; what else lies there decides what to say.
-    fn without_header(store: &Store, is_empty: bool) -> Error {
-        let place = store.description().to_owned();
-        if is_empty {
-            return Error::new(Kind::NoRepository, "no repository in")
-                .object(place)
-                .hint("`stash init` makes one; `-r` names another place");
-        }
-        Error::damaged("the repository's header is missing in", place)
-            .hint("each key slot holds a copy: run `stash repair index` to write it anew")
-    }
-
-    fn load_slots(&mut self, rows: Vec<Listed>) -> Result<()> {
-        if rows.len() > LIMITS.key_slots {
-            return Err(Error::damaged("too many key slots in", self.store.description()));
-        }
-        let names: Vec<ObjectName> = rows.iter().map(|row| row.name.clone()).collect();
-        for (row, bytes) in rows.into_iter().zip(self.store.get_many(&names)) {
-            let bytes = bytes?.unwrap_or_default();
-            let slot = KeySlot::decode(&bytes).map_err(|error| {
-                Error::damaged("cannot read key slot", row.name.to_string()).source(error)
-            });
-            if object_hash(&bytes) != row.name.hash() {
-                // What a secret opens is authentic under any name: it is tried all the same.
-                let error = Error::damaged("key slot is damaged:", row.name.to_string());
-                self.damaged_slots.push((row.name.clone(), error));
-                self.slots.extend(slot.ok().map(|slot| (row.name.hash(), slot)));
-                continue;
-            }
-            match slot {
-                Ok(slot) => self.slots.push((row.name.hash(), slot)),
-                Err(error) => self.damaged_slots.push((row.name, error)),
-            }
-        }
-        Ok(())
-    }
-
-    /// Returns the repository's id.
-    pub fn id(&self) -> RepositoryId {
-        self.header.id
-    }
-
-    /// Returns which kinds of secrets have a slot.
-    pub fn slot_kinds(&self) -> Vec<SlotKind> {
-        self.slots.iter().filter_map(|(_, slot)| SlotKind::from_number(slot.kind).ok()).collect()
-    }
-
-    /// Returns the key slots that can't be read, with the reason.
-    pub fn damaged_slots(&self) -> &[(ObjectName, Error)] {
-        &self.damaged_slots
-    }
-
-    /// Opens the repository with `secret`. A secret that no slot takes gives
-    /// [`Kind::WrongPassphrase`].
-    pub fn unlock(&self, secret: &SlotSecret, folders: &LocalFolders) -> Result<Repository> {
-        let kind = secret.kind();
-        let mut failure = None;
-        for (hash, slot) in self.slots.iter().filter(|(_, slot)| slot.kind == kind as u64) {
-            match open_slot(slot, secret) {
-                Ok((master, header)) if header == self.header_bytes => {
-                    return self.assemble(master, folders, Some(*hash));
-                }
-                Ok((master, header)) if self.header_bytes.is_empty() => {
-                    return self.with_header(header)?.assemble(master, folders, Some(*hash));
-                }
-                Ok(_) => {
-                    let name = ObjectName::KeySlot(*hash).to_string();
-                    failure = Some(
-                        Error::damaged("the repository's header is not the one sealed in", name)
-                            .hint("someone has changed it, or put two repositories in one place"),
-                    );
-                }
-                Err(CodecError::WrongKey) => {}
-                Err(error) => {
-                    let name = ObjectName::KeySlot(*hash).to_string();
-                    failure = Some(Error::damaged("cannot open key slot", name).source(error));
-                }
-            }
-        }
-        Err(failure.unwrap_or_else(|| {
-            Error::new(
-                Kind::WrongPassphrase,
-                format!(
-                    "cannot open repository `{}`: wrong {}",
-                    self.store.description(),
-                    match kind {
-                        SlotKind::Device => "device key",
-                        SlotKind::Passphrase => "passphrase",
-                        SlotKind::Recovery => "recovery code",
-                    }
-                ),
-            )
-        }))
-    }
-
-    /// Returns this with the header that a key slot held.
-    fn with_header(&self, header_bytes: Vec<u8>) -> Result<LockedRepository> {
-        let header = RepositoryHeader::decode(&header_bytes).map_err(|error| {
-            Error::new(Kind::NoRepository, "cannot read repository in")
-                .object(self.store.description())
-                .source(error)
-                .hint("a newer stash may be needed; nothing was changed")
-        })?;
-        Ok(LockedRepository {
-            store: self.store.clone(),
-            header,
-            header_bytes,
-            slots: Vec::new(),
-            damaged_slots: Vec::new(),
-            memory: None,
-        })
-    }
-
-    fn assemble(
-        &self,
-        master: MasterKeys,
-        folders: &LocalFolders,
-        slot: Option<ObjectHash>,
-    ) -> Result<Repository> {
-        let keys = Arc::new(RepositoryKeys::derive(&master, &self.header.id));
-        let is_append_only = self.header.flags & REPOSITORY_APPEND_ONLY != 0;
-        let swept = if is_append_only { Swept::Doubtful } else { Swept::Gone };
-        let cache = Arc::new(Cache::open(folders.cache.as_deref(), &self.header.id, swept)?);
-        let state = match &folders.state {
-            Some(folder) => Some(StateFolder::open(folder, &self.header.id)?),
-            None => None,
-        };
-        let lifetimes = lifetimes::Lifetimes::new(self.header.window, self.header.grace);
-        let patience = u64::try_from(lifetimes.record_put).unwrap_or(0);
-        let mut store =
-            self.store.clone().with_record_patience(std::time::Duration::from_nanos(patience));
-        if let Some(folder) = folders.cache.as_ref().filter(|_| store.is_remote()) {
-            let folder = folder.join(self.header.id.to_string()).join("copies");
-            store = store.with_copies(&folder, COPIES_BYTES);
-        }
-        Ok(Repository {
-            store,
-            header: self.header.clone(),
-            header_bytes: self.header_bytes.clone(),
-            master,
-            keys,
-            cache,
-            state,
-            lane: Mutex::default(),
-            heads: Mutex::default(),
-            slot,
-            trust: None,
-        })
-    }
 }
 
 impl Repository {
@@ -355,7 +118,7 @@ impl Repository {
         now: Timestamp,
         folders: &LocalFolders,
     ) -> Result<Repository> {
-        let master = self.master.sharing_content().map_err(cannot_make)?;
+        let master = self.keyring.master.sharing_content().map_err(cannot_make)?;
         Self::make(store, options, master, secrets, now, folders)
     }
 
@@ -386,22 +149,15 @@ impl Repository {
         let mut first = None;
         for (secret, label) in secrets {
             let about = About { label: label.clone(), created: now.0, ..About::default() };
-            let slot =
+            let (slot, exchange) =
                 make_slot(&master, &header_bytes, secret, &about, None).map_err(cannot_make)?;
-            let hash = put_slot(store, &slot)?;
-            first.get_or_insert(hash);
+            let slot = put_slot(store, &slot)?;
+            first.get_or_insert(Holder { slot, exchange });
         }
         let name = ObjectName::Repository(object_hash(&header_bytes));
         store.put(name, &[header_bytes.clone().into()])?;
-        let locked = LockedRepository {
-            store: store.clone(),
-            header,
-            header_bytes,
-            slots: Vec::new(),
-            damaged_slots: Vec::new(),
-            memory: None,
-        };
-        locked.assemble(master, folders, first)
+        let locked = LockedRepository::made(store.clone(), header, header_bytes);
+        locked.assemble(master, folders, first, &KeyObjects::default())
     }
 
     /// Fails if a repository lies in the store.
@@ -430,13 +186,12 @@ impl Repository {
             store: self.store.clone(),
             header: self.header.clone(),
             header_bytes: self.header_bytes.clone(),
-            master: self.master.clone(),
+            keyring: Arc::clone(&self.keyring),
             keys: Arc::clone(&self.keys),
             cache: Arc::new(Cache::temporary()?),
             state: None,
             lane: Mutex::default(),
             heads: Mutex::default(),
-            slot: self.slot,
             trust,
         })
     }
@@ -479,11 +234,6 @@ impl Repository {
         lifetimes::Lifetimes::new(self.header.window, self.header.grace)
     }
 
-    /// Returns whether a key slot is one of this repository, as what it says about itself proves.
-    pub fn owns_slot(&self, slot: &KeySlot) -> bool {
-        open_about(&self.master, slot).is_ok()
-    }
-
     /// Returns the header's bytes.
     pub fn header_bytes(&self) -> &[u8] {
         &self.header_bytes
@@ -516,80 +266,8 @@ impl Repository {
     fn heads(&self) -> MutexGuard<'_, Vec<RecordName>> {
         guard(&self.heads)
     }
-
-    /// Returns the key slots.
-    pub fn key_slots(&self) -> Result<Vec<SlotEntry>> {
-        let mut entries = Vec::new();
-        for row in self.store.list(Prefix::Keys)? {
-            let bytes = self.store.get(&row.name)?.unwrap_or_default();
-            let Ok(slot) = KeySlot::decode(&bytes) else { continue };
-            let Ok(kind) = SlotKind::from_number(slot.kind) else { continue };
-            let about = open_about(&self.master, &slot).unwrap_or_default();
-            entries.push(SlotEntry {
-                id: row.name.hash(),
-                kind,
-                label: about.label,
-                created: about.created,
-                in_use: self.slot == Some(row.name.hash()),
-            });
-        }
-        Ok(entries)
-    }
-
-    /// Adds a key slot. `kdf_memory` (KiB) raises the cost of a passphrase.
-    pub fn add_key(
-        &self,
-        secret: &SlotSecret,
-        label: &str,
-        kdf_memory: Option<u32>,
-        now: Timestamp,
-    ) -> Result<ObjectHash> {
-        if self.store.list(Prefix::Keys)?.len() >= LIMITS.key_slots {
-            return Err(Error::failed("the repository has as many key slots as it may have")
-                .hint("remove one with `stash key remove`"));
-        }
-        let about = About { label: label.to_owned(), created: now.0, ..About::default() };
-        let slot = make_slot(&self.master, &self.header_bytes, secret, &about, kdf_memory)
-            .map_err(|error| Error::failed("cannot make a key slot").source(error))?;
-        put_slot(&self.store, &slot)
-    }
-
-    /// Puts a key slot in another's place, even if this run opened the repository with that one.
-    pub fn replace_key(
-        &self,
-        old: &ObjectHash,
-        secret: &SlotSecret,
-        label: &str,
-        kdf_memory: Option<u32>,
-        now: Timestamp,
-    ) -> Result<ObjectHash> {
-        let id = self.add_key(secret, label, kdf_memory, now)?;
-        self.store.delete_key_slot(old)?;
-        Ok(id)
-    }
-
-    /// Removes a key slot. The last one, and the one in use, stay.
-    pub fn remove_key(&self, id: &ObjectHash) -> Result<()> {
-        if self.slot == Some(*id) {
-            return Err(Error::usage("this run opened the repository with that key")
-                .object(id.short())
-                .hint("open it with another key to remove this one"));
-        }
-        let rows = self.store.list(Prefix::Keys)?;
-        if rows.len() <= 1 {
-            return Err(Error::usage("the last key slot stays: without it nothing can be read"));
-        }
-        self.store.delete_key_slot(id)
-    }
 }
 
 fn cannot_make(error: CodecError) -> Error {
     Error::failed("cannot make a repository").source(error)
-}
-
-fn put_slot(store: &Store, slot: &KeySlot) -> Result<ObjectHash> {
-    let bytes = slot.encode();
-    let hash = object_hash(&bytes);
-    store.put(ObjectName::KeySlot(hash), &[bytes.into()])?;
-    Ok(hash)
 }

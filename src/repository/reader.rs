@@ -12,7 +12,7 @@ use super::cache::Place;
 use super::container::{OpenError, open_ends, pack_table};
 use crate::codec::crypto::{ObjectSealer, Role};
 use crate::codec::{CodecError, UnitDecoder};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::format::object::{HEADER_LENGTH, ObjectHeader, ObjectKind};
 use crate::format::pack::{BlobKind, UnitEntry};
 use crate::format::record::{AttachmentMap, decode_list};
@@ -369,8 +369,19 @@ pub fn open_unit(
     Ok(decoder.decode(place.form, payload, length, base, plain)?)
 }
 
+/// Returns the error for an object of an epoch that this key was not granted.
+pub fn left_out(object: &ObjectName, cause: CodecError) -> Error {
+    Error::new(Kind::WrongPassphrase, "cannot read").object(object.to_string()).source(cause).hint(
+        "the keys were rotated and this one was left out; nothing was changed; a machine whose key \
+         still opens the repository can add another for this one (`stash key add`)",
+    )
+}
+
 /// Returns the error for an object that can't be read.
 pub fn damaged(object: &ObjectName, cause: &OpenError) -> Error {
+    if let OpenError::Codec(error @ CodecError::UnknownEpoch(_)) = cause {
+        return left_out(object, *error);
+    }
     Error::damaged("object is damaged:", object.to_string())
         .source(cause.clone())
         .hint("run `stash check`; it names what is lost and what is not")

@@ -10,8 +10,9 @@ use std::collections::HashSet;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use crate::codec::crypto::EpochMark;
 use crate::error::{IoContext as _, Result};
-use crate::id::{LaneId, ObjectHash, RepositoryId};
+use crate::id::{LaneId, ObjectHash, RepositoryId, from_hex, to_hex};
 
 /// A lane as this machine last left it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +89,18 @@ impl StateFolder {
     pub fn own_words(&self) -> HashSet<ObjectHash> {
         let text = std::fs::read_to_string(self.path(OWN_WORDS)).unwrap_or_default();
         text.lines().filter_map(|line| line.parse().ok()).collect()
+    }
+
+    /// Returns the newest epoch that this machine has known, if one is remembered.
+    pub fn epoch(&self) -> Option<EpochMark> {
+        let text = std::fs::read_to_string(self.path("epoch")).ok()?;
+        let (epoch, mark) = text.trim_ascii().split_once(' ')?;
+        Some(EpochMark { epoch: epoch.parse().ok()?, mark: from_hex(mark)? })
+    }
+
+    /// Remembers the newest epoch.
+    pub fn save_epoch(&self, epoch: &EpochMark) -> Result<()> {
+        self.replace("epoch", format!("{} {}\n", epoch.epoch, to_hex(&epoch.mark)).as_bytes())
     }
 
     /// Replaces a file of the folder as a whole, or leaves it as it was.

@@ -52,6 +52,12 @@ impl Store {
         self.sync_name(&name)
     }
 
+    /// Deletes a grant, once a newer one holds all that it does. One that is gone already is no
+    /// error.
+    pub fn delete_grant(&self, id: &crate::id::ObjectHash) -> Result<()> {
+        self.block_on(self.remove(ObjectName::Grant(*id))).1
+    }
+
     async fn remove(&self, name: ObjectName) -> (ObjectName, Result<()>) {
         let result = match traced(self.inner.delete(&path_of(&name))).await {
             Ok(()) => Ok(()),

@@ -5,6 +5,9 @@ use crate::id::{LaneId, ObjectHash};
 /// The file beside the objects that readers and writers of an exclusive repository lock.
 pub const LOCK_FILE: &str = "lock";
 
+/// What a grant's name has before its hash: a listing tells it from a key slot.
+const GRANT: &str = "grant-";
+
 /// The name of an object: where it lies in a store. Never used twice.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ObjectName {
@@ -12,6 +15,8 @@ pub enum ObjectName {
     Repository(ObjectHash),
     /// A key slot.
     KeySlot(ObjectHash),
+    /// A grant to holders of key slots.
+    Grant(ObjectHash),
     /// A pack.
     Pack(ObjectHash),
     /// An index segment.
@@ -41,6 +46,7 @@ impl ObjectName {
         match self {
             ObjectName::Repository(hash)
             | ObjectName::KeySlot(hash)
+            | ObjectName::Grant(hash)
             | ObjectName::Pack(hash)
             | ObjectName::Segment(hash) => *hash,
             ObjectName::Record(name) => name.hash,
@@ -52,7 +58,10 @@ impl ObjectName {
         let mut words = text.split('/');
         let name = match (words.next()?, words.next()?, words.next(), words.next()) {
             ("repo", hash, None, None) => ObjectName::Repository(parse_hash(hash)?),
-            ("keys", hash, None, None) => ObjectName::KeySlot(parse_hash(hash)?),
+            ("keys", name, None, None) => match name.strip_prefix(GRANT) {
+                Some(hash) => ObjectName::Grant(parse_hash(hash)?),
+                None => ObjectName::KeySlot(parse_hash(name)?),
+            },
             ("index", hash, None, None) => ObjectName::Segment(parse_hash(hash)?),
             ("packs", folder, Some(hash), None) if hash.get(..2) == Some(folder) => {
                 ObjectName::Pack(parse_hash(hash)?)
@@ -88,6 +97,7 @@ impl std::fmt::Display for ObjectName {
         match self {
             ObjectName::Repository(hash) => write!(f, "repo/{hash}"),
             ObjectName::KeySlot(hash) => write!(f, "keys/{hash}"),
+            ObjectName::Grant(hash) => write!(f, "keys/{GRANT}{hash}"),
             ObjectName::Segment(hash) => write!(f, "index/{hash}"),
             ObjectName::Pack(hash) => {
                 let text = hash.to_string();
@@ -123,6 +133,7 @@ mod tests {
         for name in [
             ObjectName::Repository(hash),
             ObjectName::KeySlot(hash),
+            ObjectName::Grant(hash),
             ObjectName::Pack(hash),
             ObjectName::Segment(hash),
             ObjectName::Record(record),

@@ -167,6 +167,8 @@ fn keys_look_as_reviewed() {
         &["key", "add"],
         &["key", "remove", "ffff"],
         &["key", "passwd", "-p", "new", "--new-passphrase-file", "new"],
+        &["key", "rotate"],
+        &["key", "rotate", "--yes"],
         &["key", "recovery", "--show"],
         &["key", "recovery", "--test", "-p", "new"],
         &["snapshots", "-p", "missing"],

@@ -1,6 +1,6 @@
 //! `key`, and what opens a repository.
 
-use crate::home::Home;
+use crate::home::{Home, noise};
 
 fn saved() -> Home {
     let home = Home::new();
@@ -122,4 +122,94 @@ fn a_further_machine_gets_a_key_of_its_own_that_can_be_removed_alone() {
     let id = added[0]["id"].as_str().unwrap();
     home.run_with("STASH_PASSPHRASE", "correct horse", &["key", "remove", id]).code(0);
     home.run(&["snapshots"]).code(12);
+}
+
+#[test]
+fn a_removed_recovery_code_is_not_shown_any_more() {
+    let home = saved();
+    let rows = home.run(&["key", "list", "--json"]).code(0).json().pop().unwrap();
+    let rows = rows.as_array().unwrap().clone();
+    let row = rows.iter().find(|row| row["kind"] == "recovery").unwrap();
+    let file = home.key_files("recovery").pop().unwrap();
+    let words = std::fs::read_to_string(&file).unwrap();
+    let removed = home.run(&["key", "remove", row["short_id"].as_str().unwrap()]).code(0);
+    assert!(removed.err.contains("on this machine is deleted, too"), "{}", removed.err);
+    assert!(!file.exists());
+    // As on a machine that did not remove it itself.
+    std::fs::write(&file, &words).unwrap();
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let shown = home.run(&["key", "recovery", "--show"]).code(1);
+    assert!(shown.err.contains("opens the repository no more"), "{}", shown.err);
+    assert!(!shown.err.contains(words.split(' ').next().unwrap()), "{}", shown.err);
+    home.run_with("STASH_PASSPHRASE", words.trim(), &["key", "recovery", "--test"]).code(12);
+}
+
+/// Two homes with a repository between them, a passphrase and a recovery code.
+#[test]
+fn all_who_keep_their_keys_go_on_after_a_rotation_and_a_stolen_one_does_not() {
+    let (desk, laptop) = (Home::new(), Home::new());
+    let repository = desk.text("repository");
+    let place = ["-r", repository.as_str()];
+    let with =
+        |words: &[&str]| [words, &place].concat().iter().map(|it| (*it).to_owned()).collect();
+    let run = |home: &Home, words: &[&str]| {
+        let words: Vec<String> = with(words);
+        home.run(&words.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let run_with = |home: &Home, secret: &str, words: &[&str]| {
+        let words: Vec<String> = with(words);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        home.run_with("STASH_PASSPHRASE", secret, &words)
+    };
+    run_with(&desk, "correct horse", &["init"]).code(0);
+    let words = std::fs::read_to_string(desk.key_files("recovery").pop().unwrap()).unwrap();
+    let words = words.trim();
+    desk.write("work/a", noise(1, 600_000));
+    laptop.write("work/b", "from the laptop");
+    run(&desk, &["backup", "work"]).code(0);
+    for (label, file) in [("laptop", "device"), ("stolen", "stolen")] {
+        let add = ["key", "add", "--device", "--label", label];
+        run_with(&laptop, "correct horse", &add).code(0);
+        let key = laptop.key_files("device").pop().unwrap();
+        if file == "device" {
+            run(&laptop, &["backup", "work"]).code(0);
+            std::fs::rename(&key, key.with_extension("mine")).unwrap();
+        } else {
+            std::fs::rename(&key, key.with_extension("stolen")).unwrap();
+            std::fs::rename(key.with_extension("mine"), &key).unwrap();
+        }
+    }
+    let slots = run(&desk, &["key", "list", "--json"]).code(0).json().pop().unwrap();
+    let stolen = slots.as_array().unwrap().iter().find(|row| row["label"] == "stolen").unwrap();
+    let stolen = stolen["short_id"].as_str().unwrap();
+
+    let asked = run(&desk, &["key", "rotate", "--without", stolen]).code(2);
+    assert!(asked.err.contains("add `--yes`"), "{}", asked.err);
+    let plan = run(&desk, &["key", "rotate", "--without", stolen, "--dry-run"]).code(0);
+    assert!(plan.out.contains("Left out, and removed:\nid"), "{}", plan.out);
+    let done = run(&desk, &["key", "rotate", "--without", stolen, "--yes", "--json"]).code(0);
+    let done = done.json().pop().unwrap();
+    assert_eq!(done["message_type"], "rotated");
+    assert!(done["epoch"].as_u64().unwrap() > 0);
+    assert_eq!(done["kept"].as_array().unwrap().len(), 4);
+    assert_eq!(done["left_out"][0]["label"], "stolen");
+
+    laptop.write("work/c", "after it");
+    run(&laptop, &["backup", "work"]).code(0);
+    run(&desk, &["backup", "work"]).code(0);
+    let empty = Home::new();
+    run_with(&empty, words, &["restore", "latest", "--host", "laptop", "--target", "all"]).code(0);
+    assert_eq!(empty.read("all/work/c"), "after it");
+    run_with(&empty, "correct horse", &["snapshots"]).code(0);
+    let key = laptop.key_files("device").pop().unwrap();
+    std::fs::rename(key.with_extension("stolen"), &key).unwrap();
+    run(&laptop, &["snapshots"]).code(12);
+
+    let full = run(&desk, &["key", "rotate", "--full", "--yes"]).code(0);
+    assert!(full.out.contains("rotated the keys"), "{}", full.out);
+    assert!(full.out.contains("copied"), "{}", full.out);
+    let again = Home::new();
+    run_with(&again, words, &["restore", "latest", "--host", "laptop", "--target", "all"]).code(0);
+    assert_eq!(again.read("all/work/b"), "from the laptop");
+    run(&desk, &["check", "--read-data"]).code(0);
 }

@@ -82,7 +82,7 @@ pub struct TestStore {
     fatal: u64,
     concerned: AtomicU64,
     calls: Mutex<Vec<Call>>,
-    before_record: Mutex<Option<Hook>>,
+    before_put: Mutex<Option<(&'static str, Hook)>>,
 }
 
 impl std::fmt::Debug for TestStore {
@@ -105,7 +105,7 @@ impl TestStore {
             fatal,
             concerned: AtomicU64::new(0),
             calls: Mutex::default(),
-            before_record: Mutex::default(),
+            before_put: Mutex::default(),
         })
     }
 
@@ -129,7 +129,12 @@ impl TestStore {
 
     /// Does something just before the next record is stored.
     pub fn before_record(&self, hook: impl FnOnce() + Send + 'static) {
-        *self.before_record.lock().unwrap() = Some(Box::new(hook));
+        self.before_put("log/", hook);
+    }
+
+    /// Does something just before the next object is stored whose name begins like this.
+    pub fn before_put(&self, beginning: &'static str, hook: impl FnOnce() + Send + 'static) {
+        *self.before_put.lock().unwrap() = Some((beginning, Box::new(hook)));
     }
 
     /// Writes a call down; tells whether it is to go wrong.
@@ -155,11 +160,12 @@ impl ObjectStore for TestStore {
         payload: PutPayload,
         options: PutOptions,
     ) -> StoreResult<PutResult> {
-        if location.as_ref().starts_with("log/") {
-            let hook = self.before_record.lock().unwrap().take();
-            if let Some(hook) = hook {
-                std::thread::spawn(hook).join().unwrap();
-            }
+        let hook = {
+            let mut before_put = self.before_put.lock().unwrap();
+            before_put.take_if(|(beginning, _)| location.as_ref().starts_with(*beginning))
+        };
+        if let Some((_, hook)) = hook {
+            std::thread::spawn(hook).join().unwrap();
         }
         let wrong = self.enter(Call::Put(location.to_string(), payload.content_length() as u64));
         if wrong && self.fault == Fault::Fail {

@@ -342,12 +342,13 @@ fn a_tiny_backup_is_few_requests() {
     drop(machine.init(&store));
     machine.save(&store).unwrap();
     crate::common_engine::put(&machine.source().join("tiny"), "a few bytes");
+    let now = stash::time::Timestamp(machine.now);
     let open = || {
         let store = connect_with(&server, "r", &options).unwrap();
         let folders = crate::common_engine::folders(machine.base.path());
         let cache = folders.cache.clone().unwrap();
         let locked =
-            stash::repository::LockedRepository::find_remembered(store, None, Some(&cache));
+            stash::repository::LockedRepository::find_remembered(store, None, Some(&cache), now);
         locked.unwrap().unlock(&crate::common_engine::secret(), &folders).unwrap()
     };
     drop(open());
@@ -362,4 +363,79 @@ fn a_tiny_backup_is_few_requests() {
     assert_eq!(count(Request::is_put), 1, "{requests:#?}");
     assert!(count(Request::is_list) <= 2, "{requests:#?}");
     assert!(requests.len() <= 3, "{requests:#?}");
+}
+
+/// What opens a repository is remembered for a while: a rotation is noticed at once all the same, and a
+/// removed key within a week.
+#[test]
+fn what_is_remembered_of_the_keys_is_read_again_in_time() {
+    use stash::codec::crypto::{Key, SlotSecret};
+    use stash::repository::{LocalFolders, LockedRepository, Repository};
+
+    let server = Server::start(Behaviour::default());
+    let store = connect(&server, "r");
+    let machine = Machine::new();
+    let maker = machine.init(&store);
+    let other = || SlotSecret::Device(Key([5; 32]));
+    let now = stash::time::Timestamp(machine.now);
+    let slot = maker.add_key(&other(), "other", None, now).unwrap();
+    let base = tempfile::tempdir().unwrap();
+    let folders = crate::common_engine::folders(base.path());
+    let open_at = |days: i64| -> stash::error::Result<Repository> {
+        let (store, cache) = (connect(&server, "r"), folders.cache.clone().unwrap());
+        let now = stash::time::Timestamp(machine.now + days * 24 * 3600 * 1_000_000_000);
+        LockedRepository::find_remembered(store, None, Some(&cache), now)?
+            .unlock(&other(), &folders)
+    };
+    let listings = || {
+        let taken = server.take();
+        taken.iter().filter(|it| it.is_list() && it.query.contains("keys")).count()
+    };
+    server.take();
+    open_at(0).unwrap().sync().unwrap();
+    assert_eq!(listings(), 1);
+    let under_way = open_at(1).unwrap();
+    assert_eq!(listings(), 0, "it is remembered");
+
+    // Append-only credentials suffice to rotate: what can't be deleted is told.
+    server.rule(|request| {
+        let denied = request.method == "DELETE" || request.method == "POST";
+        if denied { Action::Refuse(403, "AccessDenied") } else { Action::Serve }
+    });
+    let plan = maker.plan_rotation(&[]).unwrap();
+    assert!(maker.rotate(&plan, now).unwrap().undeleted.is_empty());
+    let plan = maker.plan_rotation(&[]).unwrap();
+    let undeleted = maker.rotate(&plan, now).unwrap().undeleted;
+    assert_eq!(undeleted.len(), 2, "the grants before: {undeleted:?}");
+    server.heal();
+    server.take();
+
+    // One that is open, and one that is opened from what is remembered, meet the new epoch.
+    under_way.sync().unwrap();
+    assert_eq!(listings(), 1, "keys/ is read once more");
+    let again = open_at(2).unwrap();
+    again.sync().unwrap();
+    assert_eq!(listings(), 0, "and remembered again");
+    let record = again.append(stash::repository::log::RecordParts::default(), now).unwrap().record;
+    let fresh = connect(&server, "r");
+    let bytes = fresh.get(&record).unwrap().unwrap();
+    assert_ne!(bytes[12..16], [0; 4], "sealed under the new epoch");
+
+    // What this machine itself changes is not remembered as it was.
+    let third = SlotSecret::Device(Key([6; 32]));
+    again.add_key(&third, "third", None, now).unwrap();
+    server.take();
+    drop(open_at(2).unwrap());
+    assert_eq!(listings(), 1);
+
+    // Removed elsewhere: within the week what is remembered still opens.
+    maker.remove_key(&slot).unwrap();
+    assert!(open_at(3).is_ok());
+    let error = open_at(9).err().unwrap();
+    assert_eq!(error.kind(), Kind::WrongPassphrase, "{error}");
+    let error = open_at(3).err().unwrap();
+    assert_eq!(error.kind(), Kind::WrongPassphrase, "what was read anew is remembered: {error}");
+    let nowhere = LocalFolders::default();
+    let found = LockedRepository::find(connect(&server, "r"), None).unwrap();
+    assert!(found.unlock(&crate::common_engine::secret(), &nowhere).is_ok());
 }

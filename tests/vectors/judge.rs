@@ -4,18 +4,19 @@ use std::fmt::Write as _;
 
 use stash::codec::chunker::{Chunker, Cut};
 use stash::codec::crypto::{
-    Key, SlotSecret, object_hash, open_about, open_slot, read_recovery_words,
+    Key, OpenGrant, RepositoryKeys, SlotSecret, object_hash, open_about, open_slot,
+    read_recovery_words,
 };
 use stash::codec::{UnitDecoder, delta};
 use stash::format::cbor;
-use stash::format::key::{About, KeySlot, RepositoryHeader, SlotKind};
+use stash::format::key::{About, Grant, KeySlot, RepositoryHeader, SlotKind};
 use stash::format::object::{
     ObjectHeader, ObjectKind, decode_footer, decode_prefix, decode_trailer,
 };
 use stash::format::pack::{BlobKind, PackTable, UnitForm, validate_units};
 use stash::format::record::{AttachmentMap, Record, Segment, Snapshot, decode_list};
 use stash::format::tree::Tree;
-use stash::id::{BlobId, LaneId, RepositoryId, Tip, to_hex};
+use stash::id::{BlobId, LaneId, ObjectHash, RepositoryId, Tip, from_hex, to_hex};
 use zeroize::Zeroizing;
 
 use crate::open::{Body, Failure, open_object, vector_keys, vector_master};
@@ -90,6 +91,7 @@ impl Vector {
             "pack" => ObjectKind::Pack,
             "record" => ObjectKind::Record,
             "segment" => ObjectKind::Segment,
+            "grant" => ObjectKind::Grant,
             other => panic!("unknown object `{other}`"),
         }
     }
@@ -217,14 +219,23 @@ fn judge_key(vector: &Vector) -> Result<String, Failure> {
                 "passphrase" => SlotSecret::Passphrase(Zeroizing::new(value.to_owned())),
                 other => panic!("unknown secret `{other}`"),
             };
-            let (master, header) = open_slot(&slot, &secret)?;
-            let keys = stash::codec::crypto::RepositoryKeys::derive(
-                &master,
-                &RepositoryHeader::decode(&header)?.id,
-            );
+            let open = open_slot(&slot, &secret)?;
+            let keys =
+                RepositoryKeys::derive(&open.master, &RepositoryHeader::decode(&open.header)?.id);
             let id = keys.blob_id(BlobKind::Data, b"");
-            let sealer = keys.seal_object_with_salt(ObjectKind::Pack, 0, [0; 32])?;
-            Ok(format!("{id} {}", to_hex(&sealer.header().check())))
+            Ok(format!("{id} {}", newest_check(&keys)?))
+        }
+        "grant" => Ok(Grant::decode(bytes)?.epoch.to_string()),
+        "open-grant" => {
+            let hex = |name| from_hex(vector.need(name)).expect("64 hex digits");
+            let grant = OpenGrant::open(&vector_master(), Grant::decode(bytes)?)?;
+            let set = grant
+                .take(&ObjectHash(hex("slot")), &Key(hex("exchange")))?
+                .ok_or(Failure("not-granted"))?;
+            let numbers: Vec<String> = set.numbers().iter().map(u32::to_string).collect();
+            let keys = vector_keys();
+            keys.learn(&set.into_epochs());
+            Ok(format!("{} {}", numbers.join(" "), newest_check(&keys)?))
         }
         "open-about" => {
             let slot = KeySlot::decode(bytes)?;
@@ -241,6 +252,12 @@ fn judge_key(vector: &Vector) -> Result<String, Failure> {
         "gear-key" => Ok(to_hex(vector_keys().gear_key())),
         other => panic!("unknown kind `{other}`"),
     }
+}
+
+/// The check in the header of a pack under the newest epoch.
+fn newest_check(keys: &RepositoryKeys) -> Result<String, Failure> {
+    let sealer = keys.seal_object_with_salt(ObjectKind::Pack, 0, [0; 32])?;
+    Ok(to_hex(&sealer.header().check()))
 }
 
 fn judge_id(vector: &Vector) -> Result<String, Failure> {

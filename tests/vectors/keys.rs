@@ -6,9 +6,12 @@ use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{ChaCha20Poly1305, Nonce};
 use stash::codec::crypto::{Key, recovery_words};
 use stash::format::cbor::{self, Value};
-use stash::format::key::{About, KeySlot, RepositoryHeader, SecretBytes, Secrets};
+use stash::format::key::{
+    About, Grant, Granted, KeySlot, Older, RepositoryHeader, SecretBytes, Secrets,
+};
 use stash::format::object::{ObjectKind, encode_prefix};
-use stash::id::RepositoryId;
+use stash::id::{ObjectHash, RepositoryId};
+use x25519_dalek::{PublicKey, StaticSecret};
 
 fn repository() -> RepositoryHeader {
     RepositoryHeader {
@@ -153,7 +156,14 @@ fn slot(secret: &str, value: &[u8], change: impl FnOnce(&mut Secrets)) -> KeySlo
         ..Secrets::default()
     };
     change(&mut secrets);
-    let about = About { label: "laptop".into(), created: 5, ..About::default() };
+    let exchange =
+        StaticSecret::from(derive("stash 2026-11-21 slot exchange", &[&material, &salt]));
+    let about = About {
+        label: "laptop".into(),
+        created: 5,
+        exchange: PublicKey::from(&exchange).to_bytes().to_vec().into(),
+        ..About::default()
+    };
     let about_key = derive("stash 2026-11-21 slot about", &[&[1; 32], &salt]);
     let associated = slot.associated_data();
     slot.wrapped = seal(key, &associated, &cbor::encode(&secrets)).into();
@@ -236,14 +246,6 @@ pub fn slots(set: &mut Set) {
     let mut changed = device();
     changed.check.0[0] ^= 1;
     set.add("open-other-check", "wrong-key", "the check is compared first", changed.encode());
-    let epochs = |list: &[u32]| {
-        let list: Vec<_> = list.iter().map(|epoch| (*epoch, SecretBytes(vec![8; 32]))).collect();
-        slot("device", &[7; 32], |secrets| secrets.epochs = list).encode()
-    };
-    set.add("open-epochs", "ok", "new objects are sealed under epoch 5", epochs(&[2, 5]));
-    set.add("open-epochs-unordered", "bad-tag", "epochs ascend", epochs(&[5, 2]));
-    set.add("open-epochs-twice", "bad-tag", "an epoch has one secret", epochs(&[2, 2]));
-    set.add("open-epoch-0", "bad-tag", "epoch 0 is the root secret's", epochs(&[0]));
     let short = slot("device", &[7; 32], |secrets| {
         secrets.root.0.pop();
     });
@@ -264,4 +266,182 @@ pub fn slots(set: &mut Set) {
     let mut changed = device();
     changed.about.0[0] ^= 1;
     set.add("about-flipped", "bad-tag", "one bit of the description", changed.encode());
+}
+
+/// What a grant is made of. Slots have ids of one byte, which is also that of their holders' private
+/// keys.
+struct Granting {
+    epoch: u32,
+    older: Vec<(u32, Vec<u8>)>,
+    holders: Vec<u8>,
+    /// Changes what all who have the root secret see, before the older epochs are sealed.
+    before: fn(&mut Granted),
+    /// And after.
+    after: fn(&mut Granted),
+}
+
+impl Granting {
+    fn new(epoch: u32, older: &[u32]) -> Granting {
+        let older = older.iter().map(|epoch| (*epoch, vec![9; 32])).collect();
+        Granting { epoch, older, holders: vec![4, 5], before: |_| (), after: |_| () }
+    }
+
+    /// Makes the grant as page 2 says, from the primitives alone.
+    fn make(&self) -> Grant {
+        let (salt, secret) = ([6; 32], [8; 32]);
+        let mut grant = Grant { epoch: self.epoch, salt: salt.to_vec().into(), ..Grant::default() };
+        let associated = grant.associated_data();
+        let own = StaticSecret::from([14; 32]);
+        let exchange = PublicKey::from(&own).to_bytes();
+        let mut granted = Granted { exchange: exchange.to_vec().into(), ..Granted::default() };
+        for holder in &self.holders {
+            let theirs = PublicKey::from(&StaticSecret::from([*holder; 32]));
+            let shared = own.diffie_hellman(&theirs);
+            let parts: [&[u8]; 4] = [shared.as_bytes(), &exchange, theirs.as_bytes(), &salt];
+            let key = derive("stash 2026-11-21 grant holder", &parts);
+            let slot = [*holder; 32];
+            let sealed = seal(&key, &join(&[&associated, &slot]), &secret);
+            granted.holders.push((ObjectHash(slot), sealed.into()));
+        }
+        (self.before)(&mut granted);
+        let older = Older {
+            epochs: self.older.iter().map(|(n, key)| (*n, SecretBytes(key.clone()))).collect(),
+            created: 5,
+            ..Older::default()
+        };
+        let key = derive("stash 2026-11-21 grant older", &[&secret, &salt]);
+        let data = join(&[&associated, &cbor::encode(&granted)]);
+        granted.older = seal(&key, &data, &cbor::encode(&older)).into();
+        (self.after)(&mut granted);
+        let key = derive("stash 2026-11-21 grant", &[&[1; 32], &salt]);
+        grant.wrapped = seal(&key, &associated, &cbor::encode(&granted)).into();
+        grant
+    }
+}
+
+pub fn grants(set: &mut Set) {
+    let grant = || Granting::new(5, &[2]).make();
+    let bytes = grant().encode();
+    set.kind("grant", &[]);
+    set.add("grant", "ok", "a grant of epoch 5, not opened", bytes.clone());
+    set.add("grant-epoch-0", "inconsistent", "epoch 0 is the root secret's", {
+        Granting::new(0, &[]).make().encode()
+    });
+    let mut short = grant();
+    short.salt.0.pop();
+    set.add("grant-short-salt", "inconsistent", "a salt of 31 bytes", short.encode());
+    set.add("grant-prefix-epoch", "not-canonical", "nothing vouches for it", with(&bytes, 12, 5));
+    set.add("grant-feature", "not-canonical", "it has no features", with(&bytes, 8, 1));
+    set.add("grant-cut", "cut", "one byte short", cut(&bytes, 1));
+    set.add("grant-other-kind", "bad-magic", "a slot in its place", with(&bytes, 5, 2));
+    let four = "04".repeat(32);
+    let five = "05".repeat(32);
+    set.kind("open-grant", &[("slot", &four), ("exchange", &four)]);
+    set.add("granted-first", "ok", "the first rotation", Granting::new(5, &[]).make().encode());
+    set.add("granted", "ok", "the second: both epochs are known", bytes.clone());
+    let mut met = Granting::new(5, &[2, 2]);
+    met.older[1].1 = vec![10; 32];
+    set.add("granted-same-number", "ok", "two rotations that met by number", met.make().encode());
+    let mut changed = grant();
+    changed.wrapped.0[3] ^= 1;
+    set.add("granted-flipped", "bad-tag", "one bit of what is sealed", changed.encode());
+    let mut changed = grant();
+    changed.wrapped.0.truncate(15);
+    set.add("granted-short", "bad-tag", "less than a tag", changed.encode());
+    let mut changed = grant();
+    let length = changed.wrapped.0.len();
+    changed.wrapped.0.truncate(length - 40);
+    set.add("granted-truncated", "bad-tag", "what is sealed ends early", changed.encode());
+    let mut changed = grant();
+    changed.epoch = 6;
+    set.add("granted-other-epoch", "bad-tag", "the tag is bound to the epoch", changed.encode());
+    let mut changed = grant();
+    changed.extra.push(("z".into(), Value::Integer(1)));
+    set.add("granted-more-fields", "bad-tag", "and to unknown keys", changed.encode());
+    let mut with_older = |name, expect, why, epoch, older: &[u32]| {
+        set.add(name, expect, why, Granting::new(epoch, older).make().encode());
+    };
+    with_older("granted-unordered", "bad-tag", "epochs ascend", 5, &[3, 2]);
+    with_older("granted-twice", "bad-tag", "the same epoch twice", 5, &[2, 2]);
+    with_older("granted-zero", "bad-tag", "epoch 0 is the root secret's", 5, &[0, 2]);
+    with_older("granted-above", "bad-tag", "older epochs are below its own", 5, &[2, 5]);
+    let many: Vec<u32> = (1..=1024).collect();
+    with_older("granted-too-many", "too-long", "1,025 epochs", 5_000, &many);
+    let mut short = Granting::new(5, &[2]);
+    short.older[0].1.pop();
+    set.add("granted-short-secret", "bad-tag", "a secret of 31 bytes", short.make().encode());
+    let mut change = |name, expect, why, before: fn(&mut Granted), after: fn(&mut Granted)| {
+        let granting = Granting { before, after, ..Granting::new(5, &[2]) };
+        set.add(name, expect, why, granting.make().encode());
+    };
+    change(
+        "granted-swapped",
+        "bad-tag",
+        "a box is bound to its slot",
+        |granted| {
+            let other = granted.holders[1].1.clone();
+            granted.holders[1].1 = std::mem::replace(&mut granted.holders[0].1, other);
+        },
+        |_| (),
+    );
+    change(
+        "granted-one-more",
+        "bad-tag",
+        "a holder whom nobody vouches for",
+        |_| (),
+        |granted| {
+            granted.holders.push((ObjectHash([6; 32]), vec![0; 48].into()));
+        },
+    );
+    change(
+        "granted-holders-unordered",
+        "bad-tag",
+        "slots ascend",
+        |granted| {
+            granted.holders.reverse();
+        },
+        |_| (),
+    );
+    change(
+        "granted-holder-twice",
+        "bad-tag",
+        "a slot comes once",
+        |granted| {
+            granted.holders[1].0 = ObjectHash([4; 32]);
+        },
+        |_| (),
+    );
+    change(
+        "granted-too-many-holders",
+        "too-long",
+        "65 slots",
+        |granted| {
+            for byte in 6..69 {
+                granted.holders.push((ObjectHash([byte; 32]), vec![0; 48].into()));
+            }
+        },
+        |_| (),
+    );
+    change(
+        "granted-short-exchange",
+        "bad-tag",
+        "a public key of 31 bytes",
+        |granted| {
+            granted.exchange.0.pop();
+        },
+        |_| (),
+    );
+    change(
+        "granted-null-exchange",
+        "wrong-key",
+        "a public key that gives zeros",
+        |granted| {
+            granted.exchange = vec![0; 32].into();
+        },
+        |_| (),
+    );
+    set.kind("open-grant", &[("slot", &"07".repeat(32)), ("exchange", &four)]);
+    set.add("granted-to-others", "not-granted", "the slot is not among the holders", bytes.clone());
+    set.kind("open-grant", &[("slot", &four), ("exchange", &five)]);
+    set.add("granted-wrong-key", "bad-tag", "another slot's private key", bytes);
 }

@@ -49,6 +49,8 @@ impl From<CodecError> for Failure {
             CodecError::WrongContent => "wrong-content",
             CodecError::TooLong => "too-long",
             CodecError::NoRandomness => "no-randomness",
+            CodecError::EpochsApart => "epochs-apart",
+            CodecError::EpochsBehind => "epochs-behind",
         })
     }
 }
@@ -156,7 +158,9 @@ fn open_by_the_page(
         ObjectKind::Pack => Body::Pack(cbor::decode(body)?),
         ObjectKind::Record => Body::Record(Box::new(Record::decode(body)?)),
         ObjectKind::Segment => Body::Segment(Segment::decode(body)?),
-        ObjectKind::Repository | ObjectKind::KeySlot => return Err(Failure("bad-magic")),
+        ObjectKind::Repository | ObjectKind::KeySlot | ObjectKind::Grant => {
+            return Err(Failure("bad-magic"));
+        }
     };
     let units: &[UnitEntry] = match &body {
         Body::Pack(table) => &table.units,

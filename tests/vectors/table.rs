@@ -69,6 +69,7 @@ pub fn all() -> Vec<Made> {
     objects::ids(&mut set);
     keys::keys(&mut set);
     keys::slots(&mut set);
+    keys::grants(&mut set);
     chunking::chunking(&mut set);
     pack::tables(&mut set);
     pack::units(&mut set);

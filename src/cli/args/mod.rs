@@ -43,8 +43,8 @@ pub use retention::{
 };
 pub use upkeep::{
     CheckArguments, KeyAddArguments, KeyCommand, KeyRecoveryArguments, KeyRemoveArguments,
-    NewPassphraseOptions, RepairCommand, RepairDataArguments, RepairIndexArguments,
-    RepairSnapshotsArguments,
+    KeyRotateArguments, NewPassphraseOptions, RepairCommand, RepairDataArguments,
+    RepairIndexArguments, RepairSnapshotsArguments,
 };
 pub use values::{ReadSubset, SnapshotArgument, SnapshotName};
 

@@ -11,11 +11,19 @@ use crate::id::LaneId;
   stash prune --dry-run
   stash prune
   stash prune --max-unused 0              as small as it gets; frees what was purged
+  stash prune --reseal --max-repack 10G   after `stash key rotate`, some of it at a time
   stash forget --keep-last 7 --prune")]
 pub struct PruneArguments {
     /// How far it goes.
     #[command(flatten)]
     pub options: PruneLimits,
+    /// Seals anew what is still sealed by keys from before the newest `stash key rotate`
+    ///
+    /// Objects are copied, and the old ones deleted by the usual rules: on a disk of this computer at
+    /// once, elsewhere when the grace is over. Records since the last prune, and the newest of each
+    /// machine, stay until there are newer ones and a later run takes them.
+    #[arg(long)]
+    pub reseal: bool,
     /// Shows what would be done; writes nothing
     #[arg(short = 'n', long)]
     pub dry_run: bool,

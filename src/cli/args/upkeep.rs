@@ -111,12 +111,20 @@ pub enum KeyCommand {
     Add(KeyAddArguments),
     /// Removes a key slot
     ///
-    /// What it opened stays open to whoever kept the keys: a machine that has used the repository can
-    /// have read all that is in it, and holds the keys that are in every slot, so that it can also
-    /// read what is saved later, if it still reaches the store. Take its access to the store away,
-    /// too. If it was stolen, begin a repository of other keys (`stash init`, without --like), copy
-    /// what you need into it, and delete the old one.
+    /// Nobody opens the repository with that key any more; a machine that remembers the slot of a
+    /// remote repository notices within a week. But whoever opened the repository may have kept what
+    /// every key slot holds, and then reads what is saved later, too, if he still reaches the store.
+    /// `stash key rotate --without ID` shuts him out of that; take his access to the store away as
+    /// well, since what was saved before stays readable to him.
     Remove(KeyRemoveArguments),
+    /// Renews the keys by which new objects are sealed
+    ///
+    /// The keys that are listed go on opening everything; nobody has to type or change anything, and
+    /// other machines notice by themselves. Who is left out with --without can't read what is saved
+    /// from then on; his key slot is removed. What was saved before he may have read, and can read as
+    /// long as he reaches the store: take that away, too. Ids and the places where files are cut stay,
+    /// so that nothing is stored twice.
+    Rotate(KeyRotateArguments),
     /// Replaces the passphrase that opened the repository
     #[command(after_help = "Examples:
   stash key passwd
@@ -178,6 +186,28 @@ pub struct KeyRemoveArguments {
     /// The slot: its id, or the beginning of it
     #[arg(value_name = "ID")]
     pub id: String,
+}
+
+/// Arguments of `key rotate`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  stash key rotate --dry-run              shows whose keys would go on
+  stash key rotate
+  stash key rotate --without 3f9a0c21     a laptop was stolen
+  stash key rotate --full                 seals what is stored already anew, too")]
+pub struct KeyRotateArguments {
+    /// Leaves these key slots out, and removes them: ids, or their beginnings
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    pub without: Vec<String>,
+    /// Seals what is stored already anew, as `stash prune --reseal` does
+    #[arg(long)]
+    pub full: bool,
+    /// Shows who would get the new keys; writes nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// Goes on without asking
+    #[arg(short, long)]
+    pub yes: bool,
 }
 
 /// Arguments of `key recovery`.

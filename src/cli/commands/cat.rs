@@ -60,7 +60,8 @@ fn object(
     what: &str,
     begin: &str,
 ) -> Result<(ObjectName, u64)> {
-    let rows = repository.store().list(prefix)?;
+    let mut rows = repository.store().list(prefix)?;
+    rows.retain(|row| !matches!(row.name, ObjectName::Grant(_)));
     let found = one(match_prefix(begin, rows.iter().map(|row| row.name.hash())), what, begin)?;
     rows.into_iter()
         .find(|row| row.name.hash() == found)

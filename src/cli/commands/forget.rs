@@ -12,6 +12,7 @@ use crate::cli::json::ForgetGroup;
 use crate::cli::name;
 use crate::cli::table::{Align, Table};
 use crate::engine::mark::{mark, refuse_rollback, say};
+use crate::engine::prune::Reseal;
 use crate::engine::retention::{Carriers, GroupName, GroupPlan, plan};
 use crate::error::{Error, Result};
 use crate::format::record::{MarkKind, SNAPSHOT_SAFETY};

@@ -12,7 +12,7 @@ use crate::error::{Error, Kind, Result};
 use crate::format::key::SlotKind;
 use crate::id::{Match, ObjectHash, match_prefix};
 use crate::machine;
-use crate::repository::SlotEntry;
+use crate::repository::{LockedRepository, SlotEntry};
 use crate::time::{Clock as _, Timestamp};
 
 pub(super) fn run(run: &Run, command: &KeyCommand) -> Result<u8> {
@@ -21,6 +21,7 @@ pub(super) fn run(run: &Run, command: &KeyCommand) -> Result<u8> {
         KeyCommand::Add(arguments) => add(run, arguments),
         KeyCommand::Remove(arguments) => remove(run, &arguments.id),
         KeyCommand::Passwd(options) => passwd(run, options),
+        KeyCommand::Rotate(arguments) => return super::rotate::run(run, arguments),
         KeyCommand::Recovery(arguments) => recovery(run, arguments),
     }
     .map(|()| 0)
@@ -33,6 +34,11 @@ fn list(run: &Run) -> Result<()> {
     if run.screen.is_json() {
         return run.screen.array(&slots.iter().map(row).collect::<Vec<_>>());
     }
+    run.screen.text(&table(run, &slots))
+}
+
+/// Returns key slots as lines.
+pub(super) fn table(run: &Run, slots: &[SlotEntry]) -> String {
     let mut table = Table::new([
         ("id", Align::Left),
         ("opened by", Align::Left),
@@ -40,19 +46,25 @@ fn list(run: &Run) -> Result<()> {
         ("made", Align::Left),
         ("", Align::Left),
     ]);
-    for slot in &slots {
+    for slot in slots {
+        let state = match (slot.in_use, slot.left_out) {
+            (_, true) => "left out of a rotation",
+            (true, _) => "used now",
+            _ => "",
+        };
         table.row([
             slot.id.short(),
             slot.kind.name().to_owned(),
             name::shown(slot.label.as_bytes()),
             machine::show_moment(Timestamp(slot.created), &run.zone),
-            if slot.in_use { "used now".to_owned() } else { String::new() },
+            state.to_owned(),
         ]);
     }
-    run.screen.text(&table.to_string())
+    table.to_string()
 }
 
-fn row(slot: &SlotEntry) -> KeyRow {
+/// Returns a key slot as JSON.
+pub(super) fn row(slot: &SlotEntry) -> KeyRow {
     KeyRow {
         id: slot.id.to_string(),
         short_id: slot.id.short(),
@@ -60,6 +72,7 @@ fn row(slot: &SlotEntry) -> KeyRow {
         label: slot.label.clone(),
         created: Timestamp(slot.created).to_rfc3339(),
         current: slot.in_use,
+        left_out: slot.left_out,
     }
 }
 
@@ -115,23 +128,49 @@ fn new_secret(options: &NewPassphraseOptions) -> Result<SlotSecret> {
 
 fn remove(run: &Run, prefix: &str) -> Result<()> {
     let repository = run.repository(super::repository::Make::Never)?;
-    let ids = repository.key_slots()?.into_iter().map(|slot| slot.id);
-    let id = match match_prefix(prefix, ids) {
-        Match::One(id) => id,
-        Match::None => {
-            return Err(Error::failed("no key slot begins with")
-                .object(prefix)
-                .hint("`stash key list` shows them"));
-        }
+    let id = find_slot(&repository, prefix)?;
+    let slots = repository.key_slots()?;
+    repository.remove_key(&id)?;
+    let was_recovery = |slot: &SlotEntry| slot.id == id && slot.kind == SlotKind::Recovery;
+    if slots.iter().any(was_recovery) {
+        drop_pending_recovery(run, &repository)?;
+    }
+    done(run, "removed", Some(&id), &format!("removed key slot {}", id.short()))
+}
+
+/// Finds the key slot whose id begins like this, be it one that can't be read.
+pub(super) fn find_slot(repository: &Opened, prefix: &str) -> Result<ObjectHash> {
+    match match_prefix(prefix, repository.key_slot_ids()?) {
+        Match::One(id) => Ok(id),
+        Match::None => Err(Error::failed("no key slot begins with")
+            .object(prefix)
+            .hint("`stash key list` shows them")),
         Match::Many(ids) => {
             let ids: Vec<String> = ids.iter().map(ObjectHash::short).collect();
-            return Err(Error::usage("several key slots begin with")
+            Err(Error::usage("several key slots begin with")
                 .object(prefix)
-                .hint(format!("one of {}", ids.join(", "))));
+                .hint(format!("one of {}", ids.join(", "))))
         }
+    }
+}
+
+/// The copy of a recovery code on this machine goes with its key slot.
+pub(super) fn drop_pending_recovery(run: &Run, repository: &Opened) -> Result<()> {
+    let keys = run.places.keys();
+    let Some(words) = machine::read_pending_recovery(&keys, repository.id())? else {
+        return Ok(());
     };
-    repository.remove_key(&id)?;
-    done(run, "removed", Some(&id), &format!("removed key slot {}", id.short()))
+    let id = repository.id().to_string();
+    let locked = LockedRepository::find(repository.store().clone(), Some(&id))?;
+    if !opens(&locked, &words) && machine::remove_pending_recovery(&keys, repository.id())? {
+        run.screen.note("the copy of its recovery code on this machine is deleted, too");
+    }
+    Ok(())
+}
+
+/// Returns whether a recovery code opens the repository.
+fn opens(locked: &LockedRepository, words: &str) -> bool {
+    read_recovery_words(words).is_some_and(|key| locked.takes(&SlotSecret::Recovery(key)))
 }
 
 fn passwd(run: &Run, options: &NewPassphraseOptions) -> Result<()> {
@@ -173,6 +212,12 @@ fn show_recovery(run: &Run) -> Result<()> {
         return Err(Error::failed("no recovery code waits on this machine")
             .hint("it was tested, or the repository was made elsewhere"));
     };
+    if !opens(&locked, &words) {
+        return Err(Error::failed(
+            "the recovery code that waits on this machine opens the repository no more",
+        )
+        .hint("its key slot was removed; `stash key list` shows what opens it"));
+    }
     if ask::show_secret(
         "The recovery code. Keep it where this computer's end does not reach:",
         &words,

@@ -29,6 +29,7 @@ mod repair;
 pub mod repository;
 mod restore;
 mod restore_agent;
+mod rotate;
 mod snapshots;
 mod stats;
 

@@ -9,7 +9,7 @@ use crate::cli::args::{PruneArguments, PruneLimits};
 use crate::cli::figures::{counted, size};
 use crate::cli::json::PruneSummary;
 use crate::cli::name;
-use crate::engine::prune::{Accepted, Left, PruneOptions, PruneReport, prune};
+use crate::engine::prune::{Accepted, Left, PruneOptions, PruneReport, Reseal, prune};
 use crate::error::{Error, Result};
 use crate::id::{LaneId, SnapshotId};
 
@@ -17,7 +17,8 @@ pub(super) fn run(run: &Run, arguments: &PruneArguments) -> Result<u8> {
     run.stop_on_signals()?;
     let repository = run.repository(Make::Never)?;
     let _lock = (!arguments.dry_run).then(|| run.lock(repository.id())).transpose()?;
-    let after = After::default();
+    let reseal = if arguments.reseal { Reseal::Older } else { Reseal::Nothing };
+    let after = After { reseal, ..After::default() };
     free(run, &repository, &arguments.options, after, arguments.dry_run)
 }
 
@@ -28,6 +29,8 @@ pub(super) struct After {
     pub(super) purged: bool,
     /// Snapshots that would have been forgotten.
     pub(super) forgotten: HashSet<SnapshotId>,
+    /// What is to be sealed anew.
+    pub(super) reseal: Reseal,
 }
 
 /// Frees what no snapshot needs, and says what was done. The caller holds this machine's run lock.
@@ -51,6 +54,7 @@ pub(super) fn free(
         grace: limits.grace.map(|grace| grace.as_secs()),
         alone: needs_no_grace(repository, limits),
         thorough: after.purged,
+        reseal: after.reseal,
         dry_run,
         forgotten: after.forgotten,
         accepted: Accepted(limits.accept.iter().map(|doubt| (*doubt).into()).collect()),
@@ -185,6 +189,13 @@ fn shown(report: &PruneReport, dry_run: bool) -> String {
         );
     }
     text += &shown_left(&report.left);
+    if report.older_objects > 0 {
+        let (objects, verb) = (
+            counted(report.older_objects, "object"),
+            if report.older_objects == 1 { "stays" } else { "stay" },
+        );
+        let _ = write!(text, "; {objects} {verb} sealed by older keys for now");
+    }
     let _ = write!(
         text,
         "; {} {} {} used",

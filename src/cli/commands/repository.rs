@@ -146,18 +146,25 @@ impl Run {
         Ok(Opened { location: location.clone(), repository, shared: None })
     }
 
-    /// Finds the repository that is meant, without opening it.
+    /// Finds the repository that is meant, as it is now, without opening it.
     pub fn find_locked(&self) -> Result<LockedRepository> {
         let store = self.store(self.chosen()?.location(), false)?;
-        self.locked(store, self.global.repo_id.as_deref())
+        let locked = LockedRepository::find(store, self.global.repo_id.as_deref())?;
+        self.warn_of_damage(&locked);
+        Ok(locked)
+    }
+
+    fn warn_of_damage(&self, locked: &LockedRepository) {
+        for (_, error) in locked.damaged_slots() {
+            self.screen.warning(&error.to_string());
+        }
     }
 
     pub(super) fn locked(&self, store: Store, wanted: Option<&str>) -> Result<LockedRepository> {
         let folders = self.local_folders();
-        let locked = LockedRepository::find_remembered(store, wanted, folders.cache.as_deref())?;
-        for (_, error) in locked.damaged_slots() {
-            self.screen.warning(&error.to_string());
-        }
+        let (cache, now) = (folders.cache.as_deref(), self.clock.now());
+        let locked = LockedRepository::find_remembered(store, wanted, cache, now)?;
+        self.warn_of_damage(&locked);
         Ok(locked)
     }
 

@@ -150,6 +150,25 @@ pub struct KeyRow {
     pub created: String,
     /// Whether this run opened the repository with it.
     pub current: bool,
+    /// Whether a rotation of the keys left it out.
+    pub left_out: bool,
+}
+
+/// `rotated`: whose keys go on.
+#[derive(Debug, Clone, Serialize)]
+pub struct RotatedLine {
+    /// Whether nothing was to be written.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
+    /// The new epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u32>,
+    /// The key slots that have it.
+    pub kept: Vec<KeyRow>,
+    /// The key slots that don't.
+    pub left_out: Vec<KeyRow>,
+    /// Objects that could not be deleted.
+    pub undeleted: Vec<String>,
 }
 
 /// `key`: what was done with a key slot.
@@ -220,6 +239,17 @@ pub(super) const MESSAGE_TYPES: &[MessageType] = &[
             ("id", "the key slot; absent for `tested`"),
         ],
     },
+    MessageType {
+        name: "rotated",
+        when: "stdout, `stash key rotate`; with --full the summary of a prune follows",
+        fields: &[
+            ("dry_run", "true; absent if this was none"),
+            ("epoch", "the number of the new keys; absent in a dry run"),
+            ("kept", "the key slots that have them, by the fields of `key list`"),
+            ("left_out", "the key slots that don't"),
+            ("undeleted", "names of objects that were to be deleted and could not be"),
+        ],
+    },
 ];
 
 /// The objects of lists of the commands that look into snapshots.
@@ -257,6 +287,7 @@ pub(super) const LISTS: &[MessageType] = &[
             ("label", "its label"),
             ("created", "when it was made"),
             ("current", "whether this run opened the repository with it"),
+            ("left_out", "whether a rotation left it out: it opens only what is older"),
         ],
     },
 ];
@@ -292,7 +323,16 @@ mod tests {
             label: String::new(),
             created: String::new(),
             current: true,
+            left_out: false,
         };
         assert_documented(LISTS, "key list", &row, &[]);
+        let rotated = RotatedLine {
+            dry_run: true,
+            epoch: Some(1),
+            kept: vec![row],
+            left_out: Vec::new(),
+            undeleted: Vec::new(),
+        };
+        assert_documented(MESSAGE_TYPES, "rotated", &rotated, &[]);
     }
 }

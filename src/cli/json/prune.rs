@@ -33,6 +33,7 @@ pub struct PruneSummary {
     left_unfinished_objects: u64,
     left_young_objects: u64,
     left_limited_objects: u64,
+    older_objects: u64,
 }
 
 impl PruneSummary {
@@ -64,6 +65,7 @@ impl PruneSummary {
             left_unfinished_objects: report.left.unfinished_objects,
             left_young_objects: report.left.young_objects,
             left_limited_objects: report.left.limited_objects,
+            older_objects: report.older_objects,
         }
     }
 }
@@ -130,6 +132,7 @@ pub(super) const MESSAGE_TYPES: &[MessageType] = &[
             ("left_unfinished_objects", "likewise, objects kept for unfinished backups"),
             ("left_young_objects", "likewise, objects that are too young to go"),
             ("left_limited_objects", "likewise, objects that a later run gets to"),
+            ("older_objects", "objects that were to be sealed anew and stay under older keys for now"),
         ],
     },
     MessageType {

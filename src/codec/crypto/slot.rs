@@ -5,7 +5,7 @@ use chacha20poly1305::aead::{AeadInOut, KeyInit};
 use chacha20poly1305::{ChaCha20Poly1305, Nonce, Tag};
 use zeroize::Zeroizing;
 
-use super::{Key, MasterKeys, constant_time_equal, object_key, random_bytes};
+use super::{Key, MasterKeys, constant_time_equal, object_key, public_key, random_bytes};
 use crate::codec::CodecError;
 use crate::format::cbor;
 use crate::format::key::{About, KDF_FLOOR, KeySlot, SecretBytes, Secrets, SlotKind};
@@ -31,16 +31,36 @@ impl SlotSecret {
         }
     }
 
-    fn wrapping_key(&self, slot: &KeySlot) -> Result<(Key, [u8; 32]), CodecError> {
+    /// Returns what follows from the secret and a slot's salt. A passphrase is stretched once.
+    fn keys(&self, slot: &KeySlot) -> Result<SlotKeys, CodecError> {
         let material = match self {
             SlotSecret::Device(key) | SlotSecret::Recovery(key) => key.clone(),
             SlotSecret::Passphrase(text) => stretch(text, slot)?,
         };
         let kind = self.kind().name();
-        let sealing =
-            Key::derive(&format!("stash 2026-11-21 slot {kind}"), &[&material.0, &slot.salt]);
-        Ok(object_key(&sealing, b"wrap"))
+        let parts: [&[u8]; 2] = [&material.0, &slot.salt];
+        let sealing = Key::derive(&format!("stash 2026-11-21 slot {kind}"), &parts);
+        let (wrapping, check) = object_key(&sealing, b"wrap");
+        let exchange = Key::derive("stash 2026-11-21 slot exchange", &parts);
+        Ok(SlotKeys { wrapping, check, exchange })
     }
+}
+
+/// What follows from a slot's own secret.
+struct SlotKeys {
+    wrapping: Key,
+    check: [u8; 32],
+    exchange: Key,
+}
+
+/// What a key slot gave.
+pub struct OpenSlot {
+    /// The repository's secrets.
+    pub master: MasterKeys,
+    /// The bytes of the repository's header that the slot vouches for.
+    pub header: Vec<u8>,
+    /// The private key of the slot's holder, for grants.
+    pub exchange: Key,
 }
 
 /// Argon2id, version 0x13, 32 bytes out.
@@ -62,7 +82,12 @@ fn single_use_cipher(key: &Key) -> ChaCha20Poly1305 {
     ChaCha20Poly1305::new((&key.0).into())
 }
 
-fn seal_once(key: &Key, data: &[u8], mut plain: Zeroizing<Vec<u8>>) -> Result<Vec<u8>, CodecError> {
+/// Seals with a key that is used this once.
+pub(super) fn seal_once(
+    key: &Key,
+    data: &[u8],
+    mut plain: Zeroizing<Vec<u8>>,
+) -> Result<Vec<u8>, CodecError> {
     let tag = single_use_cipher(key)
         .encrypt_inout_detached(&Nonce::default(), data, plain.as_mut_slice().into())
         .map_err(|_| CodecError::TooLong)?;
@@ -71,7 +96,12 @@ fn seal_once(key: &Key, data: &[u8], mut plain: Zeroizing<Vec<u8>>) -> Result<Ve
     Ok(sealed)
 }
 
-fn open_once(key: &Key, data: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, CodecError> {
+/// Opens what [`seal_once`] sealed.
+pub(super) fn open_once(
+    key: &Key,
+    data: &[u8],
+    sealed: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, CodecError> {
     let length = sealed.len().checked_sub(TAG_LENGTH).ok_or(CodecError::BadTag)?;
     let (text, tag) = sealed.split_at_checked(length).ok_or(CodecError::BadTag)?;
     let tag = Tag::try_from(tag).map_err(|_| CodecError::BadTag)?;
@@ -86,14 +116,15 @@ fn about_key(master: &MasterKeys, slot: &KeySlot) -> Key {
     Key::derive("stash 2026-11-21 slot about", &[&master.root.0, &slot.salt])
 }
 
-/// Makes a key slot for `secret`. `header` is the repository header's stored bytes.
+/// Makes a key slot for `secret`; the second value is its holder's private key. `header` is the
+/// repository header's stored bytes. The public key is put into `about`.
 pub fn make_slot(
     master: &MasterKeys,
     header: &[u8],
     secret: &SlotSecret,
     about: &About,
     kdf_memory: Option<u32>,
-) -> Result<KeySlot, CodecError> {
+) -> Result<(KeySlot, Key), CodecError> {
     let mut slot = KeySlot {
         kind: secret.kind() as u64,
         salt: random_bytes::<32>()?.to_vec().into(),
@@ -105,63 +136,55 @@ pub fn make_slot(
         slot.kdf_passes = passes;
         slot.kdf_lanes = lanes;
     }
-    let (key, check) = secret.wrapping_key(&slot)?;
+    let SlotKeys { wrapping, check, exchange } = secret.keys(&slot)?;
     slot.check = check.to_vec().into();
     let secrets = Secrets {
         root: SecretBytes(master.root.0.to_vec()),
         content: SecretBytes(master.content.0.to_vec()),
         header: header.to_vec().into(),
-        epochs: master
-            .epochs
-            .iter()
-            .map(|(epoch, key)| (*epoch, SecretBytes(key.0.to_vec())))
-            .collect(),
         ..Secrets::default()
     };
     let plain = Zeroizing::new(cbor::encode(&secrets));
-    slot.wrapped = seal_once(&key, &slot.associated_data(), plain)?.into();
-    let plain = Zeroizing::new(cbor::encode(about));
+    slot.wrapped = seal_once(&wrapping, &slot.associated_data(), plain)?.into();
+    let about = About { exchange: public_key(&exchange).to_vec().into(), ..about.clone() };
+    let plain = Zeroizing::new(cbor::encode(&about));
     slot.about = seal_once(&about_key(master, &slot), &slot.associated_data(), plain)?.into();
-    Ok(slot)
+    Ok((slot, exchange))
 }
 
-/// Opens a slot: the secrets, and the repository header's bytes that they vouch for.
+/// Opens a slot.
 ///
 /// [`CodecError::WrongKey`] means that the secret is another one; anything else is damage.
-pub fn open_slot(slot: &KeySlot, secret: &SlotSecret) -> Result<(MasterKeys, Vec<u8>), CodecError> {
+pub fn open_slot(slot: &KeySlot, secret: &SlotSecret) -> Result<OpenSlot, CodecError> {
     if slot.kind != secret.kind() as u64 {
         return Err(CodecError::WrongKey);
     }
-    let (key, check) = secret.wrapping_key(slot)?;
+    let SlotKeys { wrapping, check, exchange } = secret.keys(slot)?;
     let stored = <[u8; 32]>::try_from(&*slot.check).map_err(|_| CodecError::WrongKey)?;
     if !constant_time_equal(&check, &stored) {
         return Err(CodecError::WrongKey);
     }
-    let plain = open_once(&key, &slot.associated_data(), &slot.wrapped)?;
+    let plain = open_once(&wrapping, &slot.associated_data(), &slot.wrapped)?;
     // As `cbor::decode`, but what is encoded for the comparison is a secret as well.
     let secrets: Secrets = cbor::decode_lenient(&plain).map_err(|_| CodecError::BadTag)?;
     if *Zeroizing::new(cbor::encode(&secrets)) != *plain {
         return Err(CodecError::BadTag);
     }
-    // Epoch 0 is the root secret's.
-    if !secrets.epochs.is_sorted_by(|a, b| a.0 < b.0) || secrets.epochs.iter().any(|e| e.0 == 0) {
-        return Err(CodecError::BadTag);
-    }
     let key = |bytes: &SecretBytes| {
         <[u8; 32]>::try_from(bytes.0.as_slice()).map(Key).map_err(|_| CodecError::BadTag)
     };
-    let mut epochs = Vec::new();
-    for (epoch, bytes) in &secrets.epochs {
-        epochs.push((*epoch, key(bytes)?));
-    }
-    let master = MasterKeys { root: key(&secrets.root)?, content: key(&secrets.content)?, epochs };
-    Ok((master, secrets.header.0))
+    let master = MasterKeys { root: key(&secrets.root)?, content: key(&secrets.content)? };
+    Ok(OpenSlot { master, header: secrets.header.0, exchange })
 }
 
 /// Opens what a slot says about itself.
 pub fn open_about(master: &MasterKeys, slot: &KeySlot) -> Result<About, CodecError> {
     let plain = open_once(&about_key(master, slot), &slot.associated_data(), &slot.about)?;
-    cbor::decode(&plain).map_err(|_| CodecError::BadTag)
+    let about: About = cbor::decode(&plain).map_err(|_| CodecError::BadTag)?;
+    if !matches!(about.exchange.len(), 0 | 32) {
+        return Err(CodecError::BadTag);
+    }
+    Ok(about)
 }
 
 /// Writes 256 bits as 24 English words (BIP 39).
@@ -197,11 +220,14 @@ mod tests {
         };
         for secret in secrets() {
             let about = About { label: "laptop".into(), created: 5, ..About::default() };
-            let slot = make_slot(&master, b"header", &secret, &about, None).unwrap();
+            let (slot, exchange) = make_slot(&master, b"header", &secret, &about, None).unwrap();
             let slot = KeySlot::decode(&slot.encode()).unwrap();
-            let (opened, header) = open_slot(&slot, &secret).unwrap();
-            assert_eq!(header, b"header");
-            assert_eq!(open_about(&opened, &slot).unwrap(), about);
+            let opened = open_slot(&slot, &secret).unwrap();
+            assert_eq!(opened.header, b"header");
+            let said = open_about(&opened.master, &slot).unwrap();
+            assert_eq!((said.label, said.created), (about.label, about.created));
+            assert_eq!(*said.exchange, public_key(&exchange));
+            assert_eq!(opened.exchange.0, exchange.0);
             for other in secrets().iter().filter(|other| other.kind() != secret.kind()) {
                 assert_eq!(open_slot(&slot, other).err(), Some(CodecError::WrongKey));
             }

@@ -14,6 +14,8 @@ pub enum FindingKind {
     HeaderDamaged,
     /// A key slot can't be read.
     KeySlotDamaged,
+    /// A grant can't be read.
+    GrantDamaged,
     /// A record can't be read.
     RecordDamaged,
     /// A record that another names, or that this machine wrote, is not there.
@@ -42,10 +44,11 @@ pub enum FindingKind {
 
 impl FindingKind {
     /// All kinds.
-    pub const ALL: [FindingKind; 15] = [
+    pub const ALL: [FindingKind; 16] = [
         FindingKind::HeaderMissing,
         FindingKind::HeaderDamaged,
         FindingKind::KeySlotDamaged,
+        FindingKind::GrantDamaged,
         FindingKind::RecordDamaged,
         FindingKind::RecordMissing,
         FindingKind::LaneBroken,
@@ -79,6 +82,9 @@ impl FindingKind {
             }
             FindingKind::KeySlotDamaged => {
                 "`stash key remove` takes it away, and `stash key add` makes a new one"
+            }
+            FindingKind::GrantDamaged => {
+                "`stash key rotate` makes new ones; each is stored twice, so that one may be lost"
             }
             FindingKind::RecordDamaged | FindingKind::RecordMissing => {
                 "`stash repair index` saves what it said of packs; then back up the same paths again"

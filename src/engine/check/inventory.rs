@@ -12,7 +12,7 @@ use super::log::{IN_PART, LogCheck, excuse_arrival};
 use crate::codec::CodecError;
 use crate::codec::crypto::object_hash;
 use crate::error::{Kind, Result};
-use crate::format::key::{KeySlot, RepositoryHeader};
+use crate::format::key::{Grant, KeySlot, RepositoryHeader};
 use crate::format::object::{
     FOOTER_OVERHEAD, HEADER_LENGTH, ObjectKind, TAG_LENGTH, TRAILER_LENGTH,
 };
@@ -71,6 +71,7 @@ pub(super) fn take(
     note_many(findings, &strangers, "no object of a repository");
     headers(repository, &objects, findings)?;
     key_slots(repository, &objects, &arrival, findings)?;
+    grants(repository, &objects, findings)?;
     log.list(&objects, &mut inventory);
     let segments_listed = objects.iter().filter(|row| matches!(row.name, ObjectName::Segment(_)));
     let segments_listed = segments_listed.map(|row| row.name.to_string()).collect();
@@ -158,6 +159,28 @@ fn key_slots(
             }
             Ok(slot) if !repository.owns_slot(&slot) => {
                 findings.note(name, "a key slot of another repository");
+            }
+            Ok(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Looks at the grants. What is sealed under a later epoch can be read by no one if all that grant it
+/// are lost.
+fn grants(repository: &Repository, objects: &[Listed], findings: &mut Findings) -> Result<()> {
+    for row in objects.iter().filter(|row| matches!(row.name, ObjectName::Grant(_))) {
+        let name = row.name.to_string();
+        let Some(bytes) = stored(repository, &row.name)? else { continue };
+        let grant = bytes.and_then(|bytes| {
+            Grant::decode(&bytes).map_err(|error| format!("it can't be read: {error}"))
+        });
+        match grant {
+            Err(problem) => {
+                findings.add(FindingKind::GrantDamaged, name, problem);
+            }
+            Ok(grant) if !repository.owns_grant(&grant) => {
+                findings.note(name, "a grant of another repository");
             }
             Ok(_) => {}
         }

@@ -71,8 +71,11 @@ impl CheckpointWriter<'_> {
     pub(super) fn prepare(&self) -> Result<Option<Prepared>> {
         let mut covers = self.facts.coverable(self.alone);
         let bytes = self.facts.bytes(covers.iter());
+        let segments = &self.facts.segments;
+        let is_older = covers.iter().chain(segments).any(|hash| self.facts.older.contains(hash));
         let is_due = covers.len() >= self.due_records.max(1)
             || bytes >= CHECKPOINT_BYTES
+            || is_older
             || (self.thorough && self.frees_something(&covers)?);
         if !is_due {
             return Ok(None);
@@ -230,7 +233,8 @@ impl CheckpointWriter<'_> {
         for hash in &segments {
             let objects = facts.objects_of_segment(hash);
             let lost = objects.iter().filter(|object| facts.gone.contains(*object)).count();
-            let is_stale = self.thorough && holds_dead(facts, hash, live);
+            let is_stale =
+                facts.older.contains(hash) || (self.thorough && holds_dead(facts, hash, live));
             // What is condemned already may be named by a checkpoint made meanwhile, and is not
             // named by another one.
             if is_stale

@@ -88,6 +88,8 @@ pub(super) struct Facts {
     pub(super) own_lane: Option<LaneId>,
     /// The first sequence of each lane that no checkpoint covers.
     first_uncovered: HashMap<LaneId, u64>,
+    /// Objects that are to be sealed anew.
+    pub(super) older: HashSet<ObjectHash>,
 }
 
 impl Facts {
@@ -168,6 +170,7 @@ impl Facts {
         Ok(Facts {
             newest_of_lanes: newest_of_lanes(&listed, now),
             first_uncovered: first_uncovered(&listed, &covered),
+            older: HashSet::new(),
             kept_by_partials,
             bases_of_partials,
             own_lane: original.own_lane(),

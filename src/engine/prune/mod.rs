@@ -27,11 +27,13 @@ mod left;
 mod needs;
 mod options;
 mod plan;
+mod reseal;
 mod run;
 mod usage;
 
 pub use options::{
     Accepted, Brake, CHECKPOINT_BYTES, CHECKPOINT_RECORDS, Left, Limit, PruneOptions, PruneReport,
+    Reseal,
 };
 pub use plan::PrunePlan;
 pub use run::prune;

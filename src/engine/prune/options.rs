@@ -124,6 +124,18 @@ impl Accepted {
     }
 }
 
+/// What is sealed anew, whether or not something in it is unused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reseal {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// Objects of an older epoch than the newest.
+    Older,
+    /// All objects, as if there was a newer epoch: for a plan.
+    Everything,
+}
+
 /// What a prune is asked to do.
 #[derive(Debug, Clone)]
 pub struct PruneOptions {
@@ -140,6 +152,8 @@ pub struct PruneOptions {
     /// Nothing may stay that no snapshot needs, such as what was purged; so it is too if `max_unused`
     /// is nothing.
     pub thorough: bool,
+    /// What is sealed anew.
+    pub reseal: Reseal,
     /// Only plan.
     pub dry_run: bool,
     /// Snapshots that count as forgotten just now: a plan may ask what forgetting them would free.
@@ -165,6 +179,7 @@ impl Default for PruneOptions {
             alone: false,
             checkpoint_records: CHECKPOINT_RECORDS,
             thorough: false,
+            reseal: Reseal::Nothing,
             dry_run: false,
             forgotten: HashSet::new(),
             automatic: false,
@@ -229,6 +244,8 @@ pub struct PruneReport {
     pub forgotten_snapshots: u64,
     /// What a thorough prune had to leave.
     pub left: Left,
+    /// If objects of older epochs were to be sealed anew: those that could not be, and stay for now.
+    pub older_objects: u64,
 }
 
 impl PruneReport {

@@ -151,7 +151,7 @@ impl Planner<'_> {
             }
             ObjectName::Pack(_) => true,
             ObjectName::Segment(_) => !self.facts.segments.contains(&hash),
-            ObjectName::Repository(_) | ObjectName::KeySlot(_) => false,
+            ObjectName::Repository(_) | ObjectName::KeySlot(_) | ObjectName::Grant(_) => false,
         };
         is_replaced && !self.facts.kept_by_partials.contains(&hash)
     }
@@ -205,7 +205,8 @@ impl Planner<'_> {
                 unused > allowed && it.unused() > it.row.size / 50
             };
             let used = it.usage.used_bytes;
-            if !(frees || (has_many_small && small(&it))) || used > copying {
+            let is_older = self.facts.older.contains(&it.row.name.hash());
+            if !(frees || (has_many_small && small(&it)) || is_older) || used > copying {
                 continue;
             }
             copying = copying.saturating_sub(used);
@@ -283,6 +284,15 @@ impl Planner<'_> {
             .filter(waits)
             .copied()
             .collect();
+        let going: HashSet<ObjectHash> = plan
+            .condemn
+            .iter()
+            .chain(&plan.sweep)
+            .chain(&plan.leftovers)
+            .map(ObjectName::hash)
+            .chain(waiting.iter().copied())
+            .collect();
+        report.older_objects = facts.older.difference(&going).count() as u64;
         report.waiting_objects = waiting.len() as u64;
         report.waiting_bytes = facts.bytes(waiting.iter());
     }
@@ -300,7 +310,12 @@ impl Planner<'_> {
             accepted.stop(Brake::Vanished, problem, Kind::Damaged)?;
         }
         let report = &plan.report;
+        // What is only sealed anew is not lost.
+        let anew =
+            plan.repack.iter().map(ObjectName::hash).filter(|it| self.facts.older.contains(it));
+        let anew: Vec<ObjectHash> = anew.collect();
         let going = report.deleted_bytes.max(report.condemned_bytes);
+        let going = going.saturating_sub(self.facts.bytes(anew.iter()));
         if going > report.bytes / 2 && going > HALF_MATTERS {
             let problem = format!("{going} of {} stored bytes would go", report.bytes);
             accepted.stop(Brake::Half, problem, Kind::Failed)?;

@@ -98,7 +98,8 @@ fn once(
     // what it asked with behind where the store does not let it be deleted.
     let asks = !options.dry_run && !options.only_checkpoint;
     let told = if asks { Some(repository.store().now()?) } else { None };
-    let facts = Facts::gather(repository, look.known, own, options.trusted_lanes.as_ref())?;
+    let mut facts = Facts::gather(repository, look.known, own, options.trusted_lanes.as_ref())?;
+    facts.find_older(options.reseal)?;
     let mut clocks = Clocks { own, store: told.unwrap_or(own) };
     if let Some(first) = facts.unseen.first() {
         let problem = format!(

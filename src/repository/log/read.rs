@@ -68,7 +68,7 @@ impl Repository {
     fn open_whole_record(&self, name: &RecordName, bytes: Option<Bytes>) -> Result<ReadRecord> {
         let object = ObjectName::Record(name.clone());
         let Some(bytes) = bytes else { return Ok(ReadRecord::Missing) };
-        let failure = match open_whole(self.keys(), ObjectKind::Record, &name.hash, &bytes) {
+        let failure = match self.open_of_any_epoch(ObjectKind::Record, &object, &bytes)? {
             Ok(opened) => {
                 return decode_record(name, &opened, bytes.len()).map(ReadRecord::Whole);
             }
@@ -77,16 +77,6 @@ impl Repository {
         match failure {
             // The bytes are what the name says, so this is no damage.
             OpenError::Codec(CodecError::WrongKey) => Ok(ReadRecord::Foreign),
-            // Its name fits, so this is no damage either; but what it says may be that something is
-            // about to be deleted.
-            OpenError::Codec(error @ CodecError::UnknownEpoch(_)) => {
-                Err(Error::new(Kind::WrongPassphrase, "cannot read record")
-                    .object(object.to_string())
-                    .source(error)
-                    .hint(
-                        "the keys were renewed: this machine needs a new key; nothing was changed",
-                    ))
-            }
             OpenError::Decode(error @ (DecodeError::Version(_) | DecodeError::Features(_))) => {
                 Err(Error::new(Kind::NoRepository, "cannot read record")
                     .object(object.to_string())
@@ -110,6 +100,29 @@ impl Repository {
         }
     }
 
+    /// Opens an object. If its epoch is not known, the grants are read anew, once: another machine may
+    /// have rotated the keys. If it is not known then either, this is no damage, but what the object
+    /// says may be that something is about to be deleted: an error.
+    fn open_of_any_epoch(
+        &self,
+        kind: ObjectKind,
+        object: &ObjectName,
+        bytes: &[u8],
+    ) -> Result<Result<OpenedObject, OpenError>> {
+        let open = || open_whole(self.keys(), kind, &object.hash(), bytes);
+        match open() {
+            Err(OpenError::Codec(CodecError::UnknownEpoch(_))) => {}
+            other => return Ok(other),
+        }
+        self.renew_keys()?;
+        match open() {
+            Err(OpenError::Codec(error @ CodecError::UnknownEpoch(_))) => {
+                Err(reader::left_out(object, error))
+            }
+            other => Ok(other),
+        }
+    }
+
     /// Reads one index segment, and checks that it is what its name says.
     pub fn load_segment(&self, hash: &ObjectHash) -> Result<Segment> {
         self.open_segment(hash, self.store().get(&ObjectName::Segment(*hash))?)
@@ -122,7 +135,8 @@ impl Repository {
             Error::damaged("index segment is missing:", object.to_string())
                 .hint("`stash repair index` makes the index anew from the packs")
         })?;
-        let opened = open_whole(self.keys(), ObjectKind::Segment, hash, &bytes)
+        let opened = self
+            .open_of_any_epoch(ObjectKind::Segment, &object, &bytes)?
             .map_err(|failure| reader::damaged(&object, &failure))?;
         Segment::decode(&opened.body).map_err(|error| reader::damaged(&object, &error.into()))
     }
