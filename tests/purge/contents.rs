@@ -94,7 +94,7 @@ fn contents(store: &Store) -> Vec<(String, Vec<u8>)> {
                 Vec::new()
             }
             ObjectName::Pack(_) => read_pack_table(&repository, &row.name, row.size).unwrap(),
-            ObjectName::Repository(_) | ObjectName::KeySlot(_) => Vec::new(),
+            ObjectName::Repository(_) | ObjectName::KeySlot(_) | ObjectName::Grant(_) => Vec::new(),
         };
         objects.push((row.name, units));
     }

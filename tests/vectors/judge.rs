@@ -212,7 +212,7 @@ fn judge_key(vector: &Vector) -> Result<String, Failure> {
         "open-slot" => {
             let slot = KeySlot::decode(bytes)?;
             let value = vector.need("value");
-            let key = || Key(stash::id::from_hex(value).expect("64 hex digits"));
+            let key = || Key(from_hex(value).expect("64 hex digits"));
             let secret = match vector.need("secret") {
                 "device" => SlotSecret::Device(key()),
                 "recovery" => SlotSecret::Recovery(key()),

@@ -12,7 +12,6 @@ use crate::cli::json::ForgetGroup;
 use crate::cli::name;
 use crate::cli::table::{Align, Table};
 use crate::engine::mark::{mark, refuse_rollback, say};
-use crate::engine::prune::Reseal;
 use crate::engine::retention::{Carriers, GroupName, GroupPlan, plan};
 use crate::error::{Error, Result};
 use crate::format::record::{MarkKind, SNAPSHOT_SAFETY};
@@ -50,7 +49,7 @@ pub(super) fn run(run: &Run, arguments: &ForgetArguments) -> Result<u8> {
     if !dry_run {
         forgotten.clear();
     }
-    let after = prune::After { purged, forgotten };
+    let after = prune::After { purged, forgotten, ..prune::After::default() };
     prune::free(run, &repository, &arguments.limits, after, dry_run)
 }
 

@@ -39,13 +39,12 @@ pub(super) fn run(run: &Run, arguments: &KeyRotateArguments) -> Result<u8> {
         drop_pending_recovery(run, &repository)?;
     }
     say_done(run, &plan, Some(&rotated))?;
-    let mut is_complete = rotated.undeleted.is_empty();
+    let code = if rotated.undeleted.is_empty() { 0 } else { 3 };
     if arguments.full {
-        let report = prune::free(run, &repository, &limits(), Reseal::Older, false)?;
-        is_complete &= report.undeleted_objects == 0;
-        prune::show(run, &report, false)?;
+        let after = prune::After { reseal: Reseal::Older, ..prune::After::default() };
+        return Ok(code.max(prune::free(run, &repository, &limits(), after, false)?));
     }
-    Ok(if is_complete { 0 } else { 3 })
+    Ok(code)
 }
 
 fn dry_run(run: &Run, repository: &Opened, plan: &RotationPlan, full: bool) -> Result<u8> {
@@ -55,8 +54,8 @@ fn dry_run(run: &Run, repository: &Opened, plan: &RotationPlan, full: bool) -> R
         run.screen.text(&shown(run, plan))?;
     }
     if full {
-        let report = prune::free(run, repository, &limits(), Reseal::Everything, true)?;
-        prune::show(run, &report, true)?;
+        let after = prune::After { reseal: Reseal::Everything, ..prune::After::default() };
+        prune::free(run, repository, &limits(), after, true)?;
     }
     Ok(0)
 }
@@ -64,10 +63,12 @@ fn dry_run(run: &Run, repository: &Opened, plan: &RotationPlan, full: bool) -> R
 /// How far a prune goes that seals everything anew: as far as it gets.
 fn limits() -> PruneLimits {
     PruneLimits {
-        max_unused: Limit::Percent(5.0),
-        max_repack: Limit::Unlimited,
+        max_unused: Some(Limit::Percent(5.0)),
+        max_repack: Some(Limit::Unlimited),
         grace: None,
         nobody_else_writes: false,
+        trust_lane: Vec::new(),
+        trust_machine: Vec::new(),
         accept: Vec::new(),
     }
 }

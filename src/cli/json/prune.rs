@@ -132,7 +132,10 @@ pub(super) const MESSAGE_TYPES: &[MessageType] = &[
             ("left_unfinished_objects", "likewise, objects kept for unfinished backups"),
             ("left_young_objects", "likewise, objects that are too young to go"),
             ("left_limited_objects", "likewise, objects that a later run gets to"),
-            ("older_objects", "objects that were to be sealed anew and stay under older keys for now"),
+            (
+                "older_objects",
+                "objects that were to be sealed anew and stay under older keys for now",
+            ),
         ],
     },
     MessageType {
