@@ -17,7 +17,7 @@ use reader::{Entry, Section, Source};
 
 mod about;
 mod files;
-mod reader;
+pub(crate) mod reader;
 
 const AGENT_KEYS: &[&str] = &[
     "id",
@@ -61,7 +61,7 @@ struct Context<'a> {
 /// Reads a definition. Its id and its aliases must not be those of another of the agents that are
 /// `known`; it may take the place of one that came with the program.
 pub(super) fn read(path: &Path, text: &str, origin: Origin, known: &[Agent]) -> Result<Agent> {
-    let source = Source::new(path, text);
+    let source = Source::new("cannot use the agent definition", path, text);
     let document = source.parse()?;
     let top = Section::top(&source, &document, AGENT_KEYS)?;
     let evidence = top.word("evidence")?.unwrap_or(Evidence::Unverified);

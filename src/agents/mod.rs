@@ -25,11 +25,13 @@ pub use agent::{
     Retention, RetentionSetting, RootDefinition, RunningCheck, SessionStore, Variable,
 };
 pub use catalog::{Catalog, Detected};
+pub(crate) use definition::reader;
 pub use places::Places;
 pub use roots::{AgentRoot, RootProblem, RootSource};
 pub use rules::{Classified, PROJECT, Prune};
 pub use template::PlaceTemplate;
+pub(crate) use words::nearest;
 pub use words::{
     Evidence, HookFormat, MergeFormat, PathKind, Payload, PidPlace, PurgeClock, RetentionUnit,
-    RunningKind, SessionPlacement, SessionShape, System,
+    RunningKind, SessionPlacement, SessionShape, System, categories_of, category_words,
 };

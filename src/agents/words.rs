@@ -251,8 +251,27 @@ words! {
     Whole = "whole",
 }
 
+/// The word for several categories: what makes an agent the user's own.
+const PROFILE: &str = "profile";
+
+/// Returns the categories that a word of a person's means: one, or the several of `profile`.
+pub fn categories_of(word: &str) -> Option<Vec<Category>> {
+    if word == PROFILE {
+        use Category::{Config, Memory, Settings, Skills};
+        return Some(vec![Config, Settings, Skills, Memory]);
+    }
+    let found = Category::from_name(word).filter(|it| *it != Category::Cache)?;
+    Some(vec![found])
+}
+
+/// Returns the words that [`categories_of`] understands. Caches are never saved.
+pub fn category_words() -> impl Iterator<Item = &'static str> {
+    let saved = Category::ALL.into_iter().filter(|it| *it != Category::Cache);
+    saved.map(Category::name).chain([PROFILE])
+}
+
 /// Returns the known word that `word` was most likely meant to be.
-pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let folded = word.to_lowercase().replace('_', "-");
     known
         .into_iter()

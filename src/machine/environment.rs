@@ -6,9 +6,9 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 
 /// Where variables come from.
 #[derive(Clone)]
@@ -67,5 +67,15 @@ impl Environment {
             // Falls back to the account's entry where HOME is not set, as under some timers.
             None => std::env::home_dir().filter(|home| !home.as_os_str().is_empty()),
         }
+    }
+
+    /// Returns a path in which `~` stands for the home.
+    pub fn expand_home(&self, path: &Path) -> Result<PathBuf> {
+        let Ok(rest) = path.strip_prefix("~") else { return Ok(path.to_owned()) };
+        let home = self
+            .home()
+            .ok_or_else(|| Error::new(Kind::Config, "cannot tell what `~` is: no `HOME`"))?;
+        // Joining nothing would add a slash.
+        Ok(if rest.as_os_str().is_empty() { home } else { home.join(rest) })
     }
 }

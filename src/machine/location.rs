@@ -1,7 +1,9 @@
 //! Which repository is meant: what `--repo` and its kin say, or the default.
 //!
 //! Order: `-r/--repo` or `--repository-file`, then `STASH_REPOSITORY` or `STASH_REPOSITORY_FILE`,
-//! then the default local one. Two of the same rank contradict each other: a usage error.
+//! then the configuration, then the default local one. Two of the same rank contradict each other: a
+//! usage error. A plain word that names a repository of the configuration means that one; a folder
+//! of the same name is `./word`.
 //!
 //! A location is a folder's path, `file:///…`, `local:…` (restic's word), or a store behind a network
 //! (`remote_location`). Anything else that begins with `word:` is taken for another kind of store
@@ -14,6 +16,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
+use super::config::{Config, RepositoryEntry};
 use super::environment::Environment;
 use super::places::Places;
 use super::remote_location::{self, Far, GitPlace};
@@ -63,13 +66,7 @@ impl Location {
             return Err(unreachable_scheme(scheme));
         }
         let path = Path::new(OsStr::from_bytes(bytes));
-        let path = match path.strip_prefix("~") {
-            Ok(rest) => environment
-                .home()
-                .ok_or_else(|| Error::new(Kind::Config, "cannot tell what `~` is: no `HOME`"))?
-                .join(rest),
-            Err(_) => path.to_owned(),
-        };
+        let path = environment.expand_home(path)?;
         std::path::absolute(&path).at("cannot use the location", &path).map(Location::Local)
     }
 
@@ -123,22 +120,64 @@ pub fn choose(
     options: &LocationOptions,
     environment: &Environment,
     places: &Places,
+    config: &Config,
 ) -> Result<Chosen> {
     if options.location.is_some() && options.file.is_some() {
         return Err(two_names("--repo", "--repository-file"));
     }
     if let Some(text) = &options.location {
-        return named(text, "`--repo`".to_owned(), environment);
+        return named_or_entry(text, "`--repo`".to_owned(), environment, config);
     }
     if let Some(file) = &options.file {
         return named_in_file(file, "--repository-file", environment);
     }
     match (environment.get("STASH_REPOSITORY"), environment.get("STASH_REPOSITORY_FILE")) {
         (Some(_), Some(_)) => Err(two_names("STASH_REPOSITORY", "STASH_REPOSITORY_FILE")),
-        (Some(text), None) => named(&text, "`STASH_REPOSITORY`".to_owned(), environment),
+        (Some(text), None) => {
+            named_or_entry(&text, "`STASH_REPOSITORY`".to_owned(), environment, config)
+        }
         (None, Some(file)) => named_in_file(Path::new(&file), "STASH_REPOSITORY_FILE", environment),
-        (None, None) => default(environment, places),
+        (None, None) => match config.main_repository() {
+            Some(entry) => chosen_entry(entry, environment, config),
+            None => default(environment, places),
+        },
     }
+}
+
+/// Returns whether an option or a variable names the repository, whatever the configuration says.
+pub fn is_named(options: &LocationOptions, environment: &Environment) -> bool {
+    let variables = ["STASH_REPOSITORY", "STASH_REPOSITORY_FILE"];
+    options.location.is_some()
+        || options.file.is_some()
+        || variables.iter().any(|name| environment.get(name).is_some())
+}
+
+/// Returns the repository of a section of the configuration.
+pub fn chosen_entry(
+    entry: &RepositoryEntry,
+    environment: &Environment,
+    config: &Config,
+) -> Result<Chosen> {
+    let location = config.location_of(entry, environment)?;
+    let file = config.path.file_name().unwrap_or_default().to_string_lossy();
+    Ok(Chosen::Named { location, came_from: format!("`{file}:{}`", entry.location.line) })
+}
+
+/// Reads a location, or the name of a repository of the configuration.
+pub fn read_location(text: &OsStr, environment: &Environment, config: &Config) -> Result<Location> {
+    match text.to_str().and_then(|name| config.repository(name)) {
+        Some(entry) => config.location_of(entry, environment),
+        None => Location::parse(text, environment),
+    }
+}
+
+fn named_or_entry(
+    text: &OsStr,
+    came_from: String,
+    environment: &Environment,
+    config: &Config,
+) -> Result<Chosen> {
+    Ok(Chosen::Named { location: read_location(text, environment, config)?, came_from })
 }
 
 /// Returns the repository that is copied from: `--from-repo` or `--from-repository-file`, else
@@ -147,15 +186,20 @@ pub fn choose_source(
     location: Option<&OsStr>,
     file: Option<&Path>,
     environment: &Environment,
+    config: &Config,
 ) -> Result<Option<Location>> {
     let variables = ["STASH_FROM_REPOSITORY", "STASH_FROM_REPOSITORY_FILE"];
     let (text, listed) = (environment.get(variables[0]), environment.get(variables[1]));
     let chosen = match (location, file, &text, &listed) {
         (Some(_), Some(_), ..) => Err(two_names("--from-repo", "--from-repository-file")),
-        (Some(text), None, ..) => named(text, "`--from-repo`".to_owned(), environment),
+        (Some(text), None, ..) => {
+            named_or_entry(text, "`--from-repo`".to_owned(), environment, config)
+        }
         (None, Some(file), ..) => named_in_file(file, "--from-repository-file", environment),
         (None, None, Some(_), Some(_)) => Err(two_names(variables[0], variables[1])),
-        (None, None, Some(text), None) => named(text, format!("`{}`", variables[0]), environment),
+        (None, None, Some(text), None) => {
+            named_or_entry(text, format!("`{}`", variables[0]), environment, config)
+        }
         (None, None, None, Some(file)) => named_in_file(Path::new(file), variables[1], environment),
         (None, None, None, None) => return Ok(None),
     }?;
@@ -243,7 +287,7 @@ mod tests {
         let pairs = pairs.iter().copied().chain([("HOME", "/h")]);
         let environment = Environment::given(pairs);
         let places = Places::find(&PlaceOptions::default(), &environment)?;
-        choose(options, &environment, &places)
+        choose(options, &environment, &places, &Config::default())
     }
 
     fn by_option(text: &str) -> LocationOptions {

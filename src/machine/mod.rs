@@ -9,6 +9,7 @@
 //! | `environment` | variables, of this process or given by a test |
 //! | `agent_files` | whether an agent runs, and single files of it |
 //! | `agent_sources` | the coding agents that are here, as what a backup is to read |
+//! | `config` | the configuration file: reading, changing, what holds in the end |
 //! | `clock` | what time it is |
 //! | `moment` | what a person means by a time |
 //! | `places` | the folders for config, state, cache, data and keys |
@@ -30,6 +31,7 @@
 mod agent_files;
 mod agent_sources;
 mod clock;
+mod config;
 mod device_key;
 mod disk;
 mod environment;
@@ -53,6 +55,10 @@ mod unlock;
 pub use agent_files::{is_file, made_file, refuse_running, remove_file, replace_file, touch};
 pub use agent_sources::{AgentHoldings, AgentWish, FoundAgent, MachineAgents, holdings, kind_word};
 pub use clock::SystemClock;
+pub use config::{
+    AgentEntry, AgentsOfJob, Config, ConfigDraft, JobEntry, RepositoryEntry, Setting, Stated,
+    SyncEntry, change_config, edit_config, replace_config,
+};
 pub use device_key::{
     read_device_key, read_pending_recovery, remove_pending_recovery, repositories_with_keys,
     write_device_key, write_pending_recovery,
@@ -65,16 +71,18 @@ pub use identity::{Identity, offset_minutes};
 pub use input::{SourceCommand, absolute_path, read_entries, read_lines, read_text};
 pub use known_store::{forget_store, known_store, remember_store};
 pub use limits::{raise_open_files, worker_count};
-pub use location::{Chosen, Location, LocationOptions, choose, choose_source};
+pub use location::{
+    Chosen, Location, LocationOptions, choose, choose_source, chosen_entry, is_named, read_location,
+};
 pub use lock::{RunLock, SharedLock};
 pub use moment::{Bare, parse as parse_moment, show as show_moment, zone as local_zone};
 pub use passphrase::{
-    Ask, MINIMUM_PASSPHRASE_CHARS, Passphrase, SecretOptions, SecretText, explicit_source,
-    new_passphrase, other_source,
+    Ask, MINIMUM_PASSPHRASE_CHARS, Passphrase, SecretOptions, SecretText, configured_source,
+    explicit_source, new_passphrase, other_source,
 };
 pub use places::{PlaceOptions, Places, make_private_folder, remove_older};
 pub use remote_location::GitPlace;
 pub use signal::stop_on_signals;
 pub use store_access::{AccessOptions, store_access};
 pub use undo::{MadeFile, Undoable, remember_undoable, undoables};
-pub use unlock::{Secret, unlock, unlock_other};
+pub use unlock::{Secret, SecretPlaces, unlock, unlock_other};

@@ -1,7 +1,8 @@
 //! Passphrases: where one comes from, and what a new one must be.
 //!
 //! `--passphrase-file` or `--passphrase-command`, else one of `STASH_PASSPHRASE`,
-//! `STASH_PASSPHRASE_FILE`, `STASH_PASSPHRASE_COMMAND`. Two of the same rank contradict each other.
+//! `STASH_PASSPHRASE_FILE`, `STASH_PASSPHRASE_COMMAND`; else what the configuration says of the
+//! repository. Two of the same rank contradict each other.
 //! A source that was named and fails is an error; nothing else is tried in its place.
 //!
 //! Of a file's or command's text one trailing newline is dropped, nothing else. Texts live in
@@ -15,6 +16,7 @@ use std::process::{Command, Stdio};
 
 use zeroize::Zeroizing;
 
+use super::config::RepositoryEntry;
 use super::environment::Environment;
 use crate::error::{Error, Kind, Result};
 
@@ -84,6 +86,22 @@ pub fn other_source(
     environment: &Environment,
 ) -> Result<Option<Passphrase>> {
     source_of(options, environment, &OTHER)
+}
+
+/// Reads the passphrase from the source that the configuration names for a repository, if it does.
+pub fn configured_source(
+    entry: Option<&RepositoryEntry>,
+    environment: &Environment,
+) -> Result<Option<Passphrase>> {
+    let Some(entry) = entry else { return Ok(None) };
+    let file = entry.passphrase_file.as_ref();
+    let options = SecretOptions {
+        file: file.map(|it| environment.expand_home(&it.value)).transpose()?,
+        command: entry.passphrase_command.as_ref().map(|it| it.value.clone().into()),
+    };
+    let key = |name: &str| format!("repositories.{}.{name}", entry.name);
+    let names = [key("passphrase_file"), key("passphrase_command")];
+    from_options(&options, names.each_ref().map(String::as_str))
 }
 
 /// What the sources of a passphrase are called.

@@ -15,6 +15,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use self::found::Found;
+use super::config::{RepositoryEntry, Stated};
 use super::environment::Environment;
 use crate::error::{Error, IoContext as _, Result};
 use crate::store::{Credentials, Provider, RemoteOptions, RemotePlace, Service};
@@ -34,6 +35,30 @@ pub struct AccessOptions {
     pub upload_kib: Option<u64>,
     /// `--limit-download`, in KiB a second.
     pub download_kib: Option<u64>,
+}
+
+impl AccessOptions {
+    /// Adds what the configuration says of the repository, where nothing else was said.
+    pub fn or_configured(
+        self,
+        entry: Option<&RepositoryEntry>,
+        environment: &Environment,
+    ) -> Result<Self> {
+        let Some(entry) = entry else { return Ok(self) };
+        let text = |stated: &Option<Stated<String>>| stated.as_ref().map(|it| it.value.clone());
+        let number = |stated: &Option<Stated<u32>>| stated.as_ref().map(|it| it.value.into());
+        let ca_file = entry.ca_file.as_ref().map(|it| environment.expand_home(&it.value));
+        Ok(AccessOptions {
+            region: self.region.or(text(&entry.region)),
+            endpoint: self.endpoint.or(text(&entry.endpoint)),
+            ca_file: self.ca_file.or(ca_file.transpose()?),
+            credentials_command: self
+                .credentials_command
+                .or(text(&entry.credentials_command).map(OsString::from)),
+            upload_kib: self.upload_kib.or(number(&entry.limit_upload)),
+            download_kib: self.download_kib.or(number(&entry.limit_download)),
+        })
+    }
 }
 
 /// Finds what opens the store at `place`, and how to reach it.

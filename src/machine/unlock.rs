@@ -1,6 +1,7 @@
 //! The order in which secrets are tried on a repository.
 //!
-//! A passphrase whose source was named, and nothing but it; else this machine's device key; else
+//! A passphrase whose source was named, by an option, a variable or the configuration, and nothing but
+//! it; else this machine's device key; else
 //! a person is asked, three times at most. What opening means is the caller's: it is handed one
 //! [`Secret`] after another, and answers [`Kind::WrongPassphrase`] if that one does not fit.
 
@@ -8,10 +9,11 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
+use super::config::RepositoryEntry;
 use super::device_key::read_device_key;
 use super::environment::Environment;
 use super::passphrase::{
-    Ask, Passphrase, SecretOptions, SecretText, explicit_source, other_source,
+    Ask, Passphrase, SecretOptions, SecretText, configured_source, explicit_source, other_source,
 };
 use crate::error::{Error, Kind, Result};
 use crate::id::RepositoryId;
@@ -26,40 +28,55 @@ pub enum Secret {
     Text(SecretText),
 }
 
+/// Where the secrets of a repository may come from.
+pub struct SecretPlaces<'a> {
+    /// What was said on the command line.
+    pub options: &'a SecretOptions,
+    /// The variables.
+    pub environment: &'a Environment,
+    /// What the configuration says of the repository.
+    pub entry: Option<&'a RepositoryEntry>,
+    /// The folder of this machine's keys.
+    pub keys: &'a Path,
+}
+
 /// Opens something with the first secret that fits.
 ///
 /// Any other error of `open` ends the search. The error that says that nothing fitted names where
 /// the secret came from, or what to set.
 pub fn unlock<T>(
-    options: &SecretOptions,
-    environment: &Environment,
-    keys: &Path,
+    places: &SecretPlaces<'_>,
     repository: RepositoryId,
     ask: &mut Ask<'_>,
     open: impl FnMut(&Secret) -> Result<T>,
 ) -> Result<T> {
-    if let Some(passphrase) = explicit_source(options, environment)? {
+    if let Some(passphrase) = explicit_source(places.options, places.environment)? {
         return open_named(passphrase, open);
     }
-    search(None, keys, repository, ask, open)
+    if let Some(passphrase) = configured_source(places.entry, places.environment)? {
+        return open_named(passphrase, open);
+    }
+    search(None, places.keys, repository, ask, open)
 }
 
-/// Opens a second repository: with what was named for it and nothing else; else with this machine's
+/// Opens a second repository: with what was named for it, by `other` or the configuration, and nothing
+/// else; else with this machine's
 /// device key; else with what was named for the first one, since people give both the same; else a
 /// person is asked.
 pub fn unlock_other<T>(
     other: &SecretOptions,
-    own: &SecretOptions,
-    environment: &Environment,
-    keys: &Path,
+    places: &SecretPlaces<'_>,
     repository: RepositoryId,
     ask: &mut Ask<'_>,
     open: impl FnMut(&Secret) -> Result<T>,
 ) -> Result<T> {
-    if let Some(passphrase) = other_source(other, environment)? {
+    if let Some(passphrase) = other_source(other, places.environment)? {
         return open_named(passphrase, open);
     }
-    search(explicit_source(own, environment)?, keys, repository, ask, open)
+    if let Some(passphrase) = configured_source(places.entry, places.environment)? {
+        return open_named(passphrase, open);
+    }
+    search(explicit_source(places.options, places.environment)?, places.keys, repository, ask, open)
 }
 
 /// Tries a passphrase that was named, and says where it came from if it is wrong.
@@ -119,13 +136,24 @@ fn nothing_fits(has_key: bool) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use super::super::config::Config;
     use super::super::device_key::write_device_key;
     use super::*;
 
     const ID: RepositoryId = RepositoryId([7; 16]);
 
-    /// Runs the search against a repository that only `right` opens; returns what was tried.
     fn tried(
+        pairs: &[(&str, &str)],
+        device_key: Option<u8>,
+        typed: &[&str],
+        right: &str,
+    ) -> (Result<()>, Vec<String>) {
+        tried_with(None, pairs, device_key, typed, right)
+    }
+
+    /// Runs the search against a repository that only `right` opens; returns what was tried.
+    fn tried_with(
+        config: Option<&str>,
         pairs: &[(&str, &str)],
         device_key: Option<u8>,
         typed: &[&str],
@@ -138,22 +166,22 @@ mod tests {
         let mut typed = typed.iter();
         let mut ask = |_: &str| Ok(typed.next().map(|text| SecretText::new((*text).into())));
         let mut tried = Vec::new();
-        let result = unlock(
-            &SecretOptions::default(),
-            &Environment::given(pairs.iter().copied()),
-            keys.path(),
-            ID,
-            &mut ask,
-            |secret| {
-                let name = match secret {
-                    Secret::DeviceKey(key) => format!("device {}", key[0]),
-                    Secret::Text(text) => text.as_str().unwrap().to_owned(),
-                };
-                tried.push(name.clone());
-                let wrong = || Error::new(Kind::WrongPassphrase, "wrong passphrase");
-                if name == right { Ok(()) } else { Err(wrong()) }
-            },
-        );
+        let config = config.map(|text| Config::parse(Path::new("config.toml"), text).unwrap());
+        let places = SecretPlaces {
+            options: &SecretOptions::default(),
+            environment: &Environment::given(pairs.iter().copied()),
+            entry: config.as_ref().and_then(Config::main_repository),
+            keys: keys.path(),
+        };
+        let result = unlock(&places, ID, &mut ask, |secret| {
+            let name = match secret {
+                Secret::DeviceKey(key) => format!("device {}", key[0]),
+                Secret::Text(text) => text.as_str().unwrap().to_owned(),
+            };
+            tried.push(name.clone());
+            let wrong = || Error::new(Kind::WrongPassphrase, "wrong passphrase");
+            if name == right { Ok(()) } else { Err(wrong()) }
+        });
         (result, tried)
     }
 
@@ -165,6 +193,23 @@ mod tests {
         assert_eq!(error.kind(), Kind::WrongPassphrase);
         assert_eq!(error.hint_text(), Some("it came from `STASH_PASSPHRASE`"));
         assert_eq!(tried, ["bad"]);
+    }
+
+    #[test]
+    fn the_configurations_source_comes_after_a_variable_and_before_the_device_key() {
+        let config = "[repositories.a]\nlocation = \"/a\"\npassphrase_command = \"echo words\"";
+        let (result, tried) = tried_with(Some(config), &[], Some(1), &[], "words");
+        assert!(result.is_ok());
+        assert_eq!(tried, ["words"]);
+        let variable = [("STASH_PASSPHRASE", "said")];
+        let (_, tried) = tried_with(Some(config), &variable, Some(1), &[], "said");
+        assert_eq!(tried, ["said"]);
+        let failing = config.replace("echo words", "exit 1");
+        let (result, tried) = tried_with(Some(&failing), &[], Some(1), &[], "device 1");
+        let error = result.unwrap_err();
+        assert_eq!(error.kind(), Kind::WrongPassphrase);
+        assert!(error.to_string().contains("repositories.a.passphrase_command"), "{error}");
+        assert!(tried.is_empty(), "it never falls through");
     }
 
     #[test]

@@ -82,17 +82,9 @@ impl std::str::FromStr for CategoryWord {
     type Err = String;
 
     fn from_str(word: &str) -> std::result::Result<Self, String> {
-        if word == "profile" {
-            let all =
-                vec![Category::Config, Category::Settings, Category::Skills, Category::Memory];
-            return Ok(CategoryWord(all));
-        }
-        let known = Category::ALL.into_iter().filter(|it| *it != Category::Cache);
-        if let Some(category) = known.clone().find(|it| it.name() == word) {
-            return Ok(CategoryWord(vec![category]));
-        }
-        let names: Vec<&str> = known.map(Category::name).collect();
-        Err(format!("there are {} and profile", names.join(", ")))
+        let known = || crate::agents::category_words().collect::<Vec<_>>().join(", ");
+        let found = crate::agents::categories_of(word).map(CategoryWord);
+        found.ok_or_else(|| format!("there are {}", known()))
     }
 }
 

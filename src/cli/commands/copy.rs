@@ -19,6 +19,7 @@ pub(super) fn run(run: &Run, arguments: &CopyArguments) -> Result<u8> {
         arguments.from_repo.as_deref(),
         arguments.from_repository_file.as_deref(),
         &run.environment,
+        run.config()?,
     )?;
     let Some(from) = from else {
         return Err(Error::usage("which repository is copied from?")

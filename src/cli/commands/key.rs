@@ -231,7 +231,7 @@ fn show_recovery(run: &Run) -> Result<()> {
 
 fn test_recovery(run: &Run) -> Result<()> {
     let locked = run.find_locked()?;
-    let text = match run.named_passphrase()? {
+    let text = match machine::explicit_source(&run.global.secret(), &run.environment)? {
         Some(named) => named.text,
         None => ask::secret("recovery code: ")?.ok_or_else(|| {
             Error::new(Kind::WrongPassphrase, "no recovery code, and no terminal to ask on")

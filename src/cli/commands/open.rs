@@ -1,6 +1,6 @@
 //! What every command begins with: where we are, which repository is meant, what opens it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -12,7 +12,8 @@ use crate::error::{Kind, Result};
 use crate::event::Counters;
 use crate::id::RepositoryId;
 use crate::machine::{
-    self, Bare, Chosen, Environment, Identity, Places, RunLock, Secret, SystemClock,
+    self, AccessOptions, Bare, Chosen, Config, Environment, Identity, Location, Places,
+    RepositoryEntry, RunLock, Secret, SecretPlaces, SystemClock,
 };
 use crate::time::{Clock as _, Timestamp};
 
@@ -35,6 +36,7 @@ pub struct Run {
     /// What time it is.
     pub clock: SystemClock,
     pub(super) environment: Environment,
+    config: OnceLock<Config>,
 }
 
 impl Run {
@@ -53,34 +55,61 @@ impl Run {
             screen: Arc::clone(screen),
             global,
             environment,
+            config: OnceLock::new(),
         })
+    }
+
+    /// Returns the configuration, which is read when first asked for: commands that do without it
+    /// work although it is wrong.
+    pub fn config(&self) -> Result<&Config> {
+        if let Some(config) = self.config.get() {
+            return Ok(config);
+        }
+        let config = Config::load(&self.places)?;
+        Ok(self.config.get_or_init(|| config))
+    }
+
+    /// Returns what the configuration says of the repository at a location.
+    pub fn entry_at(&self, location: &Location) -> Result<Option<&RepositoryEntry>> {
+        Ok(self.config()?.repository_at(location, &self.environment))
+    }
+
+    /// Returns how the store at a location is reached.
+    pub(super) fn access(
+        &self,
+        location: &Location,
+        options: AccessOptions,
+    ) -> Result<AccessOptions> {
+        options.or_configured(self.entry_at(location)?, &self.environment)
     }
 
     /// Returns which repository is meant.
     pub fn chosen(&self) -> Result<Chosen> {
-        machine::choose(&self.global.location(), &self.environment, &self.places)
+        let config = self.config()?;
+        machine::choose(&self.global.location(), &self.environment, &self.places, config)
     }
 
-    /// Opens a repository with the first secret that fits; `open` tries one.
+    /// Opens the repository at a location with the first secret that fits; `open` tries one.
     pub fn unlock<T>(
         &self,
+        location: &Location,
         repository: RepositoryId,
         open: impl FnMut(&Secret) -> Result<T>,
     ) -> Result<T> {
-        machine::unlock(
-            &self.global.secret(),
-            &self.environment,
-            &self.places.keys(),
-            repository,
-            &mut ask::secret,
-            open,
-        )
+        let options = self.global.secret();
+        let (entry, keys) = (self.entry_at(location)?, self.places.keys());
+        let places =
+            SecretPlaces { options: &options, environment: &self.environment, entry, keys: &keys };
+        machine::unlock(&places, repository, &mut ask::secret, open)
     }
 
     /// Returns the passphrase that was named for this run, if one was: what `init` and the first
     /// backup make a slot of.
-    pub fn named_passphrase(&self) -> Result<Option<machine::Passphrase>> {
-        machine::explicit_source(&self.global.secret(), &self.environment)
+    pub fn named_passphrase(&self, location: &Location) -> Result<Option<machine::Passphrase>> {
+        match machine::explicit_source(&self.global.secret(), &self.environment)? {
+            Some(passphrase) => Ok(Some(passphrase)),
+            None => machine::configured_source(self.entry_at(location)?, &self.environment),
+        }
     }
 
     /// Takes this machine's run lock, waiting as long as `--wait` says.

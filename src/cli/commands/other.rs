@@ -7,13 +7,13 @@ use super::repository::{Opened, try_secret};
 use crate::cli::args::OtherOptions;
 use crate::cli::ask;
 use crate::error::{Kind, Result};
-use crate::machine::{self, AccessOptions, Location};
+use crate::machine::{self, AccessOptions, Location, SecretPlaces};
 use crate::repository::LockedRepository;
 
 impl Run {
-    /// Reads a location as people write it.
+    /// Reads a location as people write it, or the name of a repository of the configuration.
     pub(super) fn location(&self, text: &OsStr) -> Result<Location> {
-        Location::parse(text, &self.environment)
+        machine::read_location(text, &self.environment, self.config()?)
     }
 
     /// Opens a second repository. What was said of the first one's store (its region, endpoint and
@@ -32,11 +32,13 @@ impl Run {
         let store = self.store_with(location, false, &access)?;
         let folders = self.local_folders();
         let opened = self.open_by(store, location, None, |locked: &LockedRepository| {
+            let own = self.global.secret();
+            let (entry, keys) = (self.entry_at(location)?, self.places.keys());
+            let places =
+                SecretPlaces { options: &own, environment: &self.environment, entry, keys: &keys };
             machine::unlock_other(
                 &options.secret(),
-                &self.global.secret(),
-                &self.environment,
-                &self.places.keys(),
+                &places,
                 locked.id(),
                 &mut ask::secret,
                 |secret| try_secret(locked, secret, &folders),

@@ -20,6 +20,7 @@ impl Run {
         create: bool,
         access: &AccessOptions,
     ) -> Result<Store> {
+        let access = &self.access(location, access.clone())?;
         let place = match location {
             Location::Local(folder) => return Store::folder(folder, create),
             Location::Git(place) => return self.git_store(place, create, access),
@@ -77,8 +78,8 @@ impl Run {
     #[cfg(feature = "git")]
     fn prepare_github(&self, place: &machine::GitPlace, create_bucket: bool) -> Result<()> {
         let Some((owner, name)) = place.github.clone() else { return Ok(()) };
-        let (credentials, options) =
-            machine::git_access(place, &self.global.access(), &self.environment)?;
+        let access = self.access(&Location::Git(place.clone()), self.global.access())?;
+        let (credentials, options) = machine::git_access(place, &access, &self.environment)?;
         let repository = crate::store::GithubRepository { owner, name };
         let api = crate::store::GITHUB_API;
         if repository.prepare(api, &credentials, &options.remote, create_bucket)? {

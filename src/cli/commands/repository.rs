@@ -148,8 +148,10 @@ impl Run {
 
     /// Finds the repository that is meant, as it is now, without opening it.
     pub fn find_locked(&self) -> Result<LockedRepository> {
-        let store = self.store(self.chosen()?.location(), false)?;
-        let locked = LockedRepository::find(store, self.global.repo_id.as_deref())?;
+        let chosen = self.chosen()?;
+        let location = chosen.location();
+        let store = self.store(location, false)?;
+        let locked = LockedRepository::find(store, self.wanted_id(location)?)?;
         self.warn_of_damage(&locked);
         Ok(locked)
     }
@@ -158,6 +160,12 @@ impl Run {
         for (_, error) in locked.damaged_slots() {
             self.screen.warning(&error.to_string());
         }
+    }
+
+    /// Returns which repository must be the one at a location, if that was said.
+    fn wanted_id(&self, location: &Location) -> Result<Option<&str>> {
+        let entry = self.entry_at(location)?.and_then(|it| it.repo_id.as_ref());
+        Ok(self.global.repo_id.as_deref().or(entry.map(|it| it.value.as_str())))
     }
 
     pub(super) fn locked(&self, store: Store, wanted: Option<&str>) -> Result<LockedRepository> {
@@ -174,7 +182,7 @@ impl Run {
         let location = chosen.location();
         let locked = LockedRepository::find_without_header(self.store(location, false)?)?;
         let folders = self.local_folders();
-        if self.named_passphrase()?.is_none() {
+        if self.named_passphrase(location)?.is_none() {
             let keys = self.places.keys();
             for id in machine::repositories_with_keys(&keys) {
                 let Ok(Some(key)) = machine::read_device_key(&keys, id) else { continue };
@@ -185,14 +193,15 @@ impl Run {
             }
         }
         let nobody = RepositoryId::default();
-        let repository = self.unlock(nobody, |secret| try_secret(&locked, secret, &folders))?;
+        let repository =
+            self.unlock(location, nobody, |secret| try_secret(&locked, secret, &folders))?;
         self.opened(repository, location)
     }
 
     fn open(&self, store: Store, location: &Location) -> Result<Opened> {
         let folders = self.local_folders();
-        self.open_by(store, location, self.global.repo_id.as_deref(), |locked| {
-            self.unlock(locked.id(), |secret| try_secret(locked, secret, &folders))
+        self.open_by(store, location, self.wanted_id(location)?, |locked| {
+            self.unlock(location, locked.id(), |secret| try_secret(locked, secret, &folders))
         })
     }
 
@@ -225,7 +234,7 @@ impl Run {
         like: Option<&Repository>,
         options: InitOptions,
     ) -> Result<Opened> {
-        let passphrase = self.named_passphrase()?;
+        let passphrase = self.named_passphrase(location)?;
         if let Some(passphrase) = &passphrase {
             passphrase.check_new()?;
         }
