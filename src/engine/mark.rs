@@ -58,7 +58,7 @@ pub fn unforget_mark(
     now: Timestamp,
 ) -> Result<Option<Mark>> {
     let Some(forgotten) = entry.forgotten else { return Ok(None) };
-    if !stands(repository, &entry.snapshot, &Counters::default())? {
+    if !stands(repository, &repository.whole(entry)?.snapshot, &Counters::default())? {
         return Err(Error::failed(format!(
             "it is too late to bring back snapshot {}: a prune has freed its space",
             entry.id.short()
@@ -75,7 +75,7 @@ pub fn may_return(repository: &Repository, entry: &SnapshotEntry, now: Timestamp
     if now >= forgotten.returns_until(&repository.lifetimes()) {
         return Ok(false);
     }
-    for root in &entry.snapshot.roots {
+    for root in &repository.whole(entry)?.snapshot.roots {
         if !begins_to_stand(repository, &root.node)? {
             return Ok(false);
         }

@@ -88,7 +88,7 @@ pub fn purge(
     let chosen: HashSet<SnapshotId> = entries.iter().map(|entry| entry.id).collect();
     // What was said about them since they were chosen counts.
     let entries: Vec<SnapshotEntry> = repository
-        .snapshots(&SnapshotFilter::default())?
+        .snapshot_heads(&SnapshotFilter::default())?
         .into_iter()
         .filter(|entry| chosen.contains(&entry.id))
         .collect();
@@ -102,7 +102,7 @@ pub fn purge(
     );
     let writer = MetadataWriter::new(repository.keys(), &index, &packer)?;
     let mut rewriter = Rewriter::new(BlobReader::new(repository)?, writer, counters, false);
-    let (mut report, pending) = look(&entries, what, &mut rewriter)?;
+    let (mut report, pending) = look(repository, &entries, what, &mut rewriter)?;
     let touched: Vec<&SnapshotEntry> = pending.iter().map(|(entry, _)| *entry).collect();
     reliance.refuse_fallen(&touched, counters)?;
     let relied_on: Vec<SnapshotId> = touched.iter().map(|entry| entry.id).collect();
@@ -137,11 +137,12 @@ pub fn plan_purge(
     let packer = Packer::start(store, keys, repository.id().0, None, 0);
     let writer = MetadataWriter::new(repository.keys(), &index, &packer)?;
     let mut rewriter = Rewriter::new(BlobReader::new(repository)?, writer, counters, true);
-    Ok(look(entries, what, &mut rewriter)?.0)
+    Ok(look(repository, entries, what, &mut rewriter)?.0)
 }
 
 /// Returns what is taken out of which snapshots, and these without it; the oldest first.
 fn look<'e>(
+    repository: &Repository,
     entries: &'e [SnapshotEntry],
     what: &Purge,
     rewriter: &mut Rewriter<'_>,
@@ -152,7 +153,8 @@ fn look<'e>(
     let mut report = PurgeReport::default();
     let mut pending = Vec::new();
     for entry in entries {
-        let (snapshot, removed) = without(entry, what, rewriter)?;
+        let whole = repository.whole(entry)?;
+        let (snapshot, removed) = without(&whole, what, rewriter)?;
         if removed.paths.is_empty() {
             report.untouched = report.untouched.saturating_add(1);
             continue;

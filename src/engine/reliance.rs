@@ -116,7 +116,8 @@ impl<'a> Reliance<'a> {
         counters: &Counters,
     ) -> Result<()> {
         for entry in entries {
-            if !self.is_whole(&[entry.id])? && !stands(self.repository, &entry.snapshot, counters)?
+            if !self.is_whole(&[entry.id])?
+                && !stands(self.repository, &self.repository.whole(entry)?.snapshot, counters)?
             {
                 return Err(Error::new(
                     Kind::Busy,

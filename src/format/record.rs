@@ -5,7 +5,7 @@
 
 use super::cbor::{self, Bytes, Ids, cbor_map};
 use super::pack::{UnitEntry, validate_unit_table};
-use super::tree::{Node, ascending_keys, validate_name};
+use super::tree::{Node, NodeKind, Subtree, ascending_keys, validate_name};
 use super::{DecodeError, LIMITS};
 use crate::id::{BlobId, LaneId, ObjectHash, SnapshotId, Tip};
 
@@ -144,6 +144,27 @@ impl Snapshot {
             return Err(DecodeError::Order);
         }
         Ok(snapshot)
+    }
+
+    /// Returns what is shown of a snapshot in a list: all but what lies below its roots, and what its
+    /// attachments hold. Nobody can take it for the whole: a root that is a directory names a tree
+    /// that does not exist, so that a walk fails.
+    #[must_use]
+    pub fn head(&self) -> Snapshot {
+        let mut head = Snapshot { attachments: Vec::new(), ..self.clone() };
+        for root in &mut head.roots {
+            if root.node.kind == NodeKind::Directory {
+                root.node.subtree = Subtree::Blob(BlobId::default());
+            }
+        }
+        head
+    }
+
+    /// Returns whether this is only a [`Snapshot::head`].
+    pub fn is_head(&self) -> bool {
+        let is_cut =
+            |node: &Node| matches!(node.subtree, Subtree::Blob(id) if id == BlobId::default());
+        self.roots.iter().any(|root| is_cut(&root.node))
     }
 }
 

@@ -33,7 +33,7 @@ use crate::id::{BlobId, ObjectHash, RepositoryId, SnapshotId};
 use crate::store::{ObjectName, RecordName};
 
 /// Raised whenever the tables change; an older file is then rebuilt.
-const SCHEMA: i64 = 5;
+const SCHEMA: i64 = 6;
 /// Stands in the place of the number in a file that is to be made anew.
 const DOUBTED: i64 = -1;
 /// The file's name in the repository's folder.

@@ -112,6 +112,11 @@ impl Repository {
     /// Publishes a record. When this returns, it is durable, and so is all that it refers to.
     pub fn append(&self, parts: RecordParts, now: Timestamp) -> Result<Committed> {
         self.refuse_unsealable()?;
+        if parts.snapshot.as_ref().is_some_and(Snapshot::is_head) {
+            return Err(Error::failed(
+                "a snapshot without its content was to be saved; please report this",
+            ));
+        }
         let ends_run = parts.snapshot.is_some() || parts.partial.is_some();
         let mut lane = self.lane_to_continue()?;
         let lane_is_new = lane.sequence == 0;

@@ -95,9 +95,17 @@ impl Repository {
         Ok(entries)
     }
 
-    /// Returns the snapshots that are forgotten, in ascending order of time.
+    /// Returns the heads of the same snapshots ([`Snapshot::head`]): for those who list, choose and
+    /// count, and don't look into them.
+    pub fn snapshot_heads(&self, filter: &SnapshotFilter) -> Result<Vec<SnapshotEntry>> {
+        let mut entries = self.cached_heads()?;
+        entries.retain(|entry| entry.forgotten.is_none() && filter.matches(entry));
+        Ok(entries)
+    }
+
+    /// Returns the heads of the snapshots that are forgotten, in ascending order of time.
     pub fn forgotten_snapshots(&self) -> Result<Vec<SnapshotEntry>> {
-        let mut entries = self.cached_snapshots()?;
+        let mut entries = self.cached_heads()?;
         entries.retain(|entry| entry.forgotten.is_some());
         Ok(entries)
     }
@@ -126,8 +134,7 @@ impl Repository {
         };
         let found = self.with_sound_cache(|| {
             let mut left = back;
-            let id_of = |bytes: &[u8]| self.keys().snapshot_id(bytes);
-            self.cache().newest_snapshot(id_of, |entry| {
+            self.cache().newest_head(|entry| {
                 let fits = entry.snapshot.time <= until && counts(entry);
                 let is_it = fits && left == 0;
                 left = left.saturating_sub(usize::from(fits));
@@ -135,9 +142,9 @@ impl Repository {
             })
         })?;
         if let Some(found) = found {
-            return Ok(found);
+            return self.whole(&found);
         }
-        let mut entries = self.cached_snapshots()?;
+        let mut entries = self.cached_heads()?;
         entries.retain(counts);
         Err(nothing_found(wish, &entries))
     }
@@ -146,6 +153,23 @@ impl Repository {
     pub fn cached_snapshots(&self) -> Result<Vec<SnapshotEntry>> {
         let id_of = |bytes: &[u8]| self.keys().snapshot_id(bytes);
         self.with_sound_cache(|| self.cache().snapshots(id_of))
+    }
+
+    /// Returns the heads of all snapshots ([`Snapshot::head`]) in ascending order of time, forgotten
+    /// ones too.
+    pub fn cached_heads(&self) -> Result<Vec<SnapshotEntry>> {
+        self.with_sound_cache(|| self.cache().heads())
+    }
+
+    /// Returns the whole of a snapshot of which the head is at hand.
+    pub fn whole(&self, head: &SnapshotEntry) -> Result<SnapshotEntry> {
+        let id_of = |bytes: &[u8]| self.keys().snapshot_id(bytes);
+        let found = self.with_sound_cache(|| self.cache().snapshot(&head.id, id_of))?;
+        found.ok_or_else(|| {
+            Error::failed("this snapshot went away meanwhile:")
+                .object(head.id.short())
+                .hint("run the same command again")
+        })
     }
 
     fn find_by_prefix(&self, prefix: &str) -> Result<SnapshotEntry> {

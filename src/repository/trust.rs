@@ -98,11 +98,11 @@ impl Repository {
         Ok(asked)
     }
 
-    /// Returns the snapshots that match and that nobody forgot whose words count, in ascending order
+    /// Returns the heads of the snapshots that match and that nobody forgot whose words count, in ascending order
     /// of time.
     pub fn standing_snapshots(&self, filter: &SnapshotFilter) -> Result<Vec<SnapshotEntry>> {
         let asked = self.asked_in_vain()?;
-        let mut entries = self.cached_snapshots()?;
+        let mut entries = self.cached_heads()?;
         entries.retain(|entry| {
             (entry.forgotten.is_none() || asked.contains_key(&entry.id)) && filter.matches(entry)
         });
@@ -116,7 +116,7 @@ impl Repository {
     /// name is what its writer says.
     pub fn lane_hosts(&self) -> Result<BTreeMap<LaneId, String>> {
         let mut hosts = BTreeMap::new();
-        let entries = self.cached_snapshots()?;
+        let entries = self.cached_heads()?;
         let records: HashMap<SnapshotId, Option<ObjectHash>> =
             self.cache().snapshot_records()?.into_iter().collect();
         for entry in entries {

@@ -155,8 +155,10 @@ fn a_repair_that_slept_through_a_condemnation_publishes_nothing() {
     let machine = world.machine("one");
     machine.put("kept", noise(1, 400_000));
     machine.save();
+    world.pass(HOUR);
     machine.put("lost", noise(2, 400_000));
     let second = machine.save();
+    world.pass(HOUR);
     machine.put("more", noise(3, 400_000));
     let third = machine.save();
     world.pass(HOUR);

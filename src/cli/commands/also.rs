@@ -98,8 +98,9 @@ pub(super) fn bring(
     id: SnapshotId,
     compression: Compression,
 ) -> Result<Brought> {
-    let mut entries = from.cached_snapshots()?;
-    entries.retain(|entry| entry.id == id);
+    let heads = from.cached_heads()?;
+    let head = heads.iter().find(|head| head.id == id);
+    let entries: Vec<_> = head.map(|head| from.whole(head)).transpose()?.into_iter().collect();
     let options = CopyOptions { compression, ..CopyOptions::default() };
     let report = copy(from, to, &entries, &options, &run.clock, &run.counters, &*run.screen)?;
     if report.failed > 0 {

@@ -71,7 +71,7 @@ fn predecessor(
     repository: &Opened,
     entry: &SnapshotEntry,
 ) -> Result<(SnapshotEntry, Vec<Found>)> {
-    let mut line = repository.snapshots(&crate::repository::snapshots::SnapshotFilter {
+    let mut line = repository.snapshot_heads(&crate::repository::snapshots::SnapshotFilter {
         hosts: vec![entry.snapshot.host.clone()],
         job: Some(entry.snapshot.job.clone()),
         ..Default::default()
@@ -80,11 +80,12 @@ fn predecessor(
         (other.snapshot.time, other.snapshot.written)
             < (entry.snapshot.time, entry.snapshot.written)
     });
-    let Some(found) = line.pop() else {
+    let Some(head) = line.pop() else {
         return Err(Error::failed("there is no snapshot of the same paths before")
             .object(entry.id.short())
             .hint("name two: `stash diff OLD NEW`"));
     };
+    let found = repository.whole(&head)?;
     run.screen.note(&format!("compared with snapshot {}", found.id.short()));
     let items = found.snapshot.roots.iter();
     let items =

@@ -33,9 +33,10 @@ pub(super) fn run(run: &Run, arguments: &FindArguments) -> Result<u8> {
     output.begin()?;
     for entry in &entries {
         let mut is_first = true;
+        let whole = repository.whole(entry)?;
         let found = finder.find(
             &mut reader,
-            &entry.snapshot,
+            &whole.snapshot,
             &run.counters,
             &*run.screen,
             &mut |found: &Found| {

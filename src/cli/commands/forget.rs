@@ -77,7 +77,7 @@ fn by_policy(
     arguments: &ForgetArguments,
 ) -> Result<HashSet<SnapshotId>> {
     let now = run.clock.now();
-    let carriers = Carriers::among(&repository.snapshots(&SnapshotFilter::default())?, now);
+    let carriers = Carriers::among(&repository.snapshot_heads(&SnapshotFilter::default())?, now);
     let entries = chosen(run, repository, arguments)?;
     tell_asked(run, &entries, &repository.asked_in_vain()?);
     let groups = plan(&entries, &arguments.keep.policy(), arguments.group_by, &carriers, now);
@@ -119,7 +119,7 @@ fn by_name(
     }
     let all = entries.len();
     entries.retain(|entry| entry.forgotten.is_none());
-    let live = repository.snapshots(&SnapshotFilter::default())?;
+    let live = repository.snapshot_heads(&SnapshotFilter::default())?;
     let carriers = Carriers::among(&live, run.clock.now());
     for entry in &entries {
         refuse_named(arguments, &carriers, entry)?;

@@ -29,7 +29,7 @@ pub(super) fn run(run: &Run, arguments: &HistoryArguments) -> Result<u8> {
     let found = versions(&mut reader, &entries, &path, &run.counters, &*run.screen)?;
     if found.is_empty() {
         let others = SnapshotFilter { hosts: Vec::new(), ..filter };
-        let is_elsewhere = repository.snapshots(&others)?.len() > entries.len();
+        let is_elsewhere = repository.snapshot_heads(&others)?.len() > entries.len();
         let hint = if is_elsewhere {
             "other machines have snapshots, too: add `--host NAME`"
         } else {

@@ -76,12 +76,12 @@ impl Run {
         filter: &SnapshotFilter,
         error: Error,
     ) -> Error {
-        if repository.snapshots(filter).is_ok_and(|entries| !entries.is_empty()) {
+        if repository.snapshot_heads(filter).is_ok_and(|entries| !entries.is_empty()) {
             return error;
         }
         let all = SnapshotFilter { hosts: Vec::new(), ..filter.clone() };
         let mut hosts: Vec<String> = repository
-            .snapshots(&all)
+            .snapshot_heads(&all)
             .unwrap_or_default()
             .into_iter()
             .map(|entry| entry.snapshot.host)
@@ -94,7 +94,8 @@ impl Run {
             .hint(format!("there are some of {}: add `--host {first}`", named.join(", ")))
     }
 
-    /// Finds every snapshot that is named; without names all that match, oldest first.
+    /// Finds every snapshot that is named; without names the heads of all that match, oldest first:
+    /// who looks into one asks for the whole of it.
     pub fn pick_all(
         &self,
         repository: &Repository,
@@ -102,7 +103,7 @@ impl Run {
         options: &FilterOptions,
     ) -> Result<Vec<SnapshotEntry>> {
         if names.is_empty() {
-            return repository.snapshots(&self.filter(options)?);
+            return repository.snapshot_heads(&self.filter(options)?);
         }
         let mut entries = Vec::new();
         for argument in names {

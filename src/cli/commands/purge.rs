@@ -76,7 +76,7 @@ fn chosen_anew(
     if arguments.snapshots.is_empty() {
         return chosen(run, repository, arguments);
     }
-    let mut entries = repository.snapshots(&SnapshotFilter::default())?;
+    let mut entries = repository.snapshot_heads(&SnapshotFilter::default())?;
     entries.retain(|entry| before.iter().any(|shown| shown.id == entry.id));
     Ok(entries)
 }

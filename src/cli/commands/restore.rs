@@ -142,7 +142,7 @@ fn find(
             let filter = run.filter(&arguments.filter)?;
             let own_hosts =
                 SnapshotFilter { hosts: vec![run.identity.host.clone()], ..filter.clone() };
-            if !repository.snapshots(&own_hosts)?.is_empty() {
+            if !repository.snapshot_heads(&own_hosts)?.is_empty() {
                 return own.map(|entry| (entry, false));
             }
             let wish = SnapshotWish::Latest(0);

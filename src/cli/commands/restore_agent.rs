@@ -190,7 +190,7 @@ fn find(
         Some(at) => run.moment(at, machine::Bare::End)?,
         None => Timestamp(i64::MAX),
     };
-    let mut entries = repository.snapshots(&run.filter(&arguments.filter)?)?;
+    let mut entries = repository.snapshot_heads(&run.filter(&arguments.filter)?)?;
     entries.retain(|entry| {
         entry.snapshot.flags & SNAPSHOT_SAFETY == 0
             && entry.snapshot.roots.iter().any(|root| is_of(root, agent))
@@ -203,10 +203,10 @@ fn find(
     };
     let names_host = !arguments.filter.hosts.is_empty();
     if let Some(entry) = newest(!names_host) {
-        return Ok((entry, false));
+        return repository.whole(&entry).map(|entry| (entry, false));
     }
     if let Some(entry) = newest(false) {
-        return Ok((entry, true));
+        return repository.whole(&entry).map(|entry| (entry, true));
     }
     let nearest = entries.iter().min_by_key(|entry| entry.snapshot.time);
     let hint = match nearest {
@@ -449,11 +449,12 @@ pub(super) fn undo(run: &Run, arguments: &UndoArguments) -> Result<u8> {
     })?;
     let agents = MachineAgents::find(&run.places, &run.environment)?;
     let found = agents.known(&last.agent, &run.environment)?;
-    let entries = repository.cached_snapshots()?;
-    let entry = entries.into_iter().find(|entry| last.is_before(&entry.id)).ok_or_else(|| {
+    let heads = repository.cached_heads()?;
+    let head = heads.into_iter().find(|entry| last.is_before(&entry.id)).ok_or_else(|| {
         Error::failed("the snapshot taken before it is no longer there")
             .object(last.before.get(..8).unwrap_or_default())
     })?;
+    let entry = repository.whole(&head)?;
     if !arguments.force {
         machine::refuse_running(&found)?;
     }

@@ -187,7 +187,7 @@ impl<'a> Backup<'a> {
         if in_parent.is_some() || agent.is_none() {
             return in_parent;
         }
-        let entries = self.repository.cached_snapshots().unwrap_or_default();
+        let entries = self.repository.cached_heads().unwrap_or_default();
         let own = entries
             .into_iter()
             .filter(|entry| entry.forgotten.is_none() && entry.snapshot.host == self.options.host)
@@ -197,6 +197,7 @@ impl<'a> Backup<'a> {
         if !self.reliance.is_whole(&[newest.id]).unwrap_or(false) {
             return None;
         }
+        let newest = self.repository.whole(&newest).ok()?;
         self.borrowed.lock().unwrap_or_else(PoisonError::into_inner).push(newest.id);
         agents::find_root(&newest.snapshot.roots, agent, place).map(|root| root.node.clone())
     }

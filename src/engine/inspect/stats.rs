@@ -68,7 +68,7 @@ pub fn of_selection(
         report: of_snapshots(entries),
     };
     for entry in entries {
-        for root in &entry.snapshot.roots {
+        for root in &repository.whole(entry)?.snapshot.roots {
             walk.node(&root.node, &root.place)?;
         }
         walk.run()?;

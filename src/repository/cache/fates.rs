@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::tables::{SNAPSHOTS, insert_checkpoint, insert_place, insert_units};
+use super::tables::{SNAPSHOTS, insert_checkpoint, insert_place, insert_snapshot, insert_units};
 use super::{Cache, wrap};
 use crate::error::Result;
 use crate::format::record::{Checkpoint, Record, Segment, Snapshot};
@@ -313,13 +313,7 @@ impl Cache {
             insert_units(&transaction, &pack, &entry.units, self.swept).map_err(wrap)?;
         }
         for (id, snapshot, body) in snapshots {
-            transaction
-                .execute(
-                    "INSERT OR IGNORE INTO snapshot (id, time, written, body) \
-                     VALUES (?1, ?2, ?3, ?4)",
-                    params![id.as_bytes(), snapshot.time, snapshot.written, body],
-                )
-                .map_err(wrap)?;
+            insert_snapshot(&transaction, id, snapshot, body, None).map_err(wrap)?;
         }
         transaction
             .execute("INSERT OR IGNORE INTO segment VALUES (?1)", [hash.as_bytes()])

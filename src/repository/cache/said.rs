@@ -1,9 +1,11 @@
 //! Snapshots, and what was said about them.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
 
 use rusqlite::OptionalExtension as _;
 
+use super::tables::open_head;
 use super::{Cache, SnapshotEntry, wrap};
 use crate::error::Result;
 use crate::format::cbor;
@@ -22,27 +24,47 @@ impl Cache {
         let sql = "SELECT id, body FROM snapshot ORDER BY time, written, id";
         self.for_each_snapshot(sql, [], id_of, |entry| {
             entries.push(entry);
-            std::ops::ControlFlow::Continue(())
+            ControlFlow::Continue(())
         })?;
         Ok(entries)
     }
 
-    /// Returns the newest snapshot that is wanted. Those after it are not even decoded: among ten
-    /// thousand that is most of the work. `wanted` must not use this cache.
-    pub fn newest_snapshot(
+    /// Returns the heads of all snapshots ([`Snapshot::head`]) in ascending order of time, forgotten
+    /// ones too.
+    pub fn heads(&self) -> Result<Vec<SnapshotEntry>> {
+        let mut entries = Vec::new();
+        let sql = "SELECT id, head FROM snapshot ORDER BY time, written, id";
+        self.for_each(
+            sql,
+            [],
+            |_, head| open_head(head),
+            |entry| {
+                entries.push(entry);
+                ControlFlow::Continue(())
+            },
+        )?;
+        Ok(entries)
+    }
+
+    /// Returns the head of the newest snapshot whose head is wanted. `wanted` must not use this cache.
+    pub fn newest_head(
         &self,
-        id_of: impl Fn(&[u8]) -> SnapshotId,
         mut wanted: impl FnMut(&SnapshotEntry) -> bool,
     ) -> Result<Option<SnapshotEntry>> {
         let mut found = None;
-        let sql = "SELECT id, body FROM snapshot ORDER BY time DESC, written DESC, id DESC";
-        self.for_each_snapshot(sql, [], id_of, |entry| {
-            if wanted(&entry) {
-                found = Some(entry);
-                return std::ops::ControlFlow::Break(());
-            }
-            std::ops::ControlFlow::Continue(())
-        })?;
+        let sql = "SELECT id, head FROM snapshot ORDER BY time DESC, written DESC, id DESC";
+        self.for_each(
+            sql,
+            [],
+            |_, head| open_head(head),
+            |entry| {
+                if wanted(&entry) {
+                    found = Some(entry);
+                    return ControlFlow::Break(());
+                }
+                ControlFlow::Continue(())
+            },
+        )?;
         Ok(found)
     }
 
@@ -56,7 +78,7 @@ impl Cache {
         let sql = "SELECT id, body FROM snapshot WHERE id = ?1";
         self.for_each_snapshot(sql, [id.as_bytes()], id_of, |entry| {
             found = Some(entry);
-            std::ops::ControlFlow::Break(())
+            ControlFlow::Break(())
         })?;
         Ok(found)
     }
@@ -66,25 +88,36 @@ impl Cache {
         sql: &str,
         parameters: impl rusqlite::Params,
         id_of: impl Fn(&[u8]) -> SnapshotId,
-        mut visit: impl FnMut(SnapshotEntry) -> std::ops::ControlFlow<()>,
+        visit: impl FnMut(SnapshotEntry) -> ControlFlow<()>,
+    ) -> Result<()> {
+        let open = |id: &SnapshotId, body: &[u8]| {
+            (id_of(body) == *id).then(|| Snapshot::decode(body).ok()).flatten()
+        };
+        self.for_each(sql, parameters, open, visit)
+    }
+
+    /// Visits rows of an id and of what `open` makes a snapshot of; what it refuses has changed on the
+    /// disk.
+    fn for_each(
+        &self,
+        sql: &str,
+        parameters: impl rusqlite::Params,
+        open: impl Fn(&SnapshotId, &[u8]) -> Option<Snapshot>,
+        mut visit: impl FnMut(SnapshotEntry) -> ControlFlow<()>,
     ) -> Result<()> {
         let mut states = self.mark_states()?;
         let connection = self.lock();
         let mut statement = connection.prepare_cached(sql).map_err(wrap)?;
         let rows = statement
             .query_map(parameters, |row| {
-                Ok((row.get::<_, [u8; 32]>(0)?, row.get::<_, Vec<u8>>(1)?))
+                let id = SnapshotId(row.get::<_, [u8; 32]>(0)?);
+                Ok((id, open(&id, row.get_ref(1)?.as_blob()?)))
             })
             .map_err(wrap)?;
         for row in rows {
-            let (id, body) = row.map_err(wrap)?;
-            let id = SnapshotId(id);
-            let decoded: std::result::Result<_, Foreign> = if id_of(&body) == id {
-                Snapshot::decode(&body).map_err(Into::into)
-            } else {
-                Err("a snapshot is not the one of its id".into())
-            };
-            let mut snapshot = decoded.map_err(|error| wrap(unreadable(1, error)))?;
+            let (id, snapshot) = row.map_err(wrap)?;
+            let changed = || Foreign::from("a snapshot is not the one that was entered");
+            let mut snapshot = snapshot.ok_or_else(|| wrap(unreadable(1, changed())))?;
             let state = states.remove(&id).unwrap_or_default();
             if let Some((tags, _)) = state.tags {
                 snapshot.tags = tags;

@@ -41,6 +41,45 @@ pub(super) fn insert_place(
     )
 }
 
+/// Enters a snapshot, unless it is there. `record` is the one that holds it, if it is known.
+pub(super) fn insert_snapshot(
+    connection: &Connection,
+    id: &SnapshotId,
+    snapshot: &Snapshot,
+    body: &[u8],
+    record: Option<&ObjectHash>,
+) -> rusqlite::Result<()> {
+    let head = sealed_head(snapshot);
+    connection
+        .prepare_cached(
+            "INSERT OR IGNORE INTO snapshot (id, time, written, record, head, body) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute(params![
+            id.as_bytes(),
+            snapshot.time,
+            snapshot.written,
+            record.map(ObjectHash::as_bytes),
+            head,
+            body
+        ])
+        .map(drop)
+}
+
+/// Returns a snapshot without what lies below its roots, behind a checksum.
+fn sealed_head(snapshot: &Snapshot) -> Vec<u8> {
+    let head = cbor::encode(&snapshot.head());
+    let mut sealed = blake3::hash(&head).as_bytes().to_vec();
+    sealed.extend_from_slice(&head);
+    sealed
+}
+
+/// Returns the head within such bytes; `None` if they have changed on the disk.
+pub(super) fn open_head(sealed: &[u8]) -> Option<Snapshot> {
+    let (check, head) = sealed.split_first_chunk::<32>()?;
+    (blake3::hash(head).as_bytes() == check).then(|| Snapshot::decode(head).ok()).flatten()
+}
+
 /// Enters what a record says, unless that was done before.
 pub(super) fn insert_record(
     connection: &Connection,
@@ -54,10 +93,7 @@ pub(super) fn insert_record(
         return Ok(());
     }
     if let (Some((id, snapshot)), Some(body)) = (snapshot, &record.snapshot) {
-        connection.execute(
-            "INSERT OR IGNORE INTO snapshot VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![id.as_bytes(), snapshot.time, snapshot.written, body.0, name.hash.as_bytes()],
-        )?;
+        insert_snapshot(connection, &id, snapshot, body, Some(&name.hash))?;
     }
     for mark in &record.marks {
         connection.execute(
@@ -157,9 +193,10 @@ pub(super) fn insert_units(
     Ok(())
 }
 
-/// The table of snapshots: the one that holds content, that of small files.
+/// The table of snapshots: the one that holds content, that of small files. What is read of all of
+/// them comes first in a row, so that the rest, which may be long, is not looked at.
 pub(super) const SNAPSHOTS: &str = "CREATE TABLE IF NOT EXISTS snapshot (id BLOB PRIMARY KEY, \
-    time INTEGER, written INTEGER, body BLOB, record BLOB) WITHOUT ROWID; \
+    time INTEGER, written INTEGER, record BLOB, head BLOB, body BLOB) WITHOUT ROWID; \
     CREATE INDEX IF NOT EXISTS newest ON snapshot (time, written, id)";
 
 /// Makes the tables that are not there.
