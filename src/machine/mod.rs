@@ -24,6 +24,7 @@
 //! | `unlock` | the order in which secrets are tried |
 //! | `lock` | one run at a time on this machine |
 //! | `disk` | what a folder's file system means for a repository in it |
+//! | `editor` | a person's editor, and what it gave that can't be used |
 //! | `input` | paths, lists and commands that a person hands in |
 //! | `limits` | how many files and threads we may have |
 //! | `signal` | Ctrl-C and its kin |
@@ -34,6 +35,7 @@ mod clock;
 mod config;
 mod device_key;
 mod disk;
+mod editor;
 mod environment;
 #[cfg(feature = "git")]
 mod git_access;
@@ -53,7 +55,9 @@ mod undo;
 mod unlock;
 
 pub use agent_files::{is_file, made_file, refuse_running, remove_file, replace_file, touch};
-pub use agent_sources::{AgentHoldings, AgentWish, FoundAgent, MachineAgents, holdings, kind_word};
+pub use agent_sources::{
+    AgentHoldings, AgentWish, FoundAgent, MachineAgents, agent_catalog, holdings, kind_word,
+};
 pub use clock::SystemClock;
 pub use config::{
     AgentEntry, AgentsOfJob, Config, ConfigDraft, JobEntry, RepositoryEntry, Setting, Stated,
@@ -64,6 +68,7 @@ pub use device_key::{
     write_device_key, write_pending_recovery,
 };
 pub use disk::{holds_something, is_same_file_system, repository_flags};
+pub use editor::{edited, keep_rejected, rejected, remove_rejected};
 pub use environment::Environment;
 #[cfg(feature = "git")]
 pub use git_access::git_access;

@@ -14,6 +14,7 @@
 
 mod agents;
 mod backup;
+mod config;
 mod copy;
 mod inspect;
 mod prune;
@@ -31,6 +32,7 @@ use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Su
 
 pub use agents::{AgentsCheckArguments, AgentsCommand, AgentsListArguments, AgentsShowArguments};
 pub use backup::{BackupArguments, CompressionLevel, InitArguments, SecretsPolicy};
+pub use config::ConfigCommand;
 pub use copy::{CopyArguments, OtherOptions};
 pub use inspect::{
     CatArguments, CatKind, DiffArguments, FilterOptions, FindArguments, HistoryArguments,
@@ -353,6 +355,9 @@ pub enum Command {
     /// Shows which coding agents are known and here, and what they keep
     #[command(subcommand)]
     Agents(AgentsCommand),
+    /// Shows and changes the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Explains a command or a topic
     Help(HelpArguments),
     /// Prints the version
@@ -386,6 +391,7 @@ impl Command {
             Command::Repair(_) => "repair",
             Command::Key(_) => "key",
             Command::Agents(_) => "agents",
+            Command::Config(_) => "config",
             Command::Help(_) => "help",
             Command::Version => "version",
         }

@@ -6,6 +6,7 @@ mod also;
 mod backup;
 mod cat;
 mod check;
+mod config;
 mod copy;
 mod diff;
 mod dump;
@@ -76,6 +77,7 @@ pub fn run(arguments: Arguments, screen: &Arc<Screen>, environment: Environment)
         Command::Unforget(unforget) => marks::unforget(&run, &unforget),
         Command::Undo(undo) => restore_agent::undo(&run, &undo),
         Command::Agents(agents) => agents::run(&run, &agents),
+        Command::Config(config) => config::run(&run, &config),
         Command::Key(key) => key::run(&run, &key),
         Command::Help(help) => help::run(&help, screen),
         Command::Version => help::version(screen),
