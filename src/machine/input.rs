@@ -19,6 +19,11 @@ pub(super) const SECRET_VARIABLES: [&str; 6] = [
     "STASH_FROM_PASSPHRASE_COMMAND",
 ];
 
+/// Returns this program's own file, as other programs can call it.
+pub fn own_program() -> PathBuf {
+    std::env::current_exe().unwrap_or_else(|_| PathBuf::from("stash"))
+}
+
 /// Returns the path from the root on, `.` and `..` resolved by the words alone: no link is
 /// followed, so that a link is saved as the link that it is.
 pub fn absolute_path(path: &Path) -> Result<PathBuf> {

@@ -15,6 +15,9 @@
 //! | `places` | the folders for config, state, cache, data and keys |
 //! | `identity` | host, user and zone offset written into snapshots |
 //! | `location`, `remote_location` | what `--repo` and its kin mean |
+//! | `credentials_file` | credentials that a person typed |
+//! | `sample` | comparing what was restored for a trial |
+//! | `synced_folders` | folders that a program copies to other machines |
 //! | `store_access` | what opens a remote store, and how it is reached |
 //! | `git_access` | what opens a git remote |
 //! | `known_store` | what was found out about remote stores |
@@ -33,6 +36,7 @@ mod agent_files;
 mod agent_sources;
 mod clock;
 mod config;
+mod credentials_file;
 mod device_key;
 mod disk;
 mod editor;
@@ -49,8 +53,10 @@ mod moment;
 mod passphrase;
 mod places;
 mod remote_location;
+mod sample;
 mod signal;
 mod store_access;
+mod synced_folders;
 mod undo;
 mod unlock;
 
@@ -63,6 +69,7 @@ pub use config::{
     AgentEntry, AgentsOfJob, Config, ConfigDraft, JobEntry, RepositoryEntry, Setting, Stated,
     SyncEntry, change_config, edit_config, replace_config,
 };
+pub use credentials_file::CredentialsFile;
 pub use device_key::{
     read_device_key, read_pending_recovery, remove_pending_recovery, repositories_with_keys,
     write_device_key, write_pending_recovery,
@@ -73,7 +80,7 @@ pub use environment::Environment;
 #[cfg(feature = "git")]
 pub use git_access::git_access;
 pub use identity::{Identity, offset_minutes};
-pub use input::{SourceCommand, absolute_path, read_entries, read_lines, read_text};
+pub use input::{SourceCommand, absolute_path, own_program, read_entries, read_lines, read_text};
 pub use known_store::{forget_store, known_store, remember_store};
 pub use limits::{raise_open_files, worker_count};
 pub use location::{
@@ -87,7 +94,9 @@ pub use passphrase::{
 };
 pub use places::{PlaceOptions, Places, make_private_folder, remove_older};
 pub use remote_location::GitPlace;
+pub use sample::{is_database, is_same_content, is_unchanged, trial_folder};
 pub use signal::stop_on_signals;
 pub use store_access::{AccessOptions, store_access};
+pub use synced_folders::{SyncedFolder, synced_folders};
 pub use undo::{MadeFile, Undoable, remember_undoable, undoables};
 pub use unlock::{Secret, SecretPlaces, unlock, unlock_other};

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::places::{Places, make_private_folder};
 use crate::error::{IoContext as _, Result};
+use crate::format::tree::FileTime;
 
 /// How a SQLite database begins.
 const SQLITE: &[u8] = b"SQLite format 3\0";
@@ -40,8 +41,8 @@ fn open(path: &Path) -> Result<Option<File>> {
     }
 }
 
-/// Returns whether a file is as it was: its size in bytes, and when it was changed (nanoseconds, UTC).
-pub fn is_unchanged(path: &Path, size: u64, mtime: i64) -> bool {
+/// Returns whether a file is as it was: its size in bytes, and when it was changed.
+pub fn is_unchanged(path: &Path, size: u64, mtime: FileTime) -> bool {
     crate::files::find_stat(path)
         .ok()
         .flatten()

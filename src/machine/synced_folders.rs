@@ -62,7 +62,9 @@ fn matching(pattern: &Path) -> Vec<PathBuf> {
             let name = entry.file_name();
             let rest = name.to_str().and_then(|name| name.strip_prefix(begin));
             // `Dropbox (Personal)`, and not `Dropboxes`.
-            rest.is_some_and(|rest| begin.ends_with('-') || !rest.starts_with(char::is_alphanumeric))
+            rest.is_some_and(|rest| {
+                begin.ends_with('-') || !rest.starts_with(char::is_alphanumeric)
+            })
         })
         .map(|entry| entry.path())
         .collect();

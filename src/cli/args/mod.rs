@@ -20,6 +20,7 @@ mod inspect;
 mod prune;
 mod restore;
 mod retention;
+mod setup;
 mod upkeep;
 mod values;
 
@@ -43,6 +44,7 @@ pub use restore::{Destination, DumpArguments, Overwrite, RestoreArguments, UndoA
 pub use retention::{
     ForgetArguments, KeepOptions, PinArguments, TagArguments, TagList, UnforgetArguments,
 };
+pub use setup::SetupArguments;
 pub use upkeep::{
     CheckArguments, KeyAddArguments, KeyCommand, KeyRecoveryArguments, KeyRemoveArguments,
     KeyRotateArguments, NewPassphraseOptions, RepairCommand, RepairDataArguments,
@@ -256,6 +258,13 @@ pub enum Command {
     /// recovery --show`. A passphrase given by option or variable becomes a further way to open the
     /// repository. If a repository is there already, nothing is done and the exit code is 1.
     Init(InitArguments),
+    /// Sets everything up: what to save, where to, and how often
+    ///
+    /// Finds the coding agents that are here, asks where to save and tries the place, makes a
+    /// repository there or joins the one that is, writes the configuration, saves for the first time,
+    /// and proves it: a sample is read back from the repository alone and compared. Each question has
+    /// an option. Run again, it changes what was set up, and never resets it.
+    Setup(SetupArguments),
     /// Saves coding agents, or any paths, as a new snapshot
     ///
     /// Without a PATH, all coding agents that are found are saved: their sessions, memory, skills and
@@ -369,6 +378,7 @@ impl Command {
     pub fn name(&self) -> &'static str {
         match self {
             Command::Init(_) => "init",
+            Command::Setup(_) => "setup",
             Command::Backup(_) => "backup",
             Command::Restore(_) => "restore",
             Command::Undo(_) => "undo",

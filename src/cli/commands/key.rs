@@ -99,7 +99,7 @@ fn add(run: &Run, arguments: &KeyAddArguments) -> Result<()> {
 
 /// Makes a key for this machine. It is on the disk before it is in the repository: a slot that nothing
 /// opens would only be in the way.
-fn add_device(run: &Run, repository: &Opened, label: Option<&str>) -> Result<()> {
+pub(super) fn add_device(run: &Run, repository: &Opened, label: Option<&str>) -> Result<()> {
     let keys = run.places.keys();
     if machine::read_device_key(&keys, repository.id())?.is_some() {
         return Err(Error::failed("this machine has a key of this repository already")

@@ -31,6 +31,7 @@ pub mod repository;
 mod restore;
 mod restore_agent;
 mod rotate;
+mod setup;
 mod snapshots;
 mod stats;
 
@@ -55,6 +56,7 @@ pub fn run(arguments: Arguments, screen: &Arc<Screen>, environment: Environment)
     machine::raise_open_files();
     screen.begin(command.name());
     match command {
+        Command::Setup(setup) => setup::run(&run, &setup),
         Command::Init(init) => init::run(&run, &init),
         Command::Backup(backup) => backup::run(&run, &backup),
         Command::Restore(restore) => restore::run(&run, &restore),

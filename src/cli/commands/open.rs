@@ -1,5 +1,6 @@
 //! What every command begins with: where we are, which repository is meant, what opens it.
 
+use std::ffi::OsString;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -57,6 +58,20 @@ impl Run {
             environment,
             config: OnceLock::new(),
         })
+    }
+
+    /// Returns the same run for another repository, with the configuration as it is by now.
+    pub(super) fn with_repository(
+        &self,
+        location: &str,
+        credentials_command: Option<OsString>,
+    ) -> Result<Self> {
+        let mut global = self.global.clone();
+        global.repo = Some(location.into());
+        global.repository_file = None;
+        global.credentials_command = credentials_command.or(global.credentials_command);
+        Run::new(global, &self.screen, self.environment.clone())
+            .map(|run| Run { counters: Arc::clone(&self.counters), ..run })
     }
 
     /// Returns the configuration, which is read when first asked for: commands that do without it

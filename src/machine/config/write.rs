@@ -9,7 +9,7 @@ use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use toml_edit::{Array, DocumentMut, Item, Table, Value};
+use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, Value};
 
 use super::{Config, read_text};
 use crate::error::{Error, IoContext as _, Kind, Result};
@@ -65,6 +65,18 @@ impl ConfigDraft {
             None => {
                 table.insert(key, Item::Value(value));
             }
+        }
+    }
+
+    /// Sets numbers under one key, as in `keep = { last = 7 }`, unless something stands there.
+    pub fn set_numbers_if_absent(&mut self, path: &[&str], numbers: &[(&str, i64)]) {
+        let mut item = Some(self.document.as_item());
+        for key in path {
+            item = item.and_then(|item| item.get(key));
+        }
+        if item.is_none() {
+            let table: InlineTable = numbers.iter().map(|(key, number)| (*key, *number)).collect();
+            self.set(path, table);
         }
     }
 

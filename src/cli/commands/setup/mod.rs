@@ -8,22 +8,25 @@ mod place;
 mod proof;
 mod questions;
 
+use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use self::place::Place;
 use self::questions::Questions;
 use super::open::Run;
 use super::repository::{Make, Opened};
 use super::{backup, key};
-use crate::cli::args::{BackupArguments, SecretsPolicy, SetupArguments};
+use crate::cli::args::{Arguments, Command, SecretsPolicy, SetupArguments, parse};
 use crate::cli::figures::{counted, size};
 use crate::cli::table::{Align, Table};
 use crate::codec::crypto::{SlotSecret, read_recovery_words};
 use crate::error::{Error, Kind, Result};
 use crate::files::ExcludeOptions;
+use crate::format::tree::Category;
 use crate::machine::{
-    self, AgentWish, AgentsOfJob, Config, ConfigDraft, MachineAgents, SecretText, change_config,
+    self, AgentWish, AgentsOfJob, Config, ConfigDraft, MachineAgents, Passphrase, SecretText,
+    change_config,
 };
 use crate::repository::InitOptions;
 use crate::repository::snapshots::{SnapshotFilter, SnapshotWish};
@@ -58,7 +61,7 @@ pub(super) fn run(run: &Run, arguments: &SetupArguments) -> Result<u8> {
     let questions = Questions::new(arguments.yes)?;
     let mut answers = Answers {
         agents: ask_agents(run, &questions, arguments, &agents, &config)?,
-        paths: ask_paths(&questions, arguments, &agents, &config)?,
+        paths: ask_paths(run, &questions, arguments, &agents, &config)?,
         without_secrets: ask_secrets(&questions, arguments, &config)?,
         schedule: None,
         passphrase: None,
@@ -92,11 +95,12 @@ fn set_up(
     run.screen.note(&format!("wrote {}", run.places.config_file().display()));
     let mut code = 0;
     if !arguments.no_backup {
-        code = backup::run(&run, &first_backup(answers))?;
+        code = save(&run)?;
         tell_proof(&run, &place)?;
     }
     tell_schedule(&run, answers);
-    run.screen.note("`stash status` says how it is; `stash restore --agent ID` brings an agent back");
+    run.screen
+        .note("`stash status` says how it is; `stash restore --agent ID` brings an agent back");
     Ok(code)
 }
 
@@ -117,7 +121,8 @@ fn ask_agents(
         _ => None,
     };
     if agents.found.is_empty() {
-        run.screen.note("no coding agent was found; `stash agents list` shows where one is looked for");
+        run.screen
+            .note("no coding agent was found; `stash agents list` shows where one is looked for");
         return Ok(before);
     }
     run.screen.note(&format!("found:\n{}", found_table(agents)?));
@@ -139,18 +144,18 @@ fn found_table(agents: &MachineAgents) -> Result<String> {
     let sources = agents.sources(&AgentWish::default(), &ExcludeOptions::default())?;
     let mut table = Table::new([
         ("agent", Align::Left),
-        ("sessions", Align::Right),
+        ("session files", Align::Right),
         ("files", Align::Right),
         ("size", Align::Right),
         ("where", Align::Left),
     ]);
     for found in &agents.found {
         let holdings = machine::holdings(found, &sources);
-        let sums = holdings.categories.iter().filter(|(it, _)| !it.is_cache());
-        let (files, bytes) = sums.fold((0_u64, 0_u64), |all, (_, one)| {
+        let sums = holdings.categories.values();
+        let (files, bytes) = sums.fold((0_u64, 0_u64), |all, one| {
             (all.0.saturating_add(one.0), all.1.saturating_add(one.1))
         });
-        let sessions = holdings.categories.get(&crate::format::tree::Category::Sessions);
+        let sessions = holdings.categories.get(&Category::Sessions);
         let place = found.roots.iter().find(|root| root.is_usable());
         table.row([
             found.agent.name.clone(),
@@ -164,6 +169,7 @@ fn found_table(agents: &MachineAgents) -> Result<String> {
 }
 
 fn ask_paths(
+    run: &Run,
     questions: &Questions,
     arguments: &SetupArguments,
     agents: &MachineAgents,
@@ -185,7 +191,7 @@ fn ask_paths(
         if text.trim().is_empty() {
             break;
         }
-        let path = machine::absolute_path(&machine::from_home(text.trim()))?;
+        let path = machine::absolute_path(&run.environment.expand_home(Path::new(text.trim()))?)?;
         if path.exists() && !paths.contains(&path) {
             paths.push(path);
         } else if !path.exists() {
@@ -201,11 +207,7 @@ fn ask_paths(
     Ok(paths)
 }
 
-fn ask_secrets(
-    questions: &Questions,
-    arguments: &SetupArguments,
-    config: &Config,
-) -> Result<bool> {
+fn ask_secrets(questions: &Questions, arguments: &SetupArguments, config: &Config) -> Result<bool> {
     if let Some(policy) = arguments.secrets {
         return Ok(policy == SecretsPolicy::Exclude);
     }
@@ -247,12 +249,15 @@ fn ask_passphrase(run: &Run, questions: &Questions) -> Result<Option<SecretText>
     );
     loop {
         let Some(first) = questions.secret("Passphrase (Enter: none): ")? else { return Ok(None) };
-        if let Err(error) = machine::check_new_passphrase(&first) {
+        let typed = Passphrase { text: first, came_from: "the terminal".to_owned() };
+        if let Err(error) = typed.check_new() {
             run.screen.warning(&error.with_hint());
             continue;
         }
         match questions.secret("The same again: ")? {
-            Some(second) if second.as_bytes() == first.as_bytes() => return Ok(Some(first)),
+            Some(second) if second.as_bytes() == typed.text.as_bytes() => {
+                return Ok(Some(typed.text));
+            }
             _ => questions.say("they differ; once more"),
         }
     }
@@ -302,15 +307,10 @@ fn plan(place: &Place, answers: &Answers, agents: &MachineAgents) -> String {
     text
 }
 
-fn make_or_join(
-    arguments: &SetupArguments,
-    place: &Place,
-    answers: &Answers,
-) -> Result<Opened> {
+fn make_or_join(arguments: &SetupArguments, place: &Place, answers: &Answers) -> Result<Opened> {
     let run = &place.run;
     if !place.is_taken {
-        let made =
-            run.make_repository(arguments.create_bucket, None, InitOptions::default())?;
+        let made = run.make_repository(arguments.create_bucket, None, InitOptions::default())?;
         if let Some(passphrase) = &answers.passphrase {
             let text = super::repository::passphrase_text(passphrase)?;
             let secret = SlotSecret::Passphrase(text);
@@ -336,7 +336,8 @@ fn test_recovery(run: &Run, questions: &Questions, repository: &Opened) -> Resul
     }
     let words: Vec<&str> = words.split_whitespace().collect();
     for number in asked_words(words.len(), run.clock.now().0) {
-        let question = format!("Word {} of the recovery code (Enter: later)", number.saturating_add(1));
+        let question =
+            format!("Word {} of the recovery code (Enter: later)", number.saturating_add(1));
         loop {
             let answer = questions.text(&question, "")?;
             if answer.trim().is_empty() {
@@ -360,7 +361,9 @@ fn test_recovery(run: &Run, questions: &Questions, repository: &Opened) -> Resul
 fn asked_words(count: usize, now: i64) -> impl Iterator<Item = usize> {
     let seed = usize::try_from(now.unsigned_abs() / 1_000_000_007).unwrap_or_default();
     let third = (count / 3).max(1);
-    (0..3).map(move |part| part * third + (seed >> (part * 3)) % third).filter(move |it| *it < count)
+    (0..3)
+        .map(move |part| part * third + (seed >> (part * 3)) % third)
+        .filter(move |it| *it < count)
 }
 
 fn write_config(
@@ -409,8 +412,15 @@ fn set_job(draft: &mut ConfigDraft, answers: &Answers) {
     draft.set_numbers_if_absent(&["jobs", JOB, "keep"], &KEEP);
 }
 
-fn first_backup(answers: &Answers) -> BackupArguments {
-    BackupArguments { job: Some(JOB.to_owned()), ..BackupArguments::of_job(&answers.paths) }
+/// Saves for the first time, as every run of the job will.
+fn save(run: &Run) -> Result<u8> {
+    let words = ["stash", "backup", "--job", JOB].map(OsString::from);
+    match parse(&words, &run.environment) {
+        Ok(Arguments { command: Some(Command::Backup(arguments)), .. }) => {
+            backup::run(run, &arguments)
+        }
+        _ => Err(Error::failed("`stash backup` can't be called; please report this")),
+    }
 }
 
 /// Restores a sample of what was saved, and says what came of it.
@@ -427,7 +437,10 @@ fn tell_proof(run: &Run, place: &Place) -> Result<()> {
     let proof = proof::prove(run, &place.location, entry.id)?;
     let changed = match proof.changed {
         0 => String::new(),
-        count => format!("; {} changed meanwhile, or are databases, which were checked", counted(count, "file")),
+        count => format!(
+            "; {} changed meanwhile, or are databases, which were checked",
+            counted(count, "file")
+        ),
     };
     run.screen.note(&format!(
         "proof: read back {} ({}) from the repository alone: {} equal{changed}",

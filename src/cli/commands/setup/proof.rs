@@ -14,7 +14,7 @@ use crate::engine::restore::{Destination, NodeRule, PathFilter, restore};
 use crate::error::{Error, Result};
 use crate::event::{Counters, Silent};
 use crate::format::record::Snapshot;
-use crate::format::tree::{Node, NodeKind};
+use crate::format::tree::{FileTime, Node, NodeKind};
 use crate::id::SnapshotId;
 use crate::machine::{self, Location};
 use crate::repository::reader::BlobReader;
@@ -47,12 +47,12 @@ struct Sample {
     /// Where it is restored to.
     copy: PathBuf,
     size: u64,
-    mtime: i64,
+    mtime: FileTime,
 }
 
 /// Restores a sample and compares it. What is different although nobody changed it is an error.
 pub(super) fn prove(run: &Run, location: &Location, id: SnapshotId) -> Result<Proof> {
-    let work = machine::temporary_folder(&run.places)?;
+    let work = machine::trial_folder(&run.places)?;
     let folders = LocalFolders { cache: Some(work.path().join("cache")), state: None };
     let repository = open(run, location, &folders)?;
     repository.sync()?;
@@ -117,7 +117,8 @@ fn choose(
                 mtime: node.mtime,
             });
         }
-        root.place.0 = copies.as_os_str().as_bytes().to_vec().into();
+        root.place = copies.as_os_str().as_bytes().into();
+        root.node.name = number.to_string().into_bytes().as_slice().into();
     }
     Ok((snapshot, samples))
 }
@@ -155,11 +156,7 @@ impl NodeRule for Taken {
     }
 }
 
-fn restore_samples(
-    repository: &Repository,
-    snapshot: &Snapshot,
-    samples: &[Sample],
-) -> Result<()> {
+fn restore_samples(repository: &Repository, snapshot: &Snapshot, samples: &[Sample]) -> Result<()> {
     let paths = samples.iter().map(|sample| sample.copy.as_os_str().as_bytes().to_vec());
     let mut options = plain_options(Destination::InPlace);
     options.filter = PathFilter::default().with_rule(Arc::new(Taken(paths.collect())));

@@ -40,7 +40,12 @@ impl Questions {
     }
 
     /// Asks for one of several; returns its place.
-    pub(super) fn choose(&self, question: &str, items: &[String], proposed: usize) -> Result<usize> {
+    pub(super) fn choose(
+        &self,
+        question: &str,
+        items: &[String],
+        proposed: usize,
+    ) -> Result<usize> {
         self.ask(proposed, |terminal| {
             Select::with_theme(&*self.theme)
                 .with_prompt(question)
@@ -73,6 +78,8 @@ impl Questions {
             Confirm::with_theme(&*self.theme)
                 .with_prompt(question)
                 .default(proposed)
+                // Else the Enter after a `y` would answer the next question.
+                .wait_for_newline(true)
                 .interact_on_opt(terminal)
         })
     }
@@ -83,7 +90,8 @@ impl Questions {
             let input = Input::<String>::with_theme(&*self.theme)
                 .with_prompt(question)
                 .allow_empty(proposed.is_empty());
-            let input = if proposed.is_empty() { input } else { input.default(proposed.to_owned()) };
+            let input =
+                if proposed.is_empty() { input } else { input.default(proposed.to_owned()) };
             input.interact_text_on(terminal).map(Some)
         })
     }
@@ -94,6 +102,14 @@ impl Questions {
             return Ok(None);
         }
         Ok(ask::secret(question)?.filter(|text| !text.as_bytes().is_empty()))
+    }
+
+    /// Says something between two questions.
+    pub(super) fn say(&self, line: &str) {
+        if let Some(terminal) = &self.terminal {
+            // What can't be shown need not stop anything.
+            let _shown = terminal.write_line(line);
+        }
     }
 
     fn ask<T>(
@@ -119,6 +135,5 @@ impl Questions {
 
 /// The end of a wizard that nobody wanted to go on with.
 fn stopped() -> Error {
-    Error::new(Kind::Interrupted, "stopped; nothing was set up")
-        .hint("`stash setup` begins again")
+    Error::new(Kind::Interrupted, "stopped; nothing was set up").hint("`stash setup` begins again")
 }
