@@ -20,6 +20,8 @@ mod golden;
 mod home;
 #[path = "cli_commands/inspect.rs"]
 mod inspect;
+#[path = "cli_commands/jobs.rs"]
+mod jobs;
 #[path = "cli_commands/keys.rs"]
 mod keys;
 #[path = "cli_commands/maintenance.rs"]

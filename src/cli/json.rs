@@ -27,7 +27,7 @@ pub use lists::{LISTS, SnapshotRow, SnapshotSummary, time as snapshot_time};
 pub use nodes::{NodeRow, file_time, node, node_with_content, permissions};
 pub use prune::{MaintenanceLine, PruneSummary};
 pub use retention::{
-    ChangedLine, ChangedSummary, ForgetGroup, ForgottenRow, PurgeSummary, PurgedLine,
+    ChangedLine, ChangedSummary, ForgetGroup, ForgottenLine, ForgottenRow, PurgeSummary, PurgedLine,
 };
 pub use summaries::{BackupContributor, BackupSummary, Initialized, RestoreSummary};
 pub use verify::{
@@ -208,7 +208,6 @@ of the same name with `_b64` appended (`item`, `item_b64`).
         verify::MESSAGE_TYPES,
         retention::MESSAGE_TYPES,
         copy::MESSAGE_TYPES,
-        prune::MESSAGE_TYPES,
         items::MESSAGE_TYPES,
     ];
     for message in types.into_iter().flatten() {

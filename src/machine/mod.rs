@@ -29,6 +29,8 @@
 //! | `disk` | what a folder's file system means for a repository in it |
 //! | `editor` | a person's editor, and what it gave that can't be used |
 //! | `input` | paths, lists and commands that a person hands in |
+//! | `job_command` | a job's own commands, before and after it |
+//! | `runs` | what came of each backup on this machine |
 //! | `limits` | how many files and threads we may have |
 //! | `signal` | Ctrl-C and its kin |
 
@@ -45,6 +47,7 @@ mod environment;
 mod git_access;
 mod identity;
 mod input;
+mod job_command;
 mod known_store;
 mod limits;
 mod location;
@@ -53,6 +56,7 @@ mod moment;
 mod passphrase;
 mod places;
 mod remote_location;
+mod runs;
 mod sample;
 mod signal;
 mod store_access;
@@ -62,7 +66,8 @@ mod unlock;
 
 pub use agent_files::{is_file, made_file, refuse_running, remove_file, replace_file, touch};
 pub use agent_sources::{
-    AgentHoldings, AgentWish, FoundAgent, MachineAgents, agent_catalog, holdings, kind_word,
+    AgentCounts, AgentHoldings, AgentWish, FoundAgent, MachineAgents, agent_catalog, holdings,
+    kind_word,
 };
 pub use clock::SystemClock;
 pub use config::{
@@ -81,6 +86,7 @@ pub use environment::Environment;
 pub use git_access::git_access;
 pub use identity::{Identity, offset_minutes};
 pub use input::{SourceCommand, absolute_path, own_program, read_entries, read_lines, read_text};
+pub use job_command::run_job_command;
 pub use known_store::{forget_store, known_store, remember_store};
 pub use limits::{raise_open_files, worker_count};
 pub use location::{
@@ -94,6 +100,7 @@ pub use passphrase::{
 };
 pub use places::{PlaceOptions, Places, make_private_folder, remove_older};
 pub use remote_location::GitPlace;
+pub use runs::{RunAgent, RunAlso, RunFigures, RunHistory, RunRecord, RunResult, remember_run};
 pub use sample::{is_database, is_same_content, is_unchanged, trial_folder};
 pub use signal::stop_on_signals;
 pub use store_access::{AccessOptions, store_access};

@@ -32,7 +32,7 @@ use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 pub use agents::{AgentsCheckArguments, AgentsCommand, AgentsListArguments, AgentsShowArguments};
-pub use backup::{BackupArguments, CompressionLevel, InitArguments, SecretsPolicy};
+pub use backup::{BackupArguments, CategoryWord, CompressionLevel, InitArguments, SecretsPolicy};
 pub use config::ConfigCommand;
 pub use copy::{CopyArguments, OtherOptions};
 pub use inspect::{
@@ -270,6 +270,10 @@ pub enum Command {
     /// Without a PATH, all coding agents that are found are saved: their sessions, memory, skills and
     /// settings, with live databases taken whole. Sessions and memory that an agent deletes stay in
     /// the snapshots.
+    ///
+    /// If the configuration has jobs, they run instead, one after the other (--job runs one): each
+    /// saves its paths and agents into its repositories, runs its own commands before and after, and
+    /// forgets what its policy does not keep.
     ///
     /// Only what changed since the last snapshot is read and stored; a run that finds nothing
     /// changed writes nothing. With no repository named anywhere, the first run makes a local one

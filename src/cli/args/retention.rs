@@ -93,6 +93,7 @@ impl KeepOptions {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   stash forget --keep-last 7 --keep-daily 30 --keep-weekly 12 --keep-monthly 6 --dry-run
+  stash forget --dry-run                 what the policies of the configuration forget
   stash forget --keep-within 2m --host old-laptop
   stash forget 3f9a0c21
   stash forget --path ~/work/secret.env
@@ -201,13 +202,6 @@ impl ForgetArguments {
                 "give a policy (`--keep-…`), or snapshots, or `--safety`, or what is to be taken \
                  out of snapshots (`--path`, `--agent`)",
             ));
-        }
-        if ways == 0 && self.snapshots.is_empty() {
-            return Err(Error::usage("nothing says what to keep: no `--keep-…` option was given")
-                .hint(
-                    "for example `stash forget --keep-last 7 --keep-daily 30 --keep-weekly 12 \
-                     --keep-monthly 6 --dry-run`",
-                ));
         }
         Ok(())
     }

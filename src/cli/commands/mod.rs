@@ -4,6 +4,7 @@ mod agent_merge;
 mod agents;
 mod also;
 mod backup;
+mod backup_summary;
 mod cat;
 mod check;
 mod config;
@@ -16,6 +17,7 @@ mod forget;
 mod help;
 mod history;
 mod init;
+mod jobs;
 mod key;
 mod ls;
 mod maintenance;
@@ -58,7 +60,7 @@ pub fn run(arguments: Arguments, screen: &Arc<Screen>, environment: Environment)
     match command {
         Command::Setup(setup) => setup::run(&run, &setup),
         Command::Init(init) => init::run(&run, &init),
-        Command::Backup(backup) => backup::run(&run, &backup),
+        Command::Backup(backup) => jobs::run(&run, &backup),
         Command::Restore(restore) => restore::run(&run, &restore),
         Command::Repair(repair) => repair::run(&run, &repair),
         Command::Prune(prune) => prune::run(&run, &prune),

@@ -70,9 +70,13 @@ const DELETION: Duration = Duration::from_mins(1);
 impl Run {
     /// Opens the repository that is meant.
     pub fn repository(&self, make: Make) -> Result<Opened> {
-        let chosen = self.chosen()?;
+        self.repository_of(&self.chosen()?, make)
+    }
+
+    /// Opens this repository.
+    pub(super) fn repository_of(&self, chosen: &Chosen, make: Make) -> Result<Opened> {
         let location = chosen.location();
-        if let (Chosen::Default(_), Some(folder)) = (&chosen, location.folder())
+        if let (Chosen::Default(_), Some(folder)) = (chosen, location.folder())
             && make != Make::Never
             && is_unborn(folder)?
         {
@@ -81,7 +85,7 @@ impl Run {
                 _ => self.make_default(location, folder),
             };
         }
-        let store = self.store(location, false).map_err(|error| match (&chosen, error.kind()) {
+        let store = self.store(location, false).map_err(|error| match (chosen, error.kind()) {
             (Chosen::Default(_), Kind::NoRepository) => {
                 error.hint("`stash backup PATH` makes it; `-r` names another place")
             }
