@@ -8,6 +8,7 @@ mod copy;
 mod items;
 mod lists;
 mod nodes;
+mod portable;
 mod prune;
 mod retention;
 mod summaries;
@@ -24,6 +25,7 @@ pub use items::{
 };
 pub use lists::{LISTS, SnapshotRow, SnapshotSummary, time as snapshot_time};
 pub use nodes::{NodeRow, file_time, node, node_with_content, permissions};
+pub use portable::{ScanSummary, SecretLine};
 pub use prune::{MaintenanceLine, PruneSummary};
 pub use retention::{
     ChangedLine, ChangedSummary, ForgetGroup, ForgottenRow, PurgeSummary, PurgedLine,
@@ -210,6 +212,7 @@ of the same name with `_b64` appended (`item`, `item_b64`).
         copy::MESSAGE_TYPES,
         prune::MESSAGE_TYPES,
         items::MESSAGE_TYPES,
+        portable::MESSAGE_TYPES,
     ];
     for message in types.into_iter().flatten() {
         push(&mut text, message);

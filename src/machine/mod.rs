@@ -25,6 +25,7 @@
 //! | `disk` | what a folder's file system means for a repository in it |
 //! | `input` | paths, lists and commands that a person hands in |
 //! | `limits` | how many files and threads we may have |
+//! | `secret_scan` | which files hold what looks like a credential |
 //! | `signal` | Ctrl-C and its kin |
 
 mod agent_files;
@@ -45,6 +46,7 @@ mod moment;
 mod passphrase;
 mod places;
 mod remote_location;
+mod secret_scan;
 mod signal;
 mod store_access;
 mod undo;
@@ -74,6 +76,7 @@ pub use passphrase::{
 };
 pub use places::{PlaceOptions, Places, make_private_folder, remove_older};
 pub use remote_location::GitPlace;
+pub use secret_scan::{FoundSecret, SecretScan, SecretScanner};
 pub use signal::stop_on_signals;
 pub use store_access::{AccessOptions, store_access};
 pub use undo::{MadeFile, Undoable, remember_undoable, undoables};

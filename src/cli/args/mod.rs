@@ -16,6 +16,7 @@ mod agents;
 mod backup;
 mod copy;
 mod inspect;
+mod portable;
 mod prune;
 mod restore;
 mod retention;
@@ -36,6 +37,7 @@ pub use inspect::{
     CatArguments, CatKind, DiffArguments, FilterOptions, FindArguments, HistoryArguments,
     LsArguments, SnapshotsArguments, StatsArguments,
 };
+pub use portable::ScanArguments;
 pub use prune::{PruneArguments, PruneLimits};
 pub use restore::{Destination, DumpArguments, Overwrite, RestoreArguments, UndoArguments};
 pub use retention::{
@@ -351,6 +353,17 @@ pub enum Command {
     /// Shows which coding agents are known and here, and what they keep
     #[command(subcommand)]
     Agents(AgentsCommand),
+    /// Shows which files hold what looks like a live credential
+    ///
+    /// Names file, line and kind, never the value. Without a PATH all that the coding agents keep is
+    /// looked through, as far as backups hold it; their files for nothing but credentials are only
+    /// counted. What is packed (gzip, zstd) is unpacked. A database is read as the bytes of its file,
+    /// what was deleted in it included; a value that lies across two of its pages is missed.
+    ///
+    /// Credentials are known by their form (providers' prefixes, private keys, tokens, URLs with a
+    /// password) or by a name such as `api_key` beside a value that looks drawn by lot. Examples and
+    /// placeholders are left out. A passphrase that reads like words is not found.
+    Scan(ScanArguments),
     /// Explains a command or a topic
     Help(HelpArguments),
     /// Prints the version
@@ -384,6 +397,7 @@ impl Command {
             Command::Repair(_) => "repair",
             Command::Key(_) => "key",
             Command::Agents(_) => "agents",
+            Command::Scan(_) => "scan",
             Command::Help(_) => "help",
             Command::Version => "version",
         }

@@ -29,6 +29,7 @@ mod repair;
 pub mod repository;
 mod restore;
 mod restore_agent;
+mod scan;
 mod snapshots;
 mod stats;
 
@@ -76,6 +77,7 @@ pub fn run(arguments: Arguments, screen: &Arc<Screen>, environment: Environment)
         Command::Undo(undo) => restore_agent::undo(&run, &undo),
         Command::Agents(agents) => agents::run(&run, &agents),
         Command::Key(key) => key::run(&run, &key),
+        Command::Scan(scan) => scan::run(&run, &scan),
         Command::Help(help) => help::run(&help, screen),
         Command::Version => help::version(screen),
     }
