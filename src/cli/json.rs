@@ -25,7 +25,7 @@ pub use items::{
 };
 pub use lists::{LISTS, SnapshotRow, SnapshotSummary, time as snapshot_time};
 pub use nodes::{NodeRow, file_time, node, node_with_content, permissions};
-pub use portable::{ScanSummary, SecretLine};
+pub use portable::{ExportSummary, ImportSummary, ScanSummary, SecretLine, SettingLine};
 pub use prune::{MaintenanceLine, PruneSummary};
 pub use retention::{
     ChangedLine, ChangedSummary, ForgetGroup, ForgottenRow, PurgeSummary, PurgedLine,

@@ -141,7 +141,6 @@ const OTHER_WORDS: &[&str] = &[
     "helper",
     "command",
     "cmd",
-    "responses",
     "line",
     "sync",
     "secrets",

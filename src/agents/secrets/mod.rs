@@ -11,10 +11,12 @@
 //! drawn by lot) is judged by its name, its mix of letters and its entropy, so that a credential
 //! that reads like words is not found.
 
+mod clean;
 mod judge;
 mod rules;
 mod scanner;
 
+pub use clean::{Cleaned, clean};
 pub use judge::is_credential_name;
 pub use scanner::{Finding, ScanOptions, ScanSums, scan};
 

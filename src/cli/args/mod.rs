@@ -37,7 +37,7 @@ pub use inspect::{
     CatArguments, CatKind, DiffArguments, FilterOptions, FindArguments, HistoryArguments,
     LsArguments, SnapshotsArguments, StatsArguments,
 };
-pub use portable::ScanArguments;
+pub use portable::{ExportConfigArguments, ImportConfigArguments, ScanArguments};
 pub use prune::{PruneArguments, PruneLimits};
 pub use restore::{Destination, DumpArguments, Overwrite, RestoreArguments, UndoArguments};
 pub use retention::{
@@ -364,6 +364,20 @@ pub enum Command {
     /// password) or by a name such as `api_key` beside a value that looks drawn by lot. Examples and
     /// placeholders are left out. A passphrase that reads like words is not found.
     Scan(ScanArguments),
+    /// Writes the agents' settings into one file to take along
+    ///
+    /// Config, settings, skills and memory, as an archive that plain `tar` reads; never credentials,
+    /// caches, sessions or databases. Files that hold credentials beside other things are cleaned of
+    /// them, or left out, and named. Then a scan shows file, line and kind of what still looks like a
+    /// credential, and asks; without a terminal it refuses unless --yes or --without-findings says
+    /// what is meant.
+    ExportConfig(ExportConfigArguments),
+    /// Lays exported settings into the agents' folders of this machine
+    ///
+    /// Files that are there stay, and so do credentials; JSON that several things share is joined.
+    /// --force replaces files. What is there is saved first, if there is a repository (--force needs
+    /// one), and `stash undo` brings it back. Archives of claude-backup are read, too.
+    ImportConfig(ImportConfigArguments),
     /// Explains a command or a topic
     Help(HelpArguments),
     /// Prints the version
@@ -398,6 +412,8 @@ impl Command {
             Command::Key(_) => "key",
             Command::Agents(_) => "agents",
             Command::Scan(_) => "scan",
+            Command::ExportConfig(_) => "export-config",
+            Command::ImportConfig(_) => "import-config",
             Command::Help(_) => "help",
             Command::Version => "version",
         }

@@ -9,11 +9,13 @@ mod check;
 mod copy;
 mod diff;
 mod dump;
+mod export_config;
 mod find;
 mod first_run;
 mod forget;
 mod help;
 mod history;
+mod import_config;
 mod init;
 mod key;
 mod ls;
@@ -78,6 +80,8 @@ pub fn run(arguments: Arguments, screen: &Arc<Screen>, environment: Environment)
         Command::Agents(agents) => agents::run(&run, &agents),
         Command::Key(key) => key::run(&run, &key),
         Command::Scan(scan) => scan::run(&run, &scan),
+        Command::ExportConfig(export) => export_config::run(&run, &export),
+        Command::ImportConfig(import) => import_config::run(&run, &import),
         Command::Help(help) => help::run(&help, screen),
         Command::Version => help::version(screen),
     }

@@ -43,7 +43,7 @@ pub(super) fn run(run: &Run, arguments: &ScanArguments) -> Result<u8> {
 }
 
 /// Shows where something was found, never what.
-fn show(run: &Run, found: &FoundSecret) -> Result<()> {
+pub(super) fn show(run: &Run, found: &FoundSecret) -> Result<()> {
     let finding = found.finding;
     let path = found.path.as_os_str().as_bytes();
     if run.screen.is_json() {
