@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 /// Rooms and their floors. `codec` may use `format`, with which it shares one; no other two rooms
 /// of one floor know each other.
-const FLOORS: [(&str, u8); 13] = [
+const FLOORS: [(&str, u8); 14] = [
     ("error", 0),
     ("id", 0),
     ("event", 0),
@@ -29,6 +29,7 @@ const FLOORS: [(&str, u8); 13] = [
     ("agents", 5),
     ("machine", 6),
     ("cli", 7),
+    ("face", 7),
 ];
 
 fn floor(room: &str) -> Option<u8> {

@@ -6,7 +6,8 @@
 //! folders need no walk ([`Agent::prunes`]).
 //!
 //! Promises: the environment and the home come in as [`Places`]; nothing is written; the disk is
-//! asked only whether something is there (`disk.rs` is the one door). What the definitions state is
+//! asked only whether something is there (`disk.rs` is the one door); [`secrets`] finds credentials in
+//! streams that are handed in. What the definitions state is
 //! as sure as its [`Basis`] says. Values may be shared between threads.
 
 mod agent;
@@ -18,6 +19,7 @@ mod places;
 mod projects;
 mod roots;
 mod rules;
+pub mod secrets;
 mod template;
 mod words;
 

@@ -8,6 +8,7 @@ mod copy;
 mod items;
 mod lists;
 mod nodes;
+mod portable;
 mod prune;
 mod retention;
 mod summaries;
@@ -25,6 +26,7 @@ pub use items::{
 };
 pub use lists::{LISTS, SnapshotRow, SnapshotSummary, time as snapshot_time};
 pub use nodes::{NodeRow, file_time, node, node_with_content, permissions};
+pub use portable::{ExportSummary, ImportSummary, ScanSummary, SecretLine, SettingLine};
 pub use prune::{MaintenanceLine, PruneSummary};
 pub use retention::{
     ChangedLine, ChangedSummary, ForgetGroup, ForgottenLine, ForgottenRow, PurgeSummary, PurgedLine,
@@ -208,7 +210,9 @@ of the same name with `_b64` appended (`item`, `item_b64`).
         verify::MESSAGE_TYPES,
         retention::MESSAGE_TYPES,
         copy::MESSAGE_TYPES,
+        prune::MESSAGE_TYPES,
         items::MESSAGE_TYPES,
+        portable::MESSAGE_TYPES,
     ];
     for message in types.into_iter().flatten() {
         push(&mut text, message);

@@ -111,3 +111,12 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<()> {
     file.as_file().sync_all().at("cannot write", path)?;
     file.persist(path).map_err(|error| error.error).at("cannot write", path).map(drop)
 }
+
+/// Writes a new file that only its owner may read, whole or not at all; one that is there is an error.
+pub fn write_new_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    let folder = path.parent().unwrap_or(path);
+    // Made with mode 0600.
+    let mut file = tempfile::NamedTempFile::new_in(folder).at("cannot write", path)?;
+    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).at("cannot write", path)?;
+    file.persist_noclobber(path).map_err(|error| error.error).at("cannot write", path).map(drop)
+}

@@ -73,6 +73,11 @@ impl MachineAgents {
         Ok(MachineAgents { catalog, found, config })
     }
 
+    /// Returns these agents, whatever is configured.
+    pub fn of(catalog: Catalog, found: Vec<FoundAgent>) -> MachineAgents {
+        MachineAgents { catalog, found, config: Config::default() }
+    }
+
     /// Returns the agents of these ids or aliases, or all that are here and not switched off if none
     /// is named. One that is known and not here is an error.
     pub fn chosen(&self, names: &[String]) -> Result<Vec<&FoundAgent>> {

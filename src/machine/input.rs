@@ -71,6 +71,19 @@ pub fn read_text(file: &Path) -> Result<String> {
     std::fs::read_to_string(file).at("cannot read", file)
 }
 
+/// Reads a file that is at most so many bytes long.
+pub fn read_bytes(file: &Path, longest: u64) -> Result<Vec<u8>> {
+    const DOING: &str = "cannot read";
+    let opened = std::fs::File::open(file).at(DOING, file)?;
+    let mut bytes = Vec::new();
+    opened.take(longest.saturating_add(1)).read_to_end(&mut bytes).at(DOING, file)?;
+    if bytes.len() as u64 > longest {
+        return Err(Error::failed("the file is longer than any that is read here:")
+            .object(file.display().to_string()));
+    }
+    Ok(bytes)
+}
+
 /// A running command whose output is saved. Dropped before it has ended, it is ended.
 pub struct SourceCommand {
     child: Child,

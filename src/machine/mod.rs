@@ -32,6 +32,9 @@
 //! | `job_command` | a job's own commands, before and after it |
 //! | `runs` | what came of each backup on this machine |
 //! | `limits` | how many files and threads we may have |
+//! | `secret_scan` | which files hold what looks like a credential |
+//! | `sealed` | files that a passphrase or a key opens (age) |
+//! | `settings_archive`, `settings_export`, `settings_import` | settings of agents as a file to take along |
 //! | `signal` | Ctrl-C and its kin |
 
 mod agent_files;
@@ -58,13 +61,20 @@ mod places;
 mod remote_location;
 mod runs;
 mod sample;
+mod sealed;
+mod secret_scan;
+mod settings_archive;
+mod settings_export;
+mod settings_import;
 mod signal;
 mod store_access;
 mod synced_folders;
 mod undo;
 mod unlock;
 
-pub use agent_files::{is_file, made_file, refuse_running, remove_file, replace_file, touch};
+pub use agent_files::{
+    is_file, made_file, refuse_running, remove_file, replace_file, touch, write_new_file,
+};
 pub use agent_sources::{
     AgentCounts, AgentHoldings, AgentWish, FoundAgent, MachineAgents, agent_catalog, holdings,
     kind_word,
@@ -85,7 +95,9 @@ pub use environment::Environment;
 #[cfg(feature = "git")]
 pub use git_access::git_access;
 pub use identity::{Identity, offset_minutes};
-pub use input::{SourceCommand, absolute_path, own_program, read_entries, read_lines, read_text};
+pub use input::{
+    SourceCommand, absolute_path, own_program, read_bytes, read_entries, read_lines, read_text,
+};
 pub use job_command::run_job_command;
 pub use known_store::{forget_store, known_store, remember_store};
 pub use limits::{raise_open_files, worker_count};
@@ -102,6 +114,14 @@ pub use places::{PlaceOptions, Places, make_private_folder, remove_older};
 pub use remote_location::GitPlace;
 pub use runs::{RunAgent, RunAlso, RunFigures, RunHistory, RunRecord, RunResult, remember_run};
 pub use sample::{is_database, is_same_content, is_unchanged, trial_folder};
+pub use sealed::{Opener, Seal, is_by_passphrase, is_sealed, open as open_sealed, seal};
+pub use secret_scan::{FoundSecret, SecretScan, SecretScanner};
+pub use settings_archive::{
+    LONGEST_ALL as LONGEST_SETTINGS, SettingsManifest, SettingsRemark, read_settings,
+    write_settings,
+};
+pub use settings_export::SettingsExport;
+pub use settings_import::{PlannedSetting, SettingsFate, plan_setting};
 pub use signal::stop_on_signals;
 pub use store_access::{AccessOptions, store_access};
 pub use synced_folders::{SyncedFolder, synced_folders};

@@ -17,6 +17,7 @@ mod backup;
 mod config;
 mod copy;
 mod inspect;
+mod portable;
 mod prune;
 mod restore;
 mod retention;
@@ -39,6 +40,7 @@ pub use inspect::{
     CatArguments, CatKind, DiffArguments, FilterOptions, FindArguments, HistoryArguments,
     LsArguments, SnapshotsArguments, StatsArguments,
 };
+pub use portable::{ExportConfigArguments, ImportConfigArguments, ScanArguments};
 pub use prune::{PruneArguments, PruneLimits};
 pub use restore::{Destination, DumpArguments, Overwrite, RestoreArguments, UndoArguments};
 pub use retention::{
@@ -371,6 +373,31 @@ pub enum Command {
     /// Shows and changes the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Shows which files hold what looks like a live credential
+    ///
+    /// Names file, line and kind, never the value. Without a PATH all that the coding agents keep is
+    /// looked through, as far as backups hold it; their files for nothing but credentials are only
+    /// counted. What is packed (gzip, zstd) is unpacked. A database is read as the bytes of its file,
+    /// what was deleted in it included; a value that lies across two of its pages is missed.
+    ///
+    /// Credentials are known by their form (providers' prefixes, private keys, tokens, URLs with a
+    /// password) or by a name such as `api_key` beside a value that looks drawn by lot. Examples and
+    /// placeholders are left out. A passphrase that reads like words is not found.
+    Scan(ScanArguments),
+    /// Writes the agents' settings into one file to take along
+    ///
+    /// Config, settings, skills and memory, as an archive that plain `tar` reads; never credentials,
+    /// caches, sessions or databases. Files that hold credentials beside other things are cleaned of
+    /// them, or left out, and named. Then a scan shows file, line and kind of what still looks like a
+    /// credential, and asks; without a terminal it refuses unless --yes or --without-findings says
+    /// what is meant.
+    ExportConfig(ExportConfigArguments),
+    /// Lays exported settings into the agents' folders of this machine
+    ///
+    /// Files that are there stay, and so do credentials; JSON that several things share is joined.
+    /// --force replaces files. What is there is saved first, if there is a repository (--force needs
+    /// one), and `stash undo` brings it back. Archives of claude-backup are read, too.
+    ImportConfig(ImportConfigArguments),
     /// Explains a command or a topic
     Help(HelpArguments),
     /// Prints the version
@@ -406,6 +433,9 @@ impl Command {
             Command::Key(_) => "key",
             Command::Agents(_) => "agents",
             Command::Config(_) => "config",
+            Command::Scan(_) => "scan",
+            Command::ExportConfig(_) => "export-config",
+            Command::ImportConfig(_) => "import-config",
             Command::Help(_) => "help",
             Command::Version => "version",
         }

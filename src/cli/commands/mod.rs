@@ -11,11 +11,13 @@ mod config;
 mod copy;
 mod diff;
 mod dump;
+mod export_config;
 mod find;
 mod first_run;
 mod forget;
 mod help;
 mod history;
+mod import_config;
 mod init;
 mod jobs;
 mod key;
@@ -34,6 +36,7 @@ mod restore;
 mod restore_agent;
 mod rotate;
 mod setup;
+mod scan;
 mod snapshots;
 mod stats;
 
@@ -83,6 +86,9 @@ pub fn run(arguments: Arguments, screen: &Arc<Screen>, environment: Environment)
         Command::Agents(agents) => agents::run(&run, &agents),
         Command::Config(config) => config::run(&run, &config),
         Command::Key(key) => key::run(&run, &key),
+        Command::Scan(scan) => scan::run(&run, &scan),
+        Command::ExportConfig(export) => export_config::run(&run, &export),
+        Command::ImportConfig(import) => import_config::run(&run, &import),
         Command::Help(help) => help::run(&help, screen),
         Command::Version => help::version(screen),
     }

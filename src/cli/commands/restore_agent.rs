@@ -332,7 +332,7 @@ fn consent(
 }
 
 /// Saves what the agent has now.
-fn save_before(
+pub(super) fn save_before(
     run: &Run,
     agents: &MachineAgents,
     repository: &Opened,
@@ -432,7 +432,19 @@ fn remember(
     what: String,
     made: &Made<'_>,
 ) -> Result<()> {
-    let made = made.of(Some(Action::New)).into_iter().filter_map(|path| machine::made_file(&path));
+    remember_paths(run, repository, agent, before, what, made.of(Some(Action::New)))
+}
+
+/// Remembers what was done to an agent's files, and which were made, for `stash undo`.
+pub(super) fn remember_paths(
+    run: &Run,
+    repository: &Opened,
+    agent: &str,
+    before: SnapshotId,
+    what: String,
+    made: Vec<PathBuf>,
+) -> Result<()> {
+    let made = made.into_iter().filter_map(|path| machine::made_file(&path));
     remember_undoable(
         &run.places,
         Undoable {

@@ -16,7 +16,7 @@ use self::place::Place;
 use self::questions::Questions;
 use super::open::Run;
 use super::repository::{Make, Opened};
-use super::{backup, key};
+use super::{jobs, key};
 use crate::cli::args::{Arguments, Command, SecretsPolicy, SetupArguments, parse};
 use crate::cli::figures::{counted, size};
 use crate::cli::table::{Align, Table};
@@ -417,7 +417,7 @@ fn save(run: &Run) -> Result<u8> {
     let words = ["stash", "backup", "--job", JOB].map(OsString::from);
     match parse(&words, &run.environment) {
         Ok(Arguments { command: Some(Command::Backup(arguments)), .. }) => {
-            backup::run(run, &arguments)
+            jobs::run(run, &arguments)
         }
         _ => Err(Error::failed("`stash backup` can't be called; please report this")),
     }
