@@ -6,7 +6,7 @@
 //!
 //! # fn main() -> stash::Result<()> {
 //! let stash = Stash::open_or_create("/backups/mine".as_ref(), "a passphrase", StashOptions::default())?;
-//! let agent = AgentDefinition::from_toml(include_str!("../examples/own_agent.toml"))?;
+//! let agent = AgentDefinition::known("claude-code")?; // or `from_toml`, for one of your own
 //! let saved = stash.back_up(&agent, "/home/ann".as_ref())?;
 //! for snapshot in stash.snapshots()? {
 //!     println!("{} {} {}", snapshot.id.short(), snapshot.time.to_rfc3339(), snapshot.host);
