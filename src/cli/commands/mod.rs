@@ -35,8 +35,8 @@ pub mod repository;
 mod restore;
 mod restore_agent;
 mod rotate;
-mod setup;
 mod scan;
+mod setup;
 mod snapshots;
 mod stats;
 
