@@ -58,7 +58,7 @@ fn is_untouched(home: &Path) -> bool {
         [".config/stash/config.toml", ".local/share/stash/repository", ".local/share/stash/keys"];
     let holds =
         |place: &&str| std::fs::read_dir(home.join(place)).is_ok_and(|mut it| it.next().is_some());
-    !places.iter().any(|place| home.join(place).is_file()) && !places.iter().any(|it| holds(&it))
+    !places.iter().any(|place| home.join(place).is_file()) && !places.iter().any(holds)
 }
 
 #[test]

@@ -72,6 +72,7 @@ fn words(place: &Path, home: &Path) -> Vec<OsString> {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test owns its folders")]
 mod tests {
     use super::super::catalog::Catalog;
     use super::super::words::System;

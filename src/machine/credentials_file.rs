@@ -26,7 +26,7 @@ impl CredentialsFile {
         let mut file =
             tempfile::Builder::new().prefix(".new-").tempfile_in(&folder).at(DOING, &folder)?;
         for (name, value) in pairs {
-            if value.chars().any(|letter| letter.is_control()) {
+            if value.chars().any(char::is_control) {
                 return Err(Error::usage(format!("`{name}` can't hold a control character")));
             }
             let line = Zeroizing::new(format!("{name}={value}\n"));

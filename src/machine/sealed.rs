@@ -4,7 +4,7 @@
 
 use zeroize::Zeroizing;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 
 /// What every age file begins with.
 const MAGIC: &[u8] = b"age-encryption.org/v1\n";
@@ -62,7 +62,8 @@ mod age_format {
     use age::secrecy::SecretString;
     use age::{DecryptError, Decryptor, Encryptor, Identity, Recipient, scrypt, x25519};
 
-    use super::{Error, Kind, Opener, Result, Seal};
+    use super::{Error, Opener, Result, Seal};
+    use crate::error::Kind;
 
     /// Returns bytes as an age file.
     pub fn seal(bytes: &[u8], seal: &Seal) -> Result<Vec<u8>> {

@@ -406,7 +406,8 @@ mod tests {
     #[test]
     fn hostile_archives_are_refused() {
         use tar::EntryType::{Link, Regular, Symlink};
-        let table: &[(&str, &[(&str, tar::EntryType, &str)])] = &[
+        type Entry = (&'static str, tar::EntryType, &'static str);
+        let table: &[(&str, &[Entry])] = &[
             ("leads out", &[("claude-code/main/../../../x", Regular, "x")]),
             ("absolute", &[("/etc/x", Regular, "x")]),
             ("link leads out", &[("claude-code/main/skills/x", Symlink, "/etc")]),
@@ -436,7 +437,7 @@ mod tests {
     fn an_archive_that_unpacks_without_end_is_refused() {
         let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         let zeros = vec![0_u8; 1 << 20];
-        for _ in 0..(LONGEST_ALL >> 20) + 1 {
+        for _ in 0..=(LONGEST_ALL >> 20) {
             std::io::Write::write_all(&mut packer, &zeros).unwrap();
         }
         let error = read_settings(&packer.finish().unwrap()).unwrap_err().to_string();

@@ -164,14 +164,13 @@ impl Scene {
 
     fn opened(&self, secret: &SlotSecret) -> (ObjectHash, OpenSlot) {
         let rows = self.store.list(Prefix::Keys).unwrap();
-        let slots = rows.iter().filter(|row| matches!(row.name, ObjectName::KeySlot(_)));
+        let mut slots = rows.iter().filter(|row| matches!(row.name, ObjectName::KeySlot(_)));
         slots
-            .filter_map(|row| {
+            .find_map(|row| {
                 let bytes = self.store.get(&row.name).unwrap().unwrap();
                 let slot = KeySlot::decode(&bytes).ok()?;
                 Some((row.name.hash(), open_slot(&slot, secret).ok()?))
             })
-            .next()
             .expect("a slot of this secret")
     }
 
@@ -224,7 +223,7 @@ impl Scene {
         self.inner = Arc::new(InMemory::new());
         self.store = Store::from_object_store(Arc::clone(&self.inner) as _, "scene");
         for (name, bytes) in objects {
-            self.store.put(name.clone(), &[bytes.clone()]).unwrap();
+            self.store.put(name.clone(), std::slice::from_ref(bytes)).unwrap();
         }
         let listed = self.objects();
         self.saved.retain(|(_, record)| listed.contains(record));

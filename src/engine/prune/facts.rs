@@ -153,16 +153,13 @@ impl Facts {
             .map(|it| it.hash);
         let unseen = unseen(&order, &covered, &read, &listed, known);
         let late = late.into_iter().filter(|record| !verdicts.contains_key(record)).collect();
-        let mut open = HashSet::new();
-        let mut spoken_of = HashSet::new();
-        for (object, by) in &condemned {
-            if listed.contains_key(object) {
-                open.insert(*by);
-            }
-            if listed.contains_key(object) || gathered.named.contains_key(object) {
-                spoken_of.insert(*by);
-            }
-        }
+        let is_listed = |object: &ObjectHash| listed.contains_key(object);
+        let condemnations_of = |is_meant: &dyn Fn(&ObjectHash) -> bool| -> HashSet<ObjectHash> {
+            let meant = condemned.iter().filter(|(object, _)| is_meant(object));
+            meant.map(|(_, by)| *by).collect()
+        };
+        let open = condemnations_of(&is_listed);
+        let spoken_of = condemnations_of(&|it| is_listed(it) || gathered.named.contains_key(it));
         let is_broken =
             |(record, verdict): (&ObjectHash, &u64)| (*verdict == NOT_WHOLE).then_some(*record);
         let (kept_by_partials, bases_of_partials) =
@@ -176,21 +173,11 @@ impl Facts {
             own_lane: original.own_lane(),
             broken: verdicts.iter().filter_map(is_broken).collect(),
             unheeded,
-            segments: gathered
-                .checkpoints
-                .iter()
-                .filter(|(checkpoint, _)| !covered.contains(checkpoint))
-                .flat_map(|(_, segments)| segments.iter().copied())
-                .collect(),
+            segments: gathered.segments_of_others(&covered),
             open,
             spoken_of,
             named_by_records: gathered.packs.values().flatten().copied().collect(),
-            checkpoints: gathered
-                .checkpoints
-                .iter()
-                .map(|(checkpoint, _)| *checkpoint)
-                .filter(|checkpoint| !covered.contains(checkpoint))
-                .collect(),
+            checkpoints: gathered.checkpoints_but(&covered).map(|(it, _)| *it).collect(),
             unsupported: report.unsupported.iter().map(|it| it.name.hash()).collect(),
             segment_rows: gathered.segments,
             packs: gathered.packs,

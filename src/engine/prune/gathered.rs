@@ -127,6 +127,19 @@ impl Gathered {
         }
     }
 
+    /// Returns the checkpoints that no other one covers, with their segments.
+    pub(super) fn checkpoints_but(
+        &self,
+        covered: &HashSet<ObjectHash>,
+    ) -> impl Iterator<Item = &(ObjectHash, Vec<ObjectHash>)> {
+        self.checkpoints.iter().filter(|(checkpoint, _)| !covered.contains(checkpoint))
+    }
+
+    /// Returns the segments of these.
+    pub(super) fn segments_of_others(&self, covered: &HashSet<ObjectHash>) -> HashSet<ObjectHash> {
+        self.checkpoints_but(covered).flat_map(|(_, segments)| segments.iter().copied()).collect()
+    }
+
     /// Returns what runs keep that have not come to their end: objects, and the bases of what lies in
     /// them.
     pub(super) fn kept_by_partials(

@@ -57,7 +57,7 @@ pub fn prune(
         let look = Look { known: &known, wrote_checkpoint: covered.is_some(), walked: &mut walked };
         match once(repository, look, options, clock, counters, reporter)? {
             Round::Done(report) => {
-                return Ok(PruneReport { covered_records: covered.unwrap_or(0), ..report });
+                return Ok(PruneReport { covered_records: covered.unwrap_or(0), ..*report });
             }
             Round::Checkpoint(records) => covered = Some(records),
             Round::TookTooLong => {}
@@ -69,7 +69,7 @@ pub fn prune(
 
 /// What came of one look at the repository.
 enum Round {
-    Done(PruneReport),
+    Done(Box<PruneReport>),
     /// A checkpoint was written that covers so many records: what it replaces can be told from what
     /// is needed by looking again.
     Checkpoint(u64),
@@ -194,7 +194,7 @@ impl Prune<'_> {
             plan.report.left = left(self.facts, &plan, &usage, needs, &live, &covers, young)?;
         }
         if self.options.dry_run {
-            return Ok(Round::Done(plan.report));
+            return Ok(Round::Done(Box::new(plan.report)));
         }
         if !verdicts.is_empty() && !self.is_within_window(clock) {
             return Ok(Round::TookTooLong);
@@ -207,7 +207,7 @@ impl Prune<'_> {
             return Ok(round);
         }
         if self.only_checkpoint {
-            Ok(Round::Done(plan.report.of_keeping()))
+            Ok(Round::Done(Box::new(plan.report.of_keeping())))
         } else {
             self.act(plan, needs, &usage, clock)
         }
@@ -375,7 +375,7 @@ impl Prune<'_> {
             permits.extend(swept);
         }
         self.delete(permits, &mut plan.report);
-        Ok(Round::Done(plan.report))
+        Ok(Round::Done(Box::new(plan.report)))
     }
 
     fn copy(

@@ -218,7 +218,7 @@ fn a_file_that_cannot_be_read_is_an_error_and_a_missing_one_is_none() {
     std::fs::remove_file(places.config_file()).unwrap();
     rustix::fs::mknodat(
         rustix::fs::CWD,
-        &places.config_file(),
+        places.config_file(),
         rustix::fs::FileType::Fifo,
         rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
         0,

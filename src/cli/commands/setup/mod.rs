@@ -310,7 +310,7 @@ fn plan(place: &Place, answers: &Answers, agents: &MachineAgents) -> String {
 fn make_or_join(arguments: &SetupArguments, place: &Place, answers: &Answers) -> Result<Opened> {
     let run = &place.run;
     if !place.is_taken {
-        let made = run.make_repository(arguments.create_bucket, None, InitOptions::default())?;
+        let made = run.make_repository(arguments.create_bucket, None, &InitOptions::default())?;
         if let Some(passphrase) = &answers.passphrase {
             let text = super::repository::passphrase_text(passphrase)?;
             let secret = SlotSecret::Passphrase(text);
