@@ -18,6 +18,7 @@ mod config;
 mod copy;
 mod inspect;
 mod prune;
+mod repo;
 mod restore;
 mod retention;
 mod upkeep;
@@ -39,6 +40,10 @@ pub use inspect::{
     LsArguments, SnapshotsArguments, StatsArguments,
 };
 pub use prune::{PruneArguments, PruneLimits};
+pub use repo::{
+    BackendCommand, RepoAddArguments, RepoCommand, RepoMoveArguments, RepoRemoveArguments,
+    RepoUseArguments,
+};
 pub use restore::{Destination, DumpArguments, Overwrite, RestoreArguments, UndoArguments};
 pub use retention::{
     ForgetArguments, KeepOptions, PinArguments, TagArguments, TagList, UnforgetArguments,
@@ -357,6 +362,12 @@ pub enum Command {
     /// Shows which coding agents are known and here, and what they keep
     #[command(subcommand)]
     Agents(AgentsCommand),
+    /// Manages which repositories the configuration names
+    #[command(subcommand)]
+    Repo(RepoCommand),
+    /// Understood for `repo use`
+    #[command(subcommand, hide = true)]
+    Backend(BackendCommand),
     /// Shows and changes the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -393,6 +404,7 @@ impl Command {
             Command::Repair(_) => "repair",
             Command::Key(_) => "key",
             Command::Agents(_) => "agents",
+            Command::Repo(_) | Command::Backend(_) => "repo",
             Command::Config(_) => "config",
             Command::Help(_) => "help",
             Command::Version => "version",

@@ -29,6 +29,7 @@ mod place;
 mod prune;
 mod purge;
 mod repair;
+mod repo;
 pub mod repository;
 mod restore;
 mod restore_agent;
@@ -37,7 +38,7 @@ mod stats;
 
 use std::sync::Arc;
 
-use super::args::{Arguments, Command};
+use super::args::{Arguments, BackendCommand, Command, RepoCommand};
 use super::render::Screen;
 use crate::error::Result;
 use crate::machine::{self, Environment};
@@ -78,6 +79,10 @@ pub fn run(arguments: Arguments, screen: &Arc<Screen>, environment: Environment)
         Command::Unforget(unforget) => marks::unforget(&run, &unforget),
         Command::Undo(undo) => restore_agent::undo(&run, &undo),
         Command::Agents(agents) => agents::run(&run, &agents),
+        Command::Repo(repo) => repo::run(&run, &repo),
+        Command::Backend(BackendCommand::Set(arguments)) => {
+            repo::run(&run, &RepoCommand::Use(arguments))
+        }
         Command::Config(config) => config::run(&run, &config),
         Command::Key(key) => key::run(&run, &key),
         Command::Help(help) => help::run(&help, screen),
