@@ -26,5 +26,7 @@ mod jobs;
 mod keys;
 #[path = "cli_commands/maintenance.rs"]
 mod maintenance;
+#[path = "cli_commands/repos.rs"]
+mod repos;
 #[path = "cli_commands/restore.rs"]
 mod restore;

@@ -10,6 +10,7 @@ mod lists;
 mod nodes;
 mod portable;
 mod prune;
+mod repo;
 mod retention;
 mod summaries;
 mod verify;
@@ -28,6 +29,7 @@ pub use lists::{LISTS, SnapshotRow, SnapshotSummary, time as snapshot_time};
 pub use nodes::{NodeRow, file_time, node, node_with_content, permissions};
 pub use portable::{ExportSummary, ImportSummary, ScanSummary, SecretLine, SettingLine};
 pub use prune::{MaintenanceLine, PruneSummary};
+pub use repo::{RepoChange, RepoLine};
 pub use retention::{
     ChangedLine, ChangedSummary, ForgetGroup, ForgottenLine, ForgottenRow, PurgeSummary, PurgedLine,
 };
@@ -213,12 +215,14 @@ of the same name with `_b64` appended (`item`, `item_b64`).
         prune::MESSAGE_TYPES,
         items::MESSAGE_TYPES,
         portable::MESSAGE_TYPES,
+        repo::MESSAGE_TYPES,
     ];
     for message in types.into_iter().flatten() {
         push(&mut text, message);
     }
     text.push_str("\nLists print an array of such objects:\n");
-    for list in LISTS.iter().chain(agents::LISTS).chain(retention::LISTS).chain(items::LISTS) {
+    let more = [agents::LISTS, repo::LISTS, retention::LISTS, items::LISTS];
+    for list in LISTS.iter().chain(more.into_iter().flatten()) {
         push(&mut text, list);
     }
     text

@@ -19,6 +19,7 @@ mod copy;
 mod inspect;
 mod portable;
 mod prune;
+mod repo;
 mod restore;
 mod retention;
 mod setup;
@@ -42,6 +43,10 @@ pub use inspect::{
 };
 pub use portable::{ExportConfigArguments, ImportConfigArguments, ScanArguments};
 pub use prune::{PruneArguments, PruneLimits};
+pub use repo::{
+    BackendCommand, RepoAddArguments, RepoCommand, RepoMoveArguments, RepoRemoveArguments,
+    RepoUseArguments,
+};
 pub use restore::{Destination, DumpArguments, Overwrite, RestoreArguments, UndoArguments};
 pub use retention::{
     ForgetArguments, KeepOptions, PinArguments, TagArguments, TagList, UnforgetArguments,
@@ -370,6 +375,12 @@ pub enum Command {
     /// Shows which coding agents are known and here, and what they keep
     #[command(subcommand)]
     Agents(AgentsCommand),
+    /// Manages which repositories the configuration names
+    #[command(subcommand)]
+    Repo(RepoCommand),
+    /// Understood for `repo use`
+    #[command(subcommand, hide = true)]
+    Backend(BackendCommand),
     /// Shows and changes the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -432,6 +443,7 @@ impl Command {
             Command::Repair(_) => "repair",
             Command::Key(_) => "key",
             Command::Agents(_) => "agents",
+            Command::Repo(_) | Command::Backend(_) => "repo",
             Command::Config(_) => "config",
             Command::Scan(_) => "scan",
             Command::ExportConfig(_) => "export-config",

@@ -157,7 +157,8 @@ pub struct ForgetArguments {
         help_heading = "Which snapshots"
     )]
     pub paths: Vec<OsString>,
-    /// Takes what this agent keeps out of the snapshots
+    /// With --keep-*: considers snapshots that hold this agent. Without: takes what it keeps out of
+    /// the snapshots
     #[arg(long, value_name = "ID", help_heading = "What is taken out")]
     pub agent: Option<String>,
     /// Of the agent, takes out only these categories (commas between)
@@ -175,7 +176,8 @@ pub struct ForgetArguments {
 impl ForgetArguments {
     /// Returns whether something is to be taken out of snapshots.
     pub fn takes_out(&self) -> bool {
-        self.agent.is_some() || (!self.paths.is_empty() && self.keep.policy().is_empty())
+        let names = self.agent.is_some() || !self.paths.is_empty();
+        names && self.keep.policy().is_empty()
     }
 
     /// Returns which snapshots are considered.
@@ -195,6 +197,12 @@ impl ForgetArguments {
                 .hint("add `--prune`, or leave it out"));
         }
         let has_policy = !self.keep.policy().is_empty();
+        if has_policy && !self.only.is_empty() {
+            return Err(Error::usage(
+                "`--only` says what is taken out of snapshots, and a policy takes out none",
+            )
+            .hint("leave out `--only`, or the `--keep-…` options"));
+        }
         let takes_out = self.takes_out();
         let ways = [has_policy, takes_out, self.safety].iter().filter(|way| **way).count();
         if ways > 1 || (!self.snapshots.is_empty() && (has_policy || self.safety)) {

@@ -115,7 +115,12 @@ fn decided(
     arguments: &ForgetArguments,
     applied: &Applied,
 ) -> Result<Vec<SnapshotEntry>> {
-    let Some(job) = &applied.job else { return chosen(run, repository, arguments) };
+    let Some(job) = &applied.job else {
+        let mut entries = chosen(run, repository, arguments)?;
+        let agents: Vec<String> = arguments.agent.iter().cloned().collect();
+        run.keep_agents(&mut entries, &agents)?;
+        return Ok(entries);
+    };
     let mut filter = SnapshotFilter { job: Some(job.clone()), ..run.filter(&arguments.filter())? };
     if filter.hosts.is_empty() {
         filter.hosts.push(run.identity.host.clone());

@@ -31,6 +31,7 @@ mod place;
 mod prune;
 mod purge;
 mod repair;
+mod repo;
 pub mod repository;
 mod restore;
 mod restore_agent;
@@ -42,7 +43,7 @@ mod stats;
 
 use std::sync::Arc;
 
-use super::args::{Arguments, Command};
+use super::args::{Arguments, BackendCommand, Command, RepoCommand};
 use super::render::Screen;
 use crate::error::Result;
 use crate::machine::{self, Environment};
@@ -84,6 +85,10 @@ pub fn run(arguments: Arguments, screen: &Arc<Screen>, environment: Environment)
         Command::Unforget(unforget) => marks::unforget(&run, &unforget),
         Command::Undo(undo) => restore_agent::undo(&run, &undo),
         Command::Agents(agents) => agents::run(&run, &agents),
+        Command::Repo(repo) => repo::run(&run, &repo),
+        Command::Backend(BackendCommand::Set(arguments)) => {
+            repo::run(&run, &RepoCommand::Use(arguments))
+        }
         Command::Config(config) => config::run(&run, &config),
         Command::Key(key) => key::run(&run, &key),
         Command::Scan(scan) => scan::run(&run, &scan),

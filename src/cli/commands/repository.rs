@@ -125,6 +125,24 @@ impl Run {
         self.make(chosen.location(), create_bucket, like, options)
     }
 
+    /// Makes a repository at another place, that takes the same units and is as careful about what
+    /// writers may delete.
+    pub(super) fn make_at(
+        &self,
+        location: &Location,
+        create_bucket: bool,
+        like: &Repository,
+    ) -> Result<Opened> {
+        let _one_at_a_time = self.lock(RepositoryId::default())?;
+        let append_only = like.header().flags & REPOSITORY_APPEND_ONLY != 0;
+        self.make(location, create_bucket, append_only, Some(like))
+    }
+
+    /// Returns whether what is at a place was cut off while it was made.
+    pub(super) fn is_unborn_at(&self, location: &Location) -> Result<bool> {
+        Repository::is_unborn(&self.store(location, false)?)
+    }
+
     /// Makes the default repository, unless another process just did.
     fn make_default(&self, location: &Location, folder: &Path) -> Result<Opened> {
         let _one_at_a_time = self.lock(RepositoryId::default())?;
