@@ -128,6 +128,7 @@ impl MachineAgents {
             roots,
             is_partial: !wish.only.is_empty(),
             carried: self.catalog.agents().iter().map(|agent| agent.id.clone()).collect(),
+            gathered: None,
         })
     }
 }

@@ -12,6 +12,7 @@
 //! | `clock` | what time it is |
 //! | `moment` | what a person means by a time |
 //! | `places` | the folders for config, state, cache, data and keys |
+//! | `foreign_key`, `takeover` | what other backup tools have kept, and what opens it |
 //! | `identity` | host, user and zone offset written into snapshots |
 //! | `location`, `remote_location` | what `--repo` and its kin mean |
 //! | `store_access` | what opens a remote store, and how it is reached |
@@ -36,6 +37,7 @@ mod clock;
 mod device_key;
 mod disk;
 mod environment;
+mod foreign_key;
 #[cfg(feature = "git")]
 mod git_access;
 mod identity;
@@ -55,6 +57,7 @@ mod settings_export;
 mod settings_import;
 mod signal;
 mod store_access;
+mod takeover;
 mod undo;
 mod unlock;
 
@@ -69,6 +72,7 @@ pub use device_key::{
 };
 pub use disk::{holds_something, is_same_file_system, repository_flags};
 pub use environment::Environment;
+pub use foreign_key::ForeignKey;
 #[cfg(feature = "git")]
 pub use git_access::git_access;
 pub use identity::{Identity, offset_minutes};
@@ -94,5 +98,6 @@ pub use settings_export::SettingsExport;
 pub use settings_import::{PlannedSetting, SettingsFate, plan_setting};
 pub use signal::stop_on_signals;
 pub use store_access::{AccessOptions, store_access};
+pub use takeover::{Staged, Takeover, TakeoverKind, find_takeovers};
 pub use undo::{MadeFile, Undoable, remember_undoable, undoables};
 pub use unlock::{Secret, unlock, unlock_other};
