@@ -137,6 +137,7 @@ impl Scene {
             roots: vec![self.source("one", Some(category))],
             is_partial: true,
             carried: vec!["one".to_owned(), "two".to_owned()],
+            ..AgentSources::default()
         }
     }
 

@@ -27,7 +27,9 @@ pub use items::{
 };
 pub use lists::{LISTS, SnapshotRow, SnapshotSummary, time as snapshot_time};
 pub use nodes::{NodeRow, file_time, node, node_with_content, permissions};
-pub use portable::{ExportSummary, ImportSummary, ScanSummary, SecretLine, SettingLine};
+pub use portable::{
+    ExportSummary, ImportSummary, ScanSummary, SecretLine, SettingLine, TakenOverLine,
+};
 pub use prune::{MaintenanceLine, PruneSummary};
 pub use repo::{RepoChange, RepoLine};
 pub use retention::{

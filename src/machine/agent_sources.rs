@@ -151,7 +151,8 @@ impl MachineAgents {
             }
         }
         let carried = self.carried(agents);
-        Ok((AgentSources { roots, is_partial: !wish.only.is_empty(), carried }, counts))
+        let is_partial = !wish.only.is_empty();
+        Ok((AgentSources { roots, is_partial, carried, gathered: None }, counts))
     }
 
     /// Returns the agents whose roots stay as the parent has them, if they are not read: all but those

@@ -13,6 +13,7 @@
 //! | `clock` | what time it is |
 //! | `moment` | what a person means by a time |
 //! | `places` | the folders for config, state, cache, data and keys |
+//! | `foreign_key`, `takeover` | what other backup tools have kept, and what opens it |
 //! | `identity` | host, user and zone offset written into snapshots |
 //! | `location`, `remote_location` | what `--repo` and its kin mean |
 //! | `credentials_file` | credentials that a person typed |
@@ -46,6 +47,7 @@ mod device_key;
 mod disk;
 mod editor;
 mod environment;
+mod foreign_key;
 #[cfg(feature = "git")]
 mod git_access;
 mod identity;
@@ -69,6 +71,7 @@ mod settings_import;
 mod signal;
 mod store_access;
 mod synced_folders;
+mod takeover;
 mod undo;
 mod unlock;
 
@@ -92,6 +95,7 @@ pub use device_key::{
 pub use disk::{holds_something, is_same_file_system, repository_flags};
 pub use editor::{edited, keep_rejected, rejected, remove_rejected};
 pub use environment::Environment;
+pub use foreign_key::ForeignKey;
 #[cfg(feature = "git")]
 pub use git_access::git_access;
 pub use identity::{Identity, offset_minutes};
@@ -125,5 +129,6 @@ pub use settings_import::{PlannedSetting, SettingsFate, plan_setting};
 pub use signal::stop_on_signals;
 pub use store_access::{AccessOptions, store_access};
 pub use synced_folders::{SyncedFolder, synced_folders};
+pub use takeover::{Staged, Takeover, TakeoverKind, find_takeovers};
 pub use undo::{MadeFile, Undoable, remember_undoable, undoables};
 pub use unlock::{Secret, SecretPlaces, unlock, unlock_other};

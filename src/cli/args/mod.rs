@@ -41,7 +41,7 @@ pub use inspect::{
     CatArguments, CatKind, DiffArguments, FilterOptions, FindArguments, HistoryArguments,
     LsArguments, SnapshotsArguments, StatsArguments,
 };
-pub use portable::{ExportConfigArguments, ImportConfigArguments, ScanArguments};
+pub use portable::{ExportConfigArguments, ImportArguments, ImportConfigArguments, ScanArguments};
 pub use prune::{PruneArguments, PruneLimits};
 pub use repo::{
     BackendCommand, RepoAddArguments, RepoCommand, RepoMoveArguments, RepoRemoveArguments,
@@ -409,6 +409,14 @@ pub enum Command {
     /// --force replaces files. What is there is saved first, if there is a repository (--force needs
     /// one), and `stash undo` brings it back. Archives of claude-backup are read, too.
     ImportConfig(ImportConfigArguments),
+    /// Takes over what another backup tool has kept, as snapshots
+    ///
+    /// DIR is a folder of claude-backup, a clone of claude-sync with its key file, or a mirror of
+    /// opencode-session-backup. Machine and times are kept; the snapshots are of the agent and its
+    /// categories like any other, and of a job of their own, `import`. Where the tool does not name
+    /// the machine, --host does, else the tool's name stands for it. Running it again adds nothing.
+    /// DIR itself is only read; of a git clone the newest state is taken, older commits are not.
+    Import(ImportArguments),
     /// Explains a command or a topic
     Help(HelpArguments),
     /// Prints the version
@@ -446,6 +454,7 @@ impl Command {
             Command::Repo(_) | Command::Backend(_) => "repo",
             Command::Config(_) => "config",
             Command::Scan(_) => "scan",
+            Command::Import(_) => "import",
             Command::ExportConfig(_) => "export-config",
             Command::ImportConfig(_) => "import-config",
             Command::Help(_) => "help",

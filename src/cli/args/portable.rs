@@ -75,3 +75,25 @@ pub struct ImportConfigArguments {
     #[arg(short, long, value_name = "FILE")]
     pub identity: Option<PathBuf>,
 }
+
+/// Arguments of `import`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  stash import ~/.claude-backup --dry-run
+  stash import ~/.claude-backup
+  stash import ~/.claude-sync/repo --key ~/.claude-sync/key --host laptop
+  stash import \"~/Google Drive/opencode-sessions\" --host desktop")]
+pub struct ImportArguments {
+    /// The other tool's folder
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// The key file of claude-sync; without it `key` in or beside DIR, or ~/.claude-sync/key
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<PathBuf>,
+    /// The machine that it is of, where the tool does not say so
+    #[arg(long, value_name = "NAME", visible_alias = "machine")]
+    pub host: Option<String>,
+    /// Shows what would be taken over, and stores nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+}

@@ -17,6 +17,7 @@ mod first_run;
 mod forget;
 mod help;
 mod history;
+mod import;
 mod import_config;
 mod init;
 mod jobs;
@@ -92,6 +93,7 @@ pub fn run(arguments: Arguments, screen: &Arc<Screen>, environment: Environment)
         Command::Config(config) => config::run(&run, &config),
         Command::Key(key) => key::run(&run, &key),
         Command::Scan(scan) => scan::run(&run, &scan),
+        Command::Import(import) => import::run(&run, &import),
         Command::ExportConfig(export) => export_config::run(&run, &export),
         Command::ImportConfig(import) => import_config::run(&run, &import),
         Command::Help(help) => help::run(&help, screen),

@@ -16,7 +16,7 @@ use super::open::Run;
 use crate::cli::ask;
 use crate::codec::crypto::{Key, SlotSecret, random_bytes, read_recovery_words, recovery_words};
 use crate::error::{Error, Kind, Result};
-use crate::format::key::REPOSITORY_EXCLUSIVE;
+use crate::format::key::{REPOSITORY_APPEND_ONLY, REPOSITORY_EXCLUSIVE};
 use crate::id::RepositoryId;
 use crate::machine::{self, Chosen, Location, Secret, SecretText, SharedLock};
 use crate::repository::{InitOptions, LocalFolders, LockedRepository, Repository};
@@ -134,8 +134,9 @@ impl Run {
         like: &Repository,
     ) -> Result<Opened> {
         let _one_at_a_time = self.lock(RepositoryId::default())?;
-        let append_only = like.header().flags & REPOSITORY_APPEND_ONLY != 0;
-        self.make(location, create_bucket, append_only, Some(like))
+        let flags = like.header().flags & REPOSITORY_APPEND_ONLY;
+        let options = InitOptions { flags, ..InitOptions::default() };
+        self.make(location, create_bucket, Some(like), &options)
     }
 
     /// Returns whether what is at a place was cut off while it was made.

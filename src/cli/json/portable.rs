@@ -99,6 +99,31 @@ pub struct ImportSummary {
     pub can_undo: bool,
 }
 
+/// What was taken over of one machine.
+#[derive(Debug, Clone, Serialize)]
+pub struct TakenOverLine {
+    /// Whether nothing was stored on purpose.
+    pub dry_run: bool,
+    /// The other tool.
+    pub from: &'static str,
+    /// The machine.
+    pub hostname: String,
+    /// The agent.
+    pub agent: &'static str,
+    /// Files.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// The moment that the snapshot stands for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time: Option<String>,
+    /// The snapshot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub snapshot_id: Option<crate::id::SnapshotId>,
+    /// Whether an earlier import had it.
+    pub was_there: bool,
+}
+
 /// The lines that these commands print.
 pub(super) const MESSAGE_TYPES: &[MessageType] = &[
     MessageType {
@@ -163,6 +188,21 @@ pub(super) const MESSAGE_TYPES: &[MessageType] = &[
             ("can_undo", "whether `stash undo` takes it back"),
         ],
     },
+    MessageType {
+        name: "taken_over",
+        when: "stdout, `stash import`, for each machine",
+        fields: &[
+            ("dry_run", "whether nothing was stored on purpose"),
+            ("from", "the other tool"),
+            ("hostname", "the machine"),
+            ("agent", "the agent"),
+            ("files", "files"),
+            ("bytes", "their bytes; with --dry-run as the other tool stores them"),
+            ("time", "the moment that the snapshot stands for; absent if not known yet"),
+            ("snapshot_id", "the snapshot; absent with --dry-run"),
+            ("was_there", "whether an earlier import had it"),
+        ],
+    },
 ];
 
 #[cfg(test)]
@@ -215,5 +255,17 @@ mod tests {
             can_undo: true,
         };
         assert_documented(MESSAGE_TYPES, "import_summary", &import, &[]);
+        let taken = TakenOverLine {
+            dry_run: true,
+            from: "x",
+            hostname: String::new(),
+            agent: "x",
+            files: 0,
+            bytes: 0,
+            time: Some(String::new()),
+            snapshot_id: Some(crate::id::SnapshotId::default()),
+            was_there: true,
+        };
+        assert_documented(MESSAGE_TYPES, "taken_over", &taken, &[]);
     }
 }

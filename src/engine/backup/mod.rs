@@ -168,6 +168,9 @@ impl<'a> Backup<'a> {
     }
 
     fn find_parent(&mut self) {
+        if self.options.agents.gathered.is_some() {
+            return;
+        }
         let filter = SnapshotFilter {
             hosts: vec![self.options.host.clone()],
             job: Some(self.options.job.clone()),
@@ -184,7 +187,8 @@ impl<'a> Backup<'a> {
         let in_parent = self.parent.as_ref().and_then(|parent| {
             agents::find_root(&parent.snapshot.roots, agent, place).map(|root| root.node.clone())
         });
-        if in_parent.is_some() || agent.is_none() {
+        let is_gathered = self.options.agents.gathered.is_some();
+        if in_parent.is_some() || agent.is_none() || is_gathered {
             return in_parent;
         }
         let entries = self.repository.cached_heads().unwrap_or_default();

@@ -66,6 +66,9 @@ pub struct AgentSources {
     pub is_partial: bool,
     /// Agents whose other roots are carried over from the parent, as they are there.
     pub carried: Vec<String>,
+    /// Says that the roots were gathered from elsewhere, and which place the snapshot names for each
+    /// place that is walked. Such a run has no parent, and takes nothing over from any snapshot.
+    pub gathered: Option<Vec<(PathBuf, PathBuf)>>,
 }
 
 /// What to back up, and how.

@@ -189,11 +189,13 @@ impl<'a, 'b> Producer<'a, 'b> {
     /// Notes a root whose node comes next.
     pub(super) fn place(&mut self, kind: RootKind, place: &Path) {
         let agent = self.agent.as_deref().filter(|_| kind == RootKind::Agent);
+        let gathered = self.backup.options.agents.gathered.iter().flatten();
+        let named = gathered.filter(|(walked, _)| walked == place).map(|(_, named)| named).next();
         self.walked.places.push(PlacedRoot {
             kind,
             agent: agent.map(|agent| agent.agent.clone()).unwrap_or_default(),
             label: agent.map(|agent| agent.label.clone()).unwrap_or_default(),
-            place: place.to_owned(),
+            place: named.map_or(place, PathBuf::as_path).to_owned(),
         });
     }
 
