@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use crate::agents::{Agent, Catalog, Origin, Places, System};
+use crate::agents::{Agent, AgentRoot, Catalog, Origin, Places, System};
 use crate::codec::Compression;
 use crate::codec::crypto::SlotSecret;
 use crate::engine::backup::{BackupOptions, backup};
@@ -202,7 +202,7 @@ impl Stash {
     /// Saves what an agent keeps below a home.
     pub fn back_up(&self, agent: &AgentDefinition, home: &Path) -> Result<Saved> {
         let found = agent.found(home);
-        if !found.roots.iter().any(|root| root.is_usable()) {
+        if !found.roots.iter().any(AgentRoot::is_usable) {
             return Err(
                 Error::failed("nothing of this agent is below").object(home.display().to_string())
             );
