@@ -103,7 +103,9 @@ fn an_export_holds_the_profile_and_no_credential() {
     {
         assert!(!names.iter().any(|it| it.contains(wrong)), "{wrong} in {names:?}");
     }
-    assert!(!names.iter().any(|it| it.ends_with(".db") || it.ends_with(".sqlite")), "{names:?}");
+    let is_database =
+        |it: &String| Path::new(it).extension().is_some_and(|end| end == "db" || end == "sqlite");
+    assert!(!names.iter().any(is_database), "{names:?}");
     let text = unpacked(&archive);
     for secret in ["not-a-real-token", "user@example.com", token().as_str()] {
         assert!(!text.contains(secret), "{secret} is in the archive");
@@ -238,6 +240,7 @@ fn what_claude_backup_exports_is_read_and_credentials_are_refused() {
 #[cfg(feature = "age")]
 #[test]
 fn an_encrypted_export_needs_its_passphrase_or_key() {
+    use age::secrecy::ExposeSecret as _;
     let folder = tempfile::tempdir().unwrap();
     let home = Home::new(folder.path().join("home")).claude_code();
     let at = home.folder();
@@ -260,7 +263,6 @@ fn an_encrypted_export_needs_its_passphrase_or_key() {
     run(&fresh, 0, &["import-config", archive, "--yes", "--passphrase-file", &right]);
     assert!(fresh.join(".claude/settings.json").exists());
 
-    use age::secrecy::ExposeSecret as _;
     let key = age::x25519::Identity::generate();
     let identity =
         file("key", &format!("# made for a test\n{}\n", key.to_string().expose_secret()));

@@ -39,7 +39,7 @@ impl ForeignKey {
     }
 
     /// Opens what was sealed with it; `None` if it was not, or is damaged.
-    pub fn open(&self, sealed: Vec<u8>) -> Option<Vec<u8>> {
+    pub fn open(&self, sealed: &[u8]) -> Option<Vec<u8>> {
         let (nonce, rest) = sealed.split_at_checked(NONCE)?;
         let (tag, content) = rest.split_at_checked(TAG)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | claude-backup | `manifest.json` and `machines/*/projects`, `projects` or `config` | Claude Code's config, and sessions packed with gzip, by machine |
 //! | claude-sync | `sessions/*.enc`, or `repo/sessions/*.enc` | sessions of Claude Code, encrypted (AES-256-GCM) with a key file |
-//! | opencode-session-backup | `session` and `message` folders | OpenCode's `storage` folder as it was |
+//! | opencode-session-backup | `session` and `message` folders | the `storage` folder of `OpenCode` as it was |
 //!
 //! Finding reads names and the tools' own lists only. [`Takeover::stage`] then lays the files into a
 //! private folder the way the agent keeps them, each with its own time: that of a session is the last
@@ -13,8 +13,6 @@
 #![expect(clippy::disallowed_methods, reason = "reads other tools' folders, writes its own")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read, Write};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,16 +26,14 @@ use crate::error::{Error, IoContext as _, Kind, Result};
 use crate::event::Counters;
 use crate::files::{ExcludeOptions, Excludes, Step, Walk};
 use crate::format::tree::NodeKind;
-use crate::time::{SECOND, Timestamp};
+use crate::time::Timestamp;
+
+use stage::{date_folders, open_sealed, stage_file, time_of};
+
+mod stage;
 
 /// A list of another tool's is at most so long, in bytes.
 const LONGEST_LIST: u64 = 64 << 20;
-/// A file is unpacked up to here, in bytes.
-const LONGEST_FILE: u64 = 16 << 30;
-/// An encrypted session is at most so long, in bytes: it is held in memory.
-const LONGEST_SEALED: u64 = 1 << 30;
-/// Where a session says its time: within its last so many bytes.
-const LAST_PART: usize = 256 << 10;
 
 /// Whose backup it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -355,109 +351,4 @@ fn wrong_key(key: &ForeignKey) -> Error {
     Error::new(Kind::WrongPassphrase, "this key opens none of the sessions:")
         .object(key.came_from.display().to_string())
         .hint("`--key FILE` names the key file of claude-sync: `~/.claude-sync/key` where it ran")
-}
-
-/// A file that was laid out.
-struct Laid {
-    below: PathBuf,
-    bytes: u64,
-    time: Timestamp,
-    hash: blake3::Hash,
-}
-
-fn stage_file(file: &Source, folder: &Path, key: Option<&ForeignKey>) -> Result<Laid> {
-    let opened = File::open(&file.from).at("cannot read", &file.from)?;
-    let mut below = file.below.clone();
-    let mut reader: Box<dyn Read> = match (file.form, key) {
-        (Form::Plain, _) => Box::new(opened),
-        (Form::Gzip, _) => {
-            let unpacked = flate2::read::MultiGzDecoder::new(BufReader::new(opened));
-            Box::new(unpacked.take(LONGEST_FILE))
-        }
-        (Form::Sealed, Some(key)) => {
-            let content = open_sealed(file, key)?;
-            below = Path::new("projects").join(project_of(&content)).join(&below);
-            Box::new(std::io::Cursor::new(content))
-        }
-        (Form::Sealed, None) => return Err(Error::failed("needs a key")),
-    };
-    let target = folder.join(&below);
-    let parent = target.parent().unwrap_or(folder);
-    std::fs::create_dir_all(parent).at("cannot make the folder", parent)?;
-    let mut written = File::create_new(&target).at("cannot write", &target)?;
-    let mut hash = blake3::Hasher::new();
-    let (mut bytes, mut last) = (0_u64, Vec::new());
-    let mut buffer = vec![0_u8; 1 << 20];
-    loop {
-        let count = reader.read(&mut buffer).at("cannot read", &file.from)?;
-        let Some(part) = buffer.get(..count).filter(|part| !part.is_empty()) else { break };
-        written.write_all(part).at("cannot write", &target)?;
-        hash.update(part);
-        bytes = bytes.saturating_add(count as u64);
-        last.extend_from_slice(part);
-        let surplus = last.len().saturating_sub(LAST_PART);
-        last.drain(..surplus);
-    }
-    let is_session = below.extension().is_some_and(|end| end == "jsonl");
-    let said = is_session.then(|| last_time(&last)).flatten();
-    let time = said.unwrap_or_else(|| timestamp(file.modified));
-    written.set_modified(time_of(time)).at("cannot set the time of", &target)?;
-    Ok(Laid { below, bytes, time, hash: hash.finalize() })
-}
-
-fn open_sealed(file: &Source, key: &ForeignKey) -> Result<Vec<u8>> {
-    let sealed = read_bytes(&file.from, LONGEST_SEALED)?;
-    key.open(sealed).ok_or_else(|| {
-        Error::new(Kind::WrongPassphrase, "the key does not open")
-            .object(file.from.display().to_string())
-    })
-}
-
-/// Returns the folder of the project that a session says it is of.
-fn project_of(content: &[u8]) -> String {
-    for line in content.lines().map_while(std::io::Result::ok).take(200) {
-        let Ok(record) = serde_json::from_str::<Value>(&line) else { continue };
-        if let Some(directory) = record.get("cwd").and_then(Value::as_str) {
-            let letter = |it: char| if it.is_ascii_alphanumeric() { it } else { '-' };
-            let slug: String = directory.chars().map(letter).take(200).collect();
-            if !slug.is_empty() {
-                return slug;
-            }
-        }
-    }
-    "unknown".to_owned()
-}
-
-/// Returns the last time that a session's records name.
-fn last_time(last: &[u8]) -> Option<Timestamp> {
-    const FIELD: &[u8] = b"\"timestamp\":";
-    let places = memchr::memmem::find_iter(last, FIELD);
-    let times = places.filter_map(|place| {
-        let rest = last.get(place.saturating_add(FIELD.len())..)?;
-        let rest = rest.trim_ascii_start().strip_prefix(b"\"")?;
-        let end = rest.iter().take(64).position(|byte| *byte == b'"')?;
-        moment(std::str::from_utf8(rest.get(..end)?).ok()?)
-    });
-    times.last()
-}
-
-fn timestamp(time: SystemTime) -> Timestamp {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
-}
-
-fn time_of(time: Timestamp) -> SystemTime {
-    let nanoseconds = u64::try_from(time.0).unwrap_or(0);
-    let (seconds, rest) =
-        (nanoseconds / SECOND.unsigned_abs(), nanoseconds % SECOND.unsigned_abs());
-    UNIX_EPOCH + Duration::from_secs(seconds) + Duration::from_nanos(rest)
-}
-
-/// Gives the folders below one a time of their own, so that the same is staged alike.
-fn date_folders(folder: &Path, time: SystemTime) -> Result<()> {
-    for inner in folders_in(folder)? {
-        date_folders(&inner, time)?;
-    }
-    let opened = File::open(folder).at("cannot open", folder)?;
-    opened.set_modified(time).at("cannot set the time of", folder)
 }
