@@ -109,9 +109,10 @@ impl Courier {
             }
             3 if !everything => {
                 let name = path.file_name().unwrap().to_str().unwrap();
-                let name = match self.random.bool() {
-                    true => format!("{name} (conflicted copy 2026-11-21)"),
-                    false => format!("{name}.sync-conflict-20261121-101112-ABCDEFG"),
+                let name = if self.random.bool() {
+                    format!("{name} (conflicted copy 2026-11-21)")
+                } else {
+                    format!("{name}.sync-conflict-20261121-101112-ABCDEFG")
                 };
                 let copy = path.with_file_name(name);
                 std::fs::write(self.folders[1 - from].join(&copy), &bytes).unwrap();

@@ -370,6 +370,15 @@ pub fn grants(set: &mut Set) {
     let mut short = Granting::new(5, &[2]);
     short.older[0].1.pop();
     set.add("granted-short-secret", "bad-tag", "a secret of 31 bytes", short.make().encode());
+    grants_altered(set);
+    set.kind("open-grant", &[("slot", &"07".repeat(32)), ("exchange", &four)]);
+    set.add("granted-to-others", "not-granted", "the slot is not among the holders", bytes.clone());
+    set.kind("open-grant", &[("slot", &four), ("exchange", &five)]);
+    set.add("granted-wrong-key", "bad-tag", "another slot's private key", bytes);
+}
+
+/// Grants whose maker broke a rule, so that everything is sealed as it should be.
+fn grants_altered(set: &mut Set) {
     let mut change = |name, expect, why, before: fn(&mut Granted), after: fn(&mut Granted)| {
         let granting = Granting { before, after, ..Granting::new(5, &[2]) };
         set.add(name, expect, why, granting.make().encode());
@@ -440,8 +449,4 @@ pub fn grants(set: &mut Set) {
         },
         |_| (),
     );
-    set.kind("open-grant", &[("slot", &"07".repeat(32)), ("exchange", &four)]);
-    set.add("granted-to-others", "not-granted", "the slot is not among the holders", bytes.clone());
-    set.kind("open-grant", &[("slot", &four), ("exchange", &five)]);
-    set.add("granted-wrong-key", "bad-tag", "another slot's private key", bytes);
 }
