@@ -17,6 +17,7 @@ mod patterns;
 mod places;
 mod roots;
 mod rules;
+mod sessions;
 mod template;
 mod words;
 
@@ -29,6 +30,7 @@ pub(crate) use definition::reader;
 pub use places::Places;
 pub use roots::{AgentRoot, RootProblem, RootSource};
 pub use rules::{Classified, PROJECT, Prune};
+pub use sessions::SessionFiles;
 pub use template::PlaceTemplate;
 pub(crate) use words::nearest;
 pub use words::{

@@ -8,7 +8,9 @@
 //! |---|---|
 //! | `environment` | variables, of this process or given by a test |
 //! | `agent_files` | whether an agent runs, and single files of it |
+//! | `agent_settings` | single values in agents' settings files |
 //! | `agent_sources` | the coding agents that are here, as what a backup is to read |
+//! | `agent_survey` | what lies in their roots now |
 //! | `config` | the configuration file: reading, changing, what holds in the end |
 //! | `clock` | what time it is |
 //! | `moment` | what a person means by a time |
@@ -17,9 +19,12 @@
 //! | `location`, `remote_location` | what `--repo` and its kin mean |
 //! | `store_access` | what opens a remote store, and how it is reached |
 //! | `git_access` | what opens a git remote |
+//! | `doctor` | questions about this machine's backups, with verdict, evidence and remedy |
+//! | `health` | when each job last succeeded, and whether it is overdue |
 //! | `known_store` | what was found out about remote stores |
 //! | `passphrase` | passphrases: where one comes from, and what a new one must be |
 //! | `device_key` | the key file of this machine, and the recovery code that waits to be tested |
+//! | `saved_agents` | what the snapshots hold of this machine's agents |
 //! | `undo` | what can be undone |
 //! | `unlock` | the order in which secrets are tried |
 //! | `lock` | one run at a time on this machine |
@@ -29,14 +34,18 @@
 //! | `signal` | Ctrl-C and its kin |
 
 mod agent_files;
+mod agent_settings;
 mod agent_sources;
+mod agent_survey;
 mod clock;
 mod config;
 mod device_key;
 mod disk;
+pub mod doctor;
 mod environment;
 #[cfg(feature = "git")]
 mod git_access;
+mod health;
 mod identity;
 mod input;
 mod known_store;
@@ -47,6 +56,7 @@ mod moment;
 mod passphrase;
 mod places;
 mod remote_location;
+mod saved_agents;
 mod signal;
 mod store_access;
 mod undo;
@@ -54,19 +64,21 @@ mod unlock;
 
 pub use agent_files::{is_file, made_file, refuse_running, remove_file, replace_file, touch};
 pub use agent_sources::{AgentHoldings, AgentWish, FoundAgent, MachineAgents, holdings, kind_word};
+pub use agent_survey::{AgentSurvey, SurveyedFile, survey};
 pub use clock::SystemClock;
 pub use config::{
     AgentEntry, AgentsOfJob, Config, ConfigDraft, JobEntry, RepositoryEntry, Setting, Stated,
     SyncEntry, change_config, edit_config, replace_config,
 };
 pub use device_key::{
-    read_device_key, read_pending_recovery, remove_pending_recovery, repositories_with_keys,
-    write_device_key, write_pending_recovery,
+    device_key_path, pending_recovery_path, read_device_key, read_pending_recovery,
+    remove_pending_recovery, repositories_with_keys, write_device_key, write_pending_recovery,
 };
 pub use disk::{holds_something, is_same_file_system, repository_flags};
 pub use environment::Environment;
 #[cfg(feature = "git")]
 pub use git_access::git_access;
+pub use health::{JobHealth, job_health};
 pub use identity::{Identity, offset_minutes};
 pub use input::{SourceCommand, absolute_path, read_entries, read_lines, read_text};
 pub use known_store::{forget_store, known_store, remember_store};
@@ -82,6 +94,7 @@ pub use passphrase::{
 };
 pub use places::{PlaceOptions, Places, make_private_folder, remove_older};
 pub use remote_location::GitPlace;
+pub use saved_agents::{SavedFile, SavedFiles, SavedRoot, saved_files, saved_roots};
 pub use signal::stop_on_signals;
 pub use store_access::{AccessOptions, store_access};
 pub use undo::{MadeFile, Undoable, remember_undoable, undoables};
