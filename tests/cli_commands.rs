@@ -8,6 +8,8 @@
 
 #[path = "cli_commands/backup.rs"]
 mod backup;
+#[path = "cli_commands/config.rs"]
+mod config;
 #[path = "cli_commands/copy.rs"]
 mod copy;
 #[path = "cli_commands/forget.rs"]

@@ -120,13 +120,15 @@ impl Catalog {
     }
 
     /// Returns the agents that are on a machine: one of their telling roots is there, or one of
-    /// their programs, or the user names roots for them.
+    /// their programs, or the user names roots or projects for them.
     pub fn detect(&self, places: &Places) -> Vec<Detected<'_>> {
         let folders = places.program_folders();
         let detected = self.agents.iter().filter_map(|agent| {
             let roots = agent.roots(places);
             let program = agent.programs.iter().find_map(|name| find_program(&folders, name));
-            let is_named = places.overrides.get(&agent.id).is_some_and(|named| !named.is_empty());
+            let named = [&places.overrides, &places.projects];
+            let is_named =
+                named.iter().any(|it| it.get(&agent.id).is_some_and(|it| !it.is_empty()));
             let is_there = is_named || program.is_some() || roots.iter().any(|it| it.shows_agent);
             is_there.then_some(Detected { agent, roots, program })
         });

@@ -15,6 +15,7 @@ mod definition;
 mod disk;
 mod patterns;
 mod places;
+mod projects;
 mod roots;
 mod rules;
 mod sessions;

@@ -19,12 +19,20 @@ pub struct Places {
     pub variables: BTreeMap<String, OsString>,
     /// Roots that the user names, by agent id: they take the place of the agent's first root.
     pub overrides: BTreeMap<String, Vec<PathBuf>>,
+    /// Project folders that the user names, by agent id; wildcards are allowed.
+    pub projects: BTreeMap<String, Vec<PathBuf>>,
 }
 
 impl Places {
     /// Returns the places below a home, without any variable.
     pub fn new(home: impl Into<PathBuf>, system: System) -> Self {
-        Places { home: home.into(), system, variables: BTreeMap::new(), overrides: BTreeMap::new() }
+        Places {
+            home: home.into(),
+            system,
+            variables: BTreeMap::new(),
+            overrides: BTreeMap::new(),
+            projects: BTreeMap::new(),
+        }
     }
 
     /// Sets a variable.
@@ -38,6 +46,17 @@ impl Places {
     #[must_use]
     pub fn with_roots(mut self, agent: &str, roots: impl IntoIterator<Item = PathBuf>) -> Self {
         self.overrides.insert(agent.to_owned(), roots.into_iter().collect());
+        self
+    }
+
+    /// Names project folders of an agent.
+    #[must_use]
+    pub fn with_projects(
+        mut self,
+        agent: &str,
+        folders: impl IntoIterator<Item = PathBuf>,
+    ) -> Self {
+        self.projects.insert(agent.to_owned(), folders.into_iter().collect());
         self
     }
 

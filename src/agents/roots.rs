@@ -4,7 +4,8 @@
 //! set, or from its definition. Where there are several, the first has the root's own label and
 //! the others are numbered by their order: `main`, `main-2`. A place with wildcards stands for all
 //! that it matches, each labelled with the names that matched. What is wrong with a root is told
-//! with it and is no error: an agent whose folder is gone must not hide the others.
+//! with it and is no error: an agent whose folder is gone must not hide the others. Projects that the
+//! user names come last (`projects.rs`).
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use super::agent::{Agent, Detects, RootDefinition, Variable};
 use super::disk::{Found, There, has_wildcards, look, matches};
 use super::places::{Places, split};
+use super::projects::project_definition;
 use super::rules::PROJECT;
 use super::template::append;
 use super::words::PathKind;
@@ -85,12 +87,12 @@ pub enum RootProblem {
 }
 
 /// A place that a root may lie at.
-struct Candidate {
-    label: String,
-    place: PathBuf,
+pub(super) struct Candidate {
+    pub(super) label: String,
+    pub(super) place: PathBuf,
     /// What the user or the variable named, which must be there.
-    named: Option<PathBuf>,
-    source: RootSource,
+    pub(super) named: Option<PathBuf>,
+    pub(super) source: RootSource,
 }
 
 /// A root, and what was found there.
@@ -111,6 +113,13 @@ impl Agent {
                 if !is_known && (next.there.is_some() || next.is_told(definition)) {
                     seen.push(next);
                 }
+            }
+        }
+        let project = project_definition();
+        for candidate in self.project_candidates(places) {
+            let next = see(&project, candidate);
+            if !seen.iter().any(|earlier| earlier.is_same(&next)) {
+                seen.push(next);
             }
         }
         let insides: Vec<_> = seen.iter().map(|inner| inner.outer(&seen)).collect();
@@ -233,7 +242,7 @@ impl Agent {
 type Named = (PathBuf, Option<PathBuf>, RootSource);
 
 /// Returns a label that no candidate has, made of the names that wildcards stood for.
-fn free_label(label: &str, names: &[OsString], candidates: &[Candidate]) -> String {
+pub(super) fn free_label(label: &str, names: &[OsString], candidates: &[Candidate]) -> String {
     let mut text = label.to_owned();
     for name in names {
         text.push('-');

@@ -83,6 +83,13 @@ impl Agent {
         })
     }
 
+    /// Returns whether a root belongs to others too, so that only what a rule names is the agent's.
+    pub fn shares_root(&self, label: &str) -> bool {
+        let declared = self.declared_label(label);
+        declared == Some(PROJECT)
+            || self.declared_roots.iter().any(|root| root.shared && Some(&*root.label) == declared)
+    }
+
     /// Returns what a file is, by the label of its root and its path below that (empty for the
     /// root itself). `None`: the root is shared with others (a project is), and no rule names the
     /// file.

@@ -5,6 +5,7 @@
 
 mod agents;
 mod copy;
+mod health;
 mod items;
 mod lists;
 mod nodes;
@@ -19,6 +20,7 @@ use serde::Serialize;
 
 pub use agents::{AgentCategoryLine, AgentLeftOutLine, AgentLine, AgentRootLine};
 pub use copy::{AlsoLine, CopiedLine, CopySummary, RepairDataSummary, RepairableLine};
+pub use health::AnswerRow;
 pub use items::{
     ChangeLine, DiffStatistics, KeyLine, KeyRow, RotatedLine, SnapshotLine, StatsLine, VersionRow,
     ratio,
@@ -215,7 +217,8 @@ of the same name with `_b64` appended (`item`, `item_b64`).
         push(&mut text, message);
     }
     text.push_str("\nLists print an array of such objects:\n");
-    for list in LISTS.iter().chain(agents::LISTS).chain(retention::LISTS).chain(items::LISTS) {
+    let lists = [LISTS, agents::LISTS, retention::LISTS, items::LISTS, health::LISTS];
+    for list in lists.into_iter().flatten() {
         push(&mut text, list);
     }
     text

@@ -12,6 +12,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::config::{AgentEntry, Config, Stated};
 use super::environment::Environment;
 use super::places::Places;
 use crate::agents::{self, Agent, AgentRoot, Catalog, PathKind, Prune, System};
@@ -40,6 +41,10 @@ pub struct FoundAgent {
     pub roots: Vec<AgentRoot>,
     /// Its program, if one was found.
     pub program: Option<PathBuf>,
+    /// Whether it is saved where nobody names it: the configuration may switch it off.
+    pub is_enabled: bool,
+    /// Patterns of what of it the configuration leaves out.
+    pub exclude: Vec<String>,
 }
 
 /// The agents that are known, and those that are here.
@@ -49,28 +54,28 @@ pub struct MachineAgents {
     pub catalog: Catalog,
     /// Those that are here, in the order of the catalog.
     pub found: Vec<FoundAgent>,
+    config: Config,
 }
 
 impl MachineAgents {
     /// Looks which agents are here. Definitions of the user's that can't be used are an error that
-    /// names file and line.
+    /// names file and line, and so is a configuration that can't.
     pub fn find(places: &Places, environment: &Environment) -> Result<MachineAgents> {
-        let catalog = Catalog::with_user_files(user_definitions(&places.config)?)?;
-        let told = agent_places(&catalog, environment)?;
-        let found = catalog.detect(&told).into_iter().map(|it| FoundAgent {
-            agent: Arc::new(it.agent.clone()),
-            roots: it.roots,
-            program: it.program,
-        });
+        let catalog = agent_catalog(places)?;
+        let config = Config::load(places)?;
+        config.check_agents(&catalog)?;
+        let told = agent_places(&catalog, &config, environment)?;
+        let found = catalog.detect(&told).into_iter();
+        let found = found.map(|it| of_config(it.agent, it.roots, it.program, &catalog, &config));
         let found = found.collect();
-        Ok(MachineAgents { catalog, found })
+        Ok(MachineAgents { catalog, found, config })
     }
 
-    /// Returns the agents of these ids or aliases, or all that are here if none is named. One that is
-    /// known and not here is an error.
+    /// Returns the agents of these ids or aliases, or all that are here and not switched off if none
+    /// is named. One that is known and not here is an error.
     pub fn chosen(&self, names: &[String]) -> Result<Vec<&FoundAgent>> {
         if names.is_empty() {
-            return Ok(self.found.iter().collect());
+            return Ok(self.found.iter().filter(|it| it.is_enabled).collect());
         }
         let mut chosen: Vec<&FoundAgent> = Vec::new();
         for name in names {
@@ -94,8 +99,8 @@ impl MachineAgents {
         if let Some(found) = self.found.iter().find(|it| it.agent.id == agent.id) {
             return Ok(found.clone());
         }
-        let roots = agent.roots(&agent_places(&self.catalog, environment)?);
-        Ok(FoundAgent { agent: Arc::new(agent.clone()), roots, program: None })
+        let roots = agent.roots(&agent_places(&self.catalog, &self.config, environment)?);
+        Ok(of_config(agent, roots, None, &self.catalog, &self.config))
     }
 
     /// Returns what a backup is to read. `excludes` hold in every root.
@@ -112,6 +117,8 @@ impl MachineAgents {
     ) -> Result<AgentSources> {
         let mut roots = Vec::new();
         for found in agents {
+            let mut excludes = excludes.clone();
+            excludes.exclude.extend(found.exclude.iter().cloned());
             for root in found.roots.iter().filter(|root| root.is_usable()) {
                 let rules = Arc::new(RootRules::new(found, root, wish));
                 let leave_out = Arc::clone(&rules) as Arc<dyn LeaveOut>;
@@ -119,17 +126,40 @@ impl MachineAgents {
                     agent: found.agent.id.clone(),
                     label: root.label.clone(),
                     place: root.place.clone(),
-                    excludes: Arc::new(Excludes::new(excludes)?.with_rules(leave_out)),
+                    excludes: Arc::new(Excludes::new(&excludes)?.with_rules(leave_out)),
                     rules,
                 });
             }
         }
-        Ok(AgentSources {
-            roots,
-            is_partial: !wish.only.is_empty(),
-            carried: self.catalog.agents().iter().map(|agent| agent.id.clone()).collect(),
-        })
+        Ok(AgentSources { roots, is_partial: !wish.only.is_empty(), carried: self.carried(agents) })
     }
+
+    /// Returns the agents whose roots stay as the parent has them, if they are not read: all but those
+    /// that are switched off, unless they are read now.
+    fn carried(&self, read: &[&FoundAgent]) -> Vec<String> {
+        let ids = self.catalog.agents().iter().map(|agent| agent.id.clone());
+        ids.filter(|id| {
+            let is_on =
+                entry_of(id, &self.catalog, &self.config).is_none_or(AgentEntry::is_enabled);
+            is_on || read.iter().any(|it| it.agent.id == *id)
+        })
+        .collect()
+    }
+
+    /// Returns the places of which everything is an agent's. Of those that others share, projects
+    /// among them, an agent has only what its rules name.
+    pub fn whole_places(&self, sources: &AgentSources) -> Vec<PathBuf> {
+        let is_whole = |source: &&AgentSource| {
+            let found = self.catalog.agents().iter().find(|agent| agent.id == source.agent);
+            found.is_some_and(|agent| !agent.shares_root(&source.label))
+        };
+        sources.roots.iter().filter(is_whole).map(|source| source.place.clone()).collect()
+    }
+}
+
+/// Returns the agents that are known here: those of the program and of the user's files.
+pub fn agent_catalog(places: &Places) -> Result<Catalog> {
+    Catalog::with_user_files(user_definitions(&places.config)?)
 }
 
 /// Returns the user's definitions, as path and text.
@@ -155,15 +185,54 @@ fn user_definitions(config: &Path) -> Result<Vec<(PathBuf, String)>> {
     paths.into_iter().map(read).collect()
 }
 
+/// Returns what the configuration says of an agent, under its id or another name of it.
+fn entry_of<'c>(id: &str, catalog: &Catalog, config: &'c Config) -> Option<&'c AgentEntry> {
+    let means = |it: &&AgentEntry| catalog.find(&it.id).is_ok_and(|agent| agent.id == id);
+    config.agents.iter().find(means)
+}
+
+fn of_config(
+    agent: &Agent,
+    roots: Vec<AgentRoot>,
+    program: Option<PathBuf>,
+    catalog: &Catalog,
+    config: &Config,
+) -> FoundAgent {
+    let entry = entry_of(&agent.id, catalog, config);
+    let exclude = entry.and_then(|it| it.exclude.as_ref()).map(|it| it.value.clone());
+    FoundAgent {
+        agent: Arc::new(agent.clone()),
+        roots,
+        program,
+        is_enabled: entry.is_none_or(AgentEntry::is_enabled),
+        exclude: exclude.unwrap_or_default(),
+    }
+}
+
 /// Returns what the agents room is told about this machine.
-fn agent_places(catalog: &Catalog, environment: &Environment) -> Result<agents::Places> {
+fn agent_places(
+    catalog: &Catalog,
+    config: &Config,
+    environment: &Environment,
+) -> Result<agents::Places> {
     let home = environment.home().ok_or_else(|| {
         Error::failed("cannot tell where your home is").hint("set HOME to its path")
     })?;
     let system = if cfg!(target_os = "macos") { System::Macos } else { System::Linux };
     let set = catalog.variables().into_iter();
     let set = set.filter_map(|name| Some((name.to_owned(), environment.get(name)?)));
-    Ok(agents::Places { variables: set.collect(), ..agents::Places::new(home, system) })
+    let mut places =
+        agents::Places { variables: set.collect(), ..agents::Places::new(home, system) };
+    for entry in &config.agents {
+        let id = catalog.find(&entry.id)?.id.clone();
+        let whole = |stated: &Option<Stated<Vec<PathBuf>>>| {
+            let paths = stated.iter().flat_map(|it| &it.value);
+            paths.map(|path| environment.expand_home(path)).collect::<Result<Vec<_>>>()
+        };
+        places.overrides.insert(id.clone(), whole(&entry.roots)?);
+        places.projects.insert(id, whole(&entry.projects)?);
+    }
+    Ok(places)
 }
 
 /// What lies below one root.

@@ -29,6 +29,7 @@
 //! | `unlock` | the order in which secrets are tried |
 //! | `lock` | one run at a time on this machine |
 //! | `disk` | what a folder's file system means for a repository in it |
+//! | `editor` | a person's editor, and what it gave that can't be used |
 //! | `input` | paths, lists and commands that a person hands in |
 //! | `limits` | how many files and threads we may have |
 //! | `signal` | Ctrl-C and its kin |
@@ -42,6 +43,7 @@ mod config;
 mod device_key;
 mod disk;
 pub mod doctor;
+mod editor;
 mod environment;
 #[cfg(feature = "git")]
 mod git_access;
@@ -63,7 +65,9 @@ mod undo;
 mod unlock;
 
 pub use agent_files::{is_file, made_file, refuse_running, remove_file, replace_file, touch};
-pub use agent_sources::{AgentHoldings, AgentWish, FoundAgent, MachineAgents, holdings, kind_word};
+pub use agent_sources::{
+    AgentHoldings, AgentWish, FoundAgent, MachineAgents, agent_catalog, holdings, kind_word,
+};
 pub use agent_survey::{AgentSurvey, SurveyedFile, survey};
 pub use clock::SystemClock;
 pub use config::{
@@ -75,6 +79,7 @@ pub use device_key::{
     remove_pending_recovery, repositories_with_keys, write_device_key, write_pending_recovery,
 };
 pub use disk::{holds_something, is_same_file_system, repository_flags};
+pub use editor::{edited, keep_rejected, rejected, remove_rejected};
 pub use environment::Environment;
 #[cfg(feature = "git")]
 pub use git_access::git_access;

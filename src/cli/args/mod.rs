@@ -14,7 +14,9 @@
 
 mod agents;
 mod backup;
+mod config;
 mod copy;
+mod health;
 mod inspect;
 mod prune;
 mod restore;
@@ -31,7 +33,9 @@ use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Su
 
 pub use agents::{AgentsCheckArguments, AgentsCommand, AgentsListArguments, AgentsShowArguments};
 pub use backup::{BackupArguments, CompressionLevel, InitArguments, SecretsPolicy};
+pub use config::ConfigCommand;
 pub use copy::{CopyArguments, OtherOptions};
+pub use health::DoctorArguments;
 pub use inspect::{
     CatArguments, CatKind, DiffArguments, FilterOptions, FindArguments, HistoryArguments,
     LsArguments, SnapshotsArguments, StatsArguments,
@@ -353,6 +357,14 @@ pub enum Command {
     /// Shows which coding agents are known and here, and what they keep
     #[command(subcommand)]
     Agents(AgentsCommand),
+    /// Shows and changes the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Asks whether backups and restores will work, and says what to do
+    ///
+    /// Looks at the configuration, the keys, the store, the agents and their databases, what agents
+    /// are about to delete, and what runs the backups. Nothing is changed without --fix.
+    Doctor(DoctorArguments),
     /// Explains a command or a topic
     Help(HelpArguments),
     /// Prints the version
@@ -386,6 +398,8 @@ impl Command {
             Command::Repair(_) => "repair",
             Command::Key(_) => "key",
             Command::Agents(_) => "agents",
+            Command::Config(_) => "config",
+            Command::Doctor(_) => "doctor",
             Command::Help(_) => "help",
             Command::Version => "version",
         }

@@ -36,6 +36,7 @@ fn list(run: &Run, arguments: &AgentsListArguments) -> Result<u8> {
                 id: agent.id.clone(),
                 name: agent.name.clone(),
                 here: find(&agent.id).is_some(),
+                enabled: find(&agent.id).is_none_or(|it| it.is_enabled),
                 roots: find(&agent.id).map(|it| root_lines(&it.roots)).unwrap_or_default(),
                 categories: Vec::new(),
                 left_out: Vec::new(),
@@ -58,7 +59,12 @@ fn list(run: &Run, arguments: &AgentsListArguments) -> Result<u8> {
         table.row([
             agent.id.clone(),
             agent.name.clone(),
-            if found.is_some() { "yes" } else { "no" }.to_owned(),
+            match found {
+                Some(found) if found.is_enabled => "yes",
+                Some(_) => "switched off",
+                None => "no",
+            }
+            .to_owned(),
             places.join(", "),
         ]);
     }
@@ -80,7 +86,8 @@ fn show(run: &Run, arguments: &AgentsShowArguments) -> Result<u8> {
     let id = agents.catalog.find(&arguments.agent)?.id.clone();
     let chosen = agents.chosen(&[id])?;
     let Some(found) = chosen.first() else { return Ok(0) };
-    let sources = agents.sources(&AgentWish::default(), &ExcludeOptions::default())?;
+    let wish = AgentWish::default();
+    let sources = agents.sources_of(&[found], &wish, &ExcludeOptions::default())?;
     let kept = holdings(found, &sources);
     if run.screen.is_json() {
         run.screen.array(&[line(found, &kept)])?;
@@ -116,6 +123,7 @@ fn line(found: &FoundAgent, kept: &AgentHoldings) -> AgentLine {
         id: found.agent.id.clone(),
         name: found.agent.name.clone(),
         here: true,
+        enabled: found.is_enabled,
         roots: root_lines(&found.roots),
         categories: kept
             .categories
@@ -157,6 +165,9 @@ fn text(found: &FoundAgent, kept: &AgentHoldings) -> String {
     // Writing to a String can't fail.
     if let Some(program) = &found.program {
         let _ = writeln!(text, "program: {}", path(program));
+    }
+    if !found.is_enabled {
+        text.push_str("switched off in the configuration: only `--agent` saves it\n");
     }
     let mut roots =
         Table::new([("root", Align::Left), ("where", Align::Left), ("known from", Align::Left)]);

@@ -124,7 +124,8 @@ fn options(
         Some(agents) => agents.sources(&agent_wish(arguments), &excludes)?,
         None => AgentSources::default(),
     };
-    let elsewhere: Vec<PathBuf> = agents.roots.iter().map(|root| root.place.clone()).collect();
+    let places = wish.agents.as_ref().map(|found| found.whole_places(&agents));
+    let elsewhere = places.unwrap_or_default();
     let moment = wish.time.unwrap_or(wish.began.time);
     Ok(BackupOptions {
         agents,
@@ -204,11 +205,10 @@ fn agents(
             .hint("leave the path out, or name an agent with `--agent`"));
     }
     let found = MachineAgents::find(&run.places, &run.environment)?;
-    if found.found.is_empty() {
+    if found.chosen(&arguments.agents)?.is_empty() {
         return Err(Error::usage("no coding agent was found, and no path is named")
             .hint("`stash backup PATH` saves any path; `stash agents list` shows where agents are looked for"));
     }
-    found.chosen(&arguments.agents)?;
     Ok(Some(found))
 }
 

@@ -6,8 +6,10 @@ mod also;
 mod backup;
 mod cat;
 mod check;
+mod config;
 mod copy;
 mod diff;
+mod doctor;
 mod dump;
 mod find;
 mod first_run;
@@ -76,7 +78,9 @@ pub fn run(arguments: Arguments, screen: &Arc<Screen>, environment: Environment)
         Command::Unforget(unforget) => marks::unforget(&run, &unforget),
         Command::Undo(undo) => restore_agent::undo(&run, &undo),
         Command::Agents(agents) => agents::run(&run, &agents),
+        Command::Config(config) => config::run(&run, &config),
         Command::Key(key) => key::run(&run, &key),
+        Command::Doctor(doctor) => doctor::run(&run, &doctor),
         Command::Help(help) => help::run(&help, screen),
         Command::Version => help::version(screen),
     }

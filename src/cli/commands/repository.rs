@@ -90,6 +90,19 @@ impl Run {
         self.open(store, location)
     }
 
+    /// Opens the repository that is meant as a timer does: nobody is asked for a secret.
+    pub(super) fn repository_unasked(&self) -> Result<Opened> {
+        let chosen = self.chosen()?;
+        let location = chosen.location();
+        let store = self.store(location, false)?;
+        let folders = self.local_folders();
+        self.open_by(store, location, self.wanted_id(location)?, |locked| {
+            self.unlock_asking(location, locked.id(), &mut |_| Ok(None), |secret| {
+                try_secret(locked, secret, &folders)
+            })
+        })
+    }
+
     /// Opens the repository, and reads what other writers did.
     pub fn current_repository(&self) -> Result<Opened> {
         let repository = self.repository(Make::Never)?;

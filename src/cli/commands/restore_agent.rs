@@ -14,7 +14,7 @@ use super::agent_merge::{Merges, merge_all};
 use super::open::Run;
 use super::repository::Opened;
 use super::restore::{exit_code, figures, plan_of, restore_options};
-use crate::agents::{Agent, AgentRoot};
+use crate::agents::{Agent, PROJECT};
 use crate::cli::args::{self, RestoreArguments, UndoArguments};
 use crate::cli::ask;
 use crate::cli::figures::{counted, size};
@@ -65,7 +65,8 @@ fn one(
     let agent = &found.agent;
     let (entry, is_foreign) = find(run, repository, arguments, &agent.id)?;
     let target = arguments.target.as_deref().map(machine::absolute_path).transpose()?;
-    let laid = lay(&entry.snapshot, agent, &found.roots, target.as_deref());
+    let home = run.environment.home();
+    let laid = lay(&entry.snapshot, found, home.as_deref(), target.as_deref());
     for label in &laid.homeless {
         run.screen.warning(&format!(
             "this machine has no place for the root `{label}` of {}; `--target DIR` brings it back",
@@ -224,14 +225,28 @@ fn is_of(root: &Root, agent: &str) -> bool {
     root.kind == RootKind::Agent as u64 && root.agent == agent
 }
 
-/// Lays the agent's roots onto the places of this machine, or below a folder.
-fn lay(snapshot: &Snapshot, agent: &Agent, roots: &[AgentRoot], target: Option<&Path>) -> Laid {
+/// Lays the agent's roots onto the places of this machine, or below a folder. A project that nothing
+/// names here any more goes back to where it was, if that is below this home.
+fn lay(
+    snapshot: &Snapshot,
+    found: &FoundAgent,
+    home: Option<&Path>,
+    target: Option<&Path>,
+) -> Laid {
+    let agent = &found.agent;
+    let own_place = |root: &Root| {
+        let named = found.roots.iter().find(|it| it.label == root.label);
+        let was = PathBuf::from(OsStr::from_bytes(&root.place));
+        let is_project = agent.declared_label(&root.label) == Some(PROJECT);
+        let comes_back = is_project && home.is_some_and(|home| was.starts_with(home));
+        named.map(|it| it.place.clone()).or_else(|| comes_back.then_some(was))
+    };
     let mut laid = Laid { snapshot: snapshot.clone(), places: Vec::new(), homeless: Vec::new() };
     laid.snapshot.roots.clear();
     for root in snapshot.roots.iter().filter(|root| is_of(root, &agent.id)) {
         let place = match target {
             Some(folder) => Some(folder.join(&agent.id).join(&root.label)),
-            None => roots.iter().find(|it| it.label == root.label).map(|it| it.place.clone()),
+            None => own_place(root),
         };
         let Some(place) = place else {
             laid.homeless.push(root.label.clone());
@@ -324,6 +339,8 @@ fn save_before(
     found: &FoundAgent,
 ) -> Result<SnapshotId> {
     let wish = AgentWish::default();
+    // What the configuration leaves out of backups may be overwritten all the same.
+    let found = &FoundAgent { exclude: Vec::new(), ..found.clone() };
     let sources = agents.sources_of(&[found], &wish, &ExcludeOptions::default())?;
     let options = safety_options(run, sources)?;
     let (clock, screen) = (&run.clock, &*run.screen);
@@ -464,7 +481,7 @@ pub(super) fn undo(run: &Run, arguments: &UndoArguments) -> Result<u8> {
     }
     let _lock = run.lock(repository.id())?;
     let before = save_before(run, &agents, &repository, &found)?;
-    let laid = lay(&entry.snapshot, &found.agent, &found.roots, None);
+    let laid = lay(&entry.snapshot, &found, run.environment.home().as_deref(), None);
     let mut options = super::restore::plain_options(Destination::InPlace);
     options.overwrite = Overwrite::IfChanged;
     let made = Made { screen: &*run.screen, paths: Mutex::default() };

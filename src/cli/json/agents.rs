@@ -13,6 +13,8 @@ pub struct AgentLine {
     pub name: String,
     /// Whether it is on this machine.
     pub here: bool,
+    /// Whether it is saved where nobody names it.
+    pub enabled: bool,
     /// Where it keeps its files.
     pub roots: Vec<AgentRootLine>,
     /// What it keeps; only of `agents show`.

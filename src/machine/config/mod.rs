@@ -92,6 +92,18 @@ impl Config {
                 return Err(error.hint(unknown.hint_text().unwrap_or_default()));
             }
         }
+        for (place, entry) in self.agents.iter().enumerate() {
+            let agent = catalog.find(&entry.id)?;
+            let mut earlier = self.agents.iter().take(place);
+            if earlier.any(|it| catalog.find(&it.id).is_ok_and(|it| it.id == agent.id)) {
+                let text = format!("`{}` is another name of an agent that has a section", entry.id);
+                return Err(self.error_at(entry.line, text).hint("keep one of the sections"));
+            }
+            if let Some(projects) = entry.projects.as_ref().filter(|_| !agent.knows_projects()) {
+                let text = format!("{} keeps nothing in projects", agent.name);
+                return Err(self.error_at(projects.line, text).hint("leave `projects` out"));
+            }
+        }
         Ok(())
     }
 

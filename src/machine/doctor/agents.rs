@@ -4,26 +4,24 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use super::{Answer, counted, named};
-use crate::machine::{AgentSurvey, Config, FoundAgent, MachineAgents, SavedRoot};
+use crate::machine::{AgentSurvey, FoundAgent, MachineAgents, SavedRoot};
 
 /// Asks which agents are here, and whether each of their roots can be read.
-pub fn found_agents(agents: &MachineAgents, config: &Config) -> Answer {
+pub fn found_agents(agents: &MachineAgents) -> Answer {
     const NAME: &str = "agents";
     if agents.found.is_empty() {
         return Answer::note(NAME, "no coding agent was found")
             .remedy("`stash agents list --all` shows which are known; `[agents.ID] roots` says where one keeps its files");
     }
-    let is_off =
-        |found: &FoundAgent| config.agent(&found.agent.id).is_some_and(|it| !it.is_enabled());
     let shown = agents.found.iter().map(|found| {
-        let off = if is_off(found) { " (switched off)" } else { "" };
+        let off = if found.is_enabled { "" } else { " (switched off)" };
         format!("{}{off}", found.agent.id)
     });
     let shown = shown.collect::<Vec<_>>().join(", ");
     let problems: Vec<String> = agents
         .found
         .iter()
-        .filter(|found| !is_off(found))
+        .filter(|found| found.is_enabled)
         .flat_map(|found| found.roots.iter().map(move |root| (found, root)))
         .filter_map(|(found, root)| {
             let problem = root.problem.as_ref()?;

@@ -1,12 +1,16 @@
 //! Whether the agents' databases are sound.
 
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Answer, counted, named};
-use crate::engine::backup::{DatabaseHealth, database_health};
+use crate::engine::backup::{AgentSources, DatabaseHealth, database_health};
 use crate::error::{Error, Result};
-use crate::files::sqlite::{LAST_ATTEMPT, Method, TakeOptions, quick_check, take};
+use crate::files::sqlite::{LAST_ATTEMPT, Method, TakeOptions, is_database, quick_check, take};
+use crate::files::{Step, Walk};
+use crate::format::tree::NodeKind;
 use crate::repository::Repository;
 use crate::time::{Clock, Timestamp};
 
@@ -43,6 +47,25 @@ pub fn remembered_databases(repository: &Repository, databases: &[PathBuf]) -> A
             "{all}, {checked} of them looked through by backups and sound; `--databases` looks now"
         ),
     )
+}
+
+/// Finds the databases that a backup would read, by how their files begin.
+pub fn find_databases(sources: &AgentSources) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for source in &sources.roots {
+        for step in Walk::start(&source.place, Arc::clone(&source.excludes), 1) {
+            let Step::Entry(entry) = step else { continue };
+            let mut head = [0; 16];
+            let is_file = entry.stat.kind == NodeKind::File && entry.stat.size > 0;
+            let opened = is_file.then(|| entry.open().ok()).flatten();
+            if opened.is_some_and(|(file, _)| {
+                file.read_exact_at(&mut head, 0).is_ok() && is_database(&head)
+            }) {
+                found.push(entry.path);
+            }
+        }
+    }
+    found
 }
 
 fn sound(sound: Option<Timestamp>) -> String {

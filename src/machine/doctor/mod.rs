@@ -34,7 +34,7 @@ mod targets;
 use serde::Serialize;
 
 pub use agents::{found_agents, gone_agents, layouts, moved_agents};
-pub use databases::{check_databases, remembered_databases};
+pub use databases::{check_databases, find_databases, remembered_databases};
 pub use fix::{Fix, FixStep};
 pub use folders::{free_space, leftovers, own_folders};
 pub use keys::{device_key, opened_unattended, recovery_code, unattended_command};
