@@ -20,7 +20,7 @@ use serde::Serialize;
 
 pub use agents::{AgentCategoryLine, AgentLeftOutLine, AgentLine, AgentRootLine};
 pub use copy::{AlsoLine, CopiedLine, CopySummary, RepairDataSummary, RepairableLine};
-pub use health::AnswerRow;
+pub use health::{AgentStatusRow, AnswerRow, ChangesRow, JobRow, RepositoryRow, StatusReport};
 pub use items::{
     ChangeLine, DiffStatistics, KeyLine, KeyRow, RotatedLine, SnapshotLine, StatsLine, VersionRow,
     ratio,
@@ -216,6 +216,8 @@ of the same name with `_b64` appended (`item`, `item_b64`).
     for message in types.into_iter().flatten() {
         push(&mut text, message);
     }
+    text.push_str("\n`stash status` prints one object:\n");
+    push(&mut text, &health::STATUS);
     text.push_str("\nLists print an array of such objects:\n");
     let lists = [LISTS, agents::LISTS, retention::LISTS, items::LISTS, health::LISTS];
     for list in lists.into_iter().flatten() {

@@ -25,6 +25,7 @@
 //! | `passphrase` | passphrases: where one comes from, and what a new one must be |
 //! | `device_key` | the key file of this machine, and the recovery code that waits to be tested |
 //! | `saved_agents` | what the snapshots hold of this machine's agents |
+//! | `status` | what lies here, what is saved of it, and what changed since |
 //! | `undo` | what can be undone |
 //! | `unlock` | the order in which secrets are tried |
 //! | `lock` | one run at a time on this machine |
@@ -60,6 +61,7 @@ mod places;
 mod remote_location;
 mod saved_agents;
 mod signal;
+mod status;
 mod store_access;
 mod undo;
 mod unlock;
@@ -86,7 +88,9 @@ pub use git_access::git_access;
 pub use health::{JobHealth, job_health};
 pub use identity::{Identity, offset_minutes};
 pub use input::{SourceCommand, absolute_path, read_entries, read_lines, read_text};
-pub use known_store::{forget_store, known_store, remember_store};
+pub use known_store::{
+    forget_store, known_store, opened_description, remember_opened, remember_store,
+};
 pub use limits::{raise_open_files, worker_count};
 pub use location::{
     Chosen, Location, LocationOptions, choose, choose_source, chosen_entry, is_named, read_location,
@@ -101,6 +105,7 @@ pub use places::{PlaceOptions, Places, make_private_folder, remove_older};
 pub use remote_location::GitPlace;
 pub use saved_agents::{SavedFile, SavedFiles, SavedRoot, saved_files, saved_roots};
 pub use signal::stop_on_signals;
+pub use status::{AgentStatus, Changes, SavedRootFiles, agent_statuses};
 pub use store_access::{AccessOptions, store_access};
 pub use undo::{MadeFile, Undoable, remember_undoable, undoables};
 pub use unlock::{Secret, SecretPlaces, unlock, unlock_other};

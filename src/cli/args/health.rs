@@ -2,6 +2,22 @@
 
 use clap::Args;
 
+/// Arguments of `status`.
+#[derive(Debug, Default, Args)]
+#[command(after_help = "Examples:
+  stash status
+  stash status --check
+  stash status --json
+
+A repository behind a network is not asked: what is shown of it is what this machine remembers. The
+exit code is 15 if a backup is overdue: a job without a success for its `overdue_after`, else for
+twice its interval and an hour, else for 48 hours.")]
+pub struct StatusArguments {
+    /// Asks the repository's store what is there now
+    #[arg(long)]
+    pub check: bool,
+}
+
 /// Arguments of `doctor`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:

@@ -35,7 +35,7 @@ pub use agents::{AgentsCheckArguments, AgentsCommand, AgentsListArguments, Agent
 pub use backup::{BackupArguments, CompressionLevel, InitArguments, SecretsPolicy};
 pub use config::ConfigCommand;
 pub use copy::{CopyArguments, OtherOptions};
-pub use health::DoctorArguments;
+pub use health::{DoctorArguments, StatusArguments};
 pub use inspect::{
     CatArguments, CatKind, DiffArguments, FilterOptions, FindArguments, HistoryArguments,
     LsArguments, SnapshotsArguments, StatsArguments,
@@ -360,6 +360,10 @@ pub enum Command {
     /// Shows and changes the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Shows how backups stand: per agent, of the repository, and in the exit code
+    ///
+    /// Looks at this machine alone, so that it is quick and works without a network.
+    Status(StatusArguments),
     /// Asks whether backups and restores will work, and says what to do
     ///
     /// Looks at the configuration, the keys, the store, the agents and their databases, what agents
@@ -399,6 +403,7 @@ impl Command {
             Command::Key(_) => "key",
             Command::Agents(_) => "agents",
             Command::Config(_) => "config",
+            Command::Status(_) => "status",
             Command::Doctor(_) => "doctor",
             Command::Help(_) => "help",
             Command::Version => "version",

@@ -34,6 +34,7 @@ mod restore_agent;
 mod rotate;
 mod snapshots;
 mod stats;
+mod status;
 
 use std::sync::Arc;
 
@@ -80,6 +81,7 @@ pub fn run(arguments: Arguments, screen: &Arc<Screen>, environment: Environment)
         Command::Agents(agents) => agents::run(&run, &agents),
         Command::Config(config) => config::run(&run, &config),
         Command::Key(key) => key::run(&run, &key),
+        Command::Status(status) => status::run(&run, &status),
         Command::Doctor(doctor) => doctor::run(&run, &doctor),
         Command::Help(help) => help::run(&help, screen),
         Command::Version => help::version(screen),
