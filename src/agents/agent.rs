@@ -236,6 +236,10 @@ pub struct RetentionSetting {
     pub unit: RetentionUnit,
     /// The least that it takes.
     pub minimum_days: Option<u32>,
+    /// The days to offer to whoever wants to keep sessions.
+    pub offer_days: Option<u32>,
+    /// A further key of the file; nothing is deleted where it is `false`.
+    pub switch: Option<String>,
 }
 
 /// A place where an agent takes hooks.

@@ -20,6 +20,7 @@ mod projects;
 mod roots;
 mod rules;
 pub mod secrets;
+mod sessions;
 mod template;
 mod words;
 
@@ -32,6 +33,7 @@ pub(crate) use definition::reader;
 pub use places::Places;
 pub use roots::{AgentRoot, RootProblem, RootSource};
 pub use rules::{Classified, PROJECT, Prune};
+pub use sessions::SessionFiles;
 pub use template::PlaceTemplate;
 pub(crate) use words::nearest;
 pub use words::{

@@ -146,6 +146,23 @@ words! {
     Opaque = "opaque",
 }
 
+impl SessionShape {
+    /// Returns whether one file holds many sessions, so that files can't be counted for them.
+    pub fn holds_many(self) -> bool {
+        matches!(
+            self,
+            SessionShape::AiderMd
+                | SessionShape::OpencodeDb
+                | SessionShape::GooseDb
+                | SessionShape::CrushDb
+                | SessionShape::CursorKv
+                | SessionShape::KiroDb
+                | SessionShape::ZedDb
+                | SessionShape::OpenclawDb
+        )
+    }
+}
+
 words! {
     /// How to see that an agent runs.
     RunningKind, "running check":

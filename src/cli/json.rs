@@ -5,6 +5,7 @@
 
 mod agents;
 mod copy;
+mod health;
 mod items;
 mod lists;
 mod nodes;
@@ -21,6 +22,7 @@ use serde::Serialize;
 
 pub use agents::{AgentCategoryLine, AgentLeftOutLine, AgentLine, AgentRootLine};
 pub use copy::{AlsoLine, CopiedLine, CopySummary, RepairDataSummary, RepairableLine};
+pub use health::{AgentStatusRow, AnswerRow, ChangesRow, JobRow, RepositoryRow, StatusReport};
 pub use items::{
     ChangeLine, DiffStatistics, KeyLine, KeyRow, RotatedLine, SnapshotLine, StatsLine, VersionRow,
     ratio,
@@ -222,9 +224,11 @@ of the same name with `_b64` appended (`item`, `item_b64`).
     for message in types.into_iter().flatten() {
         push(&mut text, message);
     }
+    text.push_str("\n`stash status` prints one object:\n");
+    push(&mut text, &health::STATUS);
     text.push_str("\nLists print an array of such objects:\n");
-    let more = [agents::LISTS, repo::LISTS, retention::LISTS, items::LISTS];
-    for list in LISTS.iter().chain(more.into_iter().flatten()) {
+    let lists = [LISTS, agents::LISTS, repo::LISTS, retention::LISTS, items::LISTS, health::LISTS];
+    for list in lists.into_iter().flatten() {
         push(&mut text, list);
     }
     text

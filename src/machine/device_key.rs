@@ -84,11 +84,13 @@ pub fn remove_pending_recovery(keys: &Path, repository: RepositoryId) -> Result<
     }
 }
 
-fn device_key_path(keys: &Path, repository: RepositoryId) -> PathBuf {
+/// Returns where this machine's key for a repository lies, or would.
+pub fn device_key_path(keys: &Path, repository: RepositoryId) -> PathBuf {
     keys.join(format!("{repository}.device"))
 }
 
-fn pending_recovery_path(keys: &Path, repository: RepositoryId) -> PathBuf {
+/// Returns where the recovery code waits, or would.
+pub fn pending_recovery_path(keys: &Path, repository: RepositoryId) -> PathBuf {
     keys.join(format!("{repository}.recovery"))
 }
 

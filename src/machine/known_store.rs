@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::location::Location;
 use super::places::make_private_folder;
 use crate::store::{Learned, RemotePlace};
 
@@ -40,6 +41,28 @@ pub fn remember_store(state: &Path, place: &RemotePlace, learned: &Learned) {
     let file = file(state, place);
     let folder = file.parent().unwrap_or(state);
     let _written = make_private_folder(folder).is_ok() && std::fs::write(&file, text).is_ok();
+}
+
+fn opened_file(state: &Path, location: &Location) -> PathBuf {
+    let hash = blake3::hash(location.to_string().as_bytes()).to_hex();
+    state.join("opened").join(hash.get(..32).unwrap_or_default())
+}
+
+/// Remembers what the store at a location calls itself, by which its repository is remembered. What
+/// can't be written costs a request.
+pub fn remember_opened(state: &Path, location: &Location, description: &str) {
+    let file = opened_file(state, location);
+    if opened_description(state, location).as_deref() == Some(description) {
+        return;
+    }
+    let folder = file.parent().unwrap_or(state);
+    let _written =
+        make_private_folder(folder).is_ok() && std::fs::write(&file, description).is_ok();
+}
+
+/// Returns what the store at a location last called itself.
+pub fn opened_description(state: &Path, location: &Location) -> Option<String> {
+    std::fs::read_to_string(opened_file(state, location)).ok().filter(|text| !text.is_empty())
 }
 
 /// Forgets a store: its region or what it can do is not as remembered.

@@ -8,7 +8,9 @@
 //! |---|---|
 //! | `environment` | variables, of this process or given by a test |
 //! | `agent_files` | whether an agent runs, and single files of it |
+//! | `agent_settings` | single values in agents' settings files |
 //! | `agent_sources` | the coding agents that are here, as what a backup is to read |
+//! | `agent_survey` | what lies in their roots now |
 //! | `config` | the configuration file: reading, changing, what holds in the end |
 //! | `clock` | what time it is |
 //! | `moment` | what a person means by a time |
@@ -21,9 +23,13 @@
 //! | `synced_folders` | folders that a program copies to other machines |
 //! | `store_access` | what opens a remote store, and how it is reached |
 //! | `git_access` | what opens a git remote |
+//! | `doctor` | questions about this machine's backups, with verdict, evidence and remedy |
+//! | `health` | when each job last succeeded, and whether it is overdue |
 //! | `known_store` | what was found out about remote stores |
 //! | `passphrase` | passphrases: where one comes from, and what a new one must be |
 //! | `device_key` | the key file of this machine, and the recovery code that waits to be tested |
+//! | `saved_agents` | what the snapshots hold of this machine's agents |
+//! | `status` | what lies here, what is saved of it, and what changed since |
 //! | `undo` | what can be undone |
 //! | `unlock` | the order in which secrets are tried |
 //! | `lock` | one run at a time on this machine |
@@ -39,17 +45,21 @@
 //! | `signal` | Ctrl-C and its kin |
 
 mod agent_files;
+mod agent_settings;
 mod agent_sources;
+mod agent_survey;
 mod clock;
 mod config;
 mod credentials_file;
 mod device_key;
 mod disk;
+pub mod doctor;
 mod editor;
 mod environment;
 mod foreign_key;
 #[cfg(feature = "git")]
 mod git_access;
+mod health;
 mod identity;
 mod input;
 mod job_command;
@@ -63,12 +73,14 @@ mod places;
 mod remote_location;
 mod runs;
 mod sample;
+mod saved_agents;
 mod sealed;
 mod secret_scan;
 mod settings_archive;
 mod settings_export;
 mod settings_import;
 mod signal;
+mod status;
 mod store_access;
 mod synced_folders;
 mod takeover;
@@ -82,6 +94,7 @@ pub use agent_sources::{
     AgentCounts, AgentHoldings, AgentWish, FoundAgent, MachineAgents, agent_catalog, holdings,
     kind_word,
 };
+pub use agent_survey::{AgentSurvey, SurveyedFile, survey};
 pub use clock::SystemClock;
 pub use config::{
     AgentEntry, AgentsOfJob, Config, ConfigDraft, JobEntry, RepositoryEntry, Setting, Stated,
@@ -89,8 +102,8 @@ pub use config::{
 };
 pub use credentials_file::CredentialsFile;
 pub use device_key::{
-    read_device_key, read_pending_recovery, remove_pending_recovery, repositories_with_keys,
-    write_device_key, write_pending_recovery,
+    device_key_path, pending_recovery_path, read_device_key, read_pending_recovery,
+    remove_pending_recovery, repositories_with_keys, write_device_key, write_pending_recovery,
 };
 pub use disk::{holds_something, is_same_file_system, repository_flags};
 pub use editor::{edited, keep_rejected, rejected, remove_rejected};
@@ -98,12 +111,15 @@ pub use environment::Environment;
 pub use foreign_key::ForeignKey;
 #[cfg(feature = "git")]
 pub use git_access::git_access;
+pub use health::{JobHealth, job_health};
 pub use identity::{Identity, offset_minutes};
 pub use input::{
     SourceCommand, absolute_path, own_program, read_bytes, read_entries, read_lines, read_text,
 };
 pub use job_command::run_job_command;
-pub use known_store::{forget_store, known_store, remember_store};
+pub use known_store::{
+    forget_store, known_store, opened_description, remember_opened, remember_store,
+};
 pub use limits::{raise_open_files, worker_count};
 pub use location::{
     Chosen, Location, LocationOptions, choose, choose_source, chosen_entry, is_named, read_location,
@@ -118,6 +134,7 @@ pub use places::{PlaceOptions, Places, make_private_folder, remove_older};
 pub use remote_location::GitPlace;
 pub use runs::{RunAgent, RunAlso, RunFigures, RunHistory, RunRecord, RunResult, remember_run};
 pub use sample::{is_database, is_same_content, is_unchanged, trial_folder};
+pub use saved_agents::{SavedFile, SavedFiles, SavedRoot, saved_files, saved_roots};
 pub use sealed::{Opener, Seal, is_by_passphrase, is_sealed, open as open_sealed, seal};
 pub use secret_scan::{FoundSecret, SecretScan, SecretScanner};
 pub use settings_archive::{
@@ -127,6 +144,7 @@ pub use settings_archive::{
 pub use settings_export::SettingsExport;
 pub use settings_import::{PlannedSetting, SettingsFate, plan_setting};
 pub use signal::stop_on_signals;
+pub use status::{AgentStatus, Changes, SavedRootFiles, agent_statuses};
 pub use store_access::{AccessOptions, store_access};
 pub use synced_folders::{SyncedFolder, synced_folders};
 pub use takeover::{Staged, Takeover, TakeoverKind, find_takeovers};

@@ -45,8 +45,7 @@ impl LockedRepository {
         let Some(cache) = cache.filter(|_| store.is_remote()) else {
             return LockedRepository::find(store, wanted);
         };
-        let hash = blake3::hash(store.description().as_bytes()).to_hex();
-        let file = cache.join("opened").join(hash.get(..32).unwrap_or_default());
+        let file = file_of(cache, store.description());
         let memory = Memory { file, wanted: wanted.map(str::to_owned), now };
         if let Some(mut locked) = memory.read(&store) {
             let name = ObjectName::Repository(object_hash(&locked.header_bytes));
@@ -59,6 +58,13 @@ impl LockedRepository {
         memory.write(&locked.header_bytes, &locked.keys);
         locked.memory = Some(memory);
         Ok(locked)
+    }
+
+    /// Returns a repository as this machine last read it, however long ago, and asks its store for
+    /// nothing; `None` if it is not remembered. `description` is that of its store.
+    pub fn remembered(description: &str, cache: &Path) -> Option<LockedRepository> {
+        let memory = Memory { file: file_of(cache, description), wanted: None, now: Timestamp(0) };
+        memory.read_within(&Store::not_asked(description), i64::MIN..i64::MAX)
     }
 
     /// Reads from the store what was remembered of it; `None` if nothing is different there.
@@ -77,11 +83,21 @@ impl LockedRepository {
     }
 }
 
+fn file_of(cache: &Path, description: &str) -> PathBuf {
+    let hash = blake3::hash(description.as_bytes()).to_hex();
+    cache.join("opened").join(hash.get(..32).unwrap_or_default())
+}
+
 impl Memory {
     fn read(&self, store: &Store) -> Option<LockedRepository> {
+        self.read_within(store, 0..LASTS)
+    }
+
+    /// Reads what was written so many nanoseconds ago.
+    fn read_within(&self, store: &Store, ages: std::ops::Range<i64>) -> Option<LockedRepository> {
         let bytes = std::fs::read(&self.file).ok()?;
         let (read_at, parts) = parts(&bytes)?;
-        if !(0..LASTS).contains(&self.now.0.saturating_sub(read_at)) {
+        if !ages.contains(&self.now.0.saturating_sub(read_at)) {
             return None;
         }
         let mut parts = parts.into_iter();

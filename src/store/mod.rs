@@ -18,6 +18,7 @@ mod folder;
 mod git;
 mod listing;
 mod name;
+mod nowhere;
 mod objects;
 mod remote;
 

@@ -25,6 +25,8 @@ const RETENTION_KEYS: &[&str] = &[
     "key",
     "unit",
     "minimum_days",
+    "offer_days",
+    "switch",
     "exempt",
     "evidence",
     "note",
@@ -142,6 +144,8 @@ pub(super) fn retention(top: &Section<'_>, context: &Context<'_>) -> Result<Opti
             key: section.required("key")?.text.to_owned(),
             unit: section.word("unit")?.unwrap_or(RetentionUnit::Days),
             minimum_days: section.number("minimum_days")?,
+            offer_days: section.number("offer_days")?,
+            switch: section.owned("switch")?,
         })
     } else {
         None

@@ -16,6 +16,7 @@ mod agents;
 mod backup;
 mod config;
 mod copy;
+mod health;
 mod inspect;
 mod portable;
 mod prune;
@@ -37,6 +38,7 @@ pub use agents::{AgentsCheckArguments, AgentsCommand, AgentsListArguments, Agent
 pub use backup::{BackupArguments, CategoryWord, CompressionLevel, InitArguments, SecretsPolicy};
 pub use config::ConfigCommand;
 pub use copy::{CopyArguments, OtherOptions};
+pub use health::{DoctorArguments, StatusArguments};
 pub use inspect::{
     CatArguments, CatKind, DiffArguments, FilterOptions, FindArguments, HistoryArguments,
     LsArguments, SnapshotsArguments, StatsArguments,
@@ -417,6 +419,15 @@ pub enum Command {
     /// the machine, --host does, else the tool's name stands for it. Running it again adds nothing.
     /// DIR itself is only read; of a git clone the newest state is taken, older commits are not.
     Import(ImportArguments),
+    /// Shows how backups stand: per agent, of the repository, and in the exit code
+    ///
+    /// Looks at this machine alone, so that it is quick and works without a network.
+    Status(StatusArguments),
+    /// Asks whether backups and restores will work, and says what to do
+    ///
+    /// Looks at the configuration, the keys, the store, the agents and their databases, what agents
+    /// are about to delete, and what runs the backups. Nothing is changed without --fix.
+    Doctor(DoctorArguments),
     /// Explains a command or a topic
     Help(HelpArguments),
     /// Prints the version
@@ -457,6 +468,8 @@ impl Command {
             Command::Import(_) => "import",
             Command::ExportConfig(_) => "export-config",
             Command::ImportConfig(_) => "import-config",
+            Command::Status(_) => "status",
+            Command::Doctor(_) => "doctor",
             Command::Help(_) => "help",
             Command::Version => "version",
         }

@@ -10,6 +10,7 @@ mod check;
 mod config;
 mod copy;
 mod diff;
+mod doctor;
 mod dump;
 mod export_config;
 mod find;
@@ -41,6 +42,7 @@ mod scan;
 mod setup;
 mod snapshots;
 mod stats;
+mod status;
 
 use std::sync::Arc;
 
@@ -96,6 +98,8 @@ pub fn run(arguments: Arguments, screen: &Arc<Screen>, environment: Environment)
         Command::Import(import) => import::run(&run, &import),
         Command::ExportConfig(export) => export_config::run(&run, &export),
         Command::ImportConfig(import) => import_config::run(&run, &import),
+        Command::Status(status) => status::run(&run, &status),
+        Command::Doctor(doctor) => doctor::run(&run, &doctor),
         Command::Help(help) => help::run(&help, screen),
         Command::Version => help::version(screen),
     }

@@ -111,11 +111,22 @@ impl Run {
         repository: RepositoryId,
         open: impl FnMut(&Secret) -> Result<T>,
     ) -> Result<T> {
+        self.unlock_asking(location, repository, &mut ask::secret, open)
+    }
+
+    /// Does the same; `ask` asks a person.
+    pub(super) fn unlock_asking<T>(
+        &self,
+        location: &Location,
+        repository: RepositoryId,
+        ask: &mut machine::Ask<'_>,
+        open: impl FnMut(&Secret) -> Result<T>,
+    ) -> Result<T> {
         let options = self.global.secret();
         let (entry, keys) = (self.entry_at(location)?, self.places.keys());
         let places =
             SecretPlaces { options: &options, environment: &self.environment, entry, keys: &keys };
-        machine::unlock(&places, repository, &mut ask::secret, open)
+        machine::unlock(&places, repository, ask, open)
     }
 
     /// Returns the passphrase that was named for this run, if one was: what `init` and the first

@@ -94,6 +94,44 @@ impl Run {
         self.open(store, location)
     }
 
+    /// Opens the repository that is meant as a timer does: nobody is asked for a secret.
+    pub(super) fn repository_unasked(&self) -> Result<Opened> {
+        let chosen = self.chosen()?;
+        let location = chosen.location();
+        let store = self.store(location, false)?;
+        let folders = self.local_folders();
+        self.open_by(store, location, self.wanted_id(location)?, |locked| {
+            self.unlock_asking(location, locked.id(), &mut |_| Ok(None), |secret| {
+                try_secret(locked, secret, &folders)
+            })
+        })
+    }
+
+    /// Opens the repository that is meant as far as this machine remembers it: one behind a network is
+    /// not asked for anything, and must have been opened here before. Nobody is asked for a secret.
+    pub(super) fn repository_remembered(&self) -> Result<Opened> {
+        let chosen = self.chosen()?;
+        let location = chosen.location();
+        if location.folder().is_some() {
+            return self.repository_unasked();
+        }
+        let folders = self.local_folders();
+        let description = machine::opened_description(&self.places.state, location);
+        let remembered = description.zip(folders.cache.as_deref());
+        let locked =
+            remembered.and_then(|(text, cache)| LockedRepository::remembered(&text, cache));
+        let locked = locked.ok_or_else(|| {
+            Error::new(Kind::NoRepository, "nothing is remembered here of the repository")
+                .object(location.to_string())
+                .hint("`--check` asks its store")
+        })?;
+        let ask = &mut |_: &str| Ok(None);
+        let repository = self.unlock_asking(location, locked.id(), ask, |secret| {
+            try_secret(&locked, secret, &folders)
+        })?;
+        Ok(Opened { location: location.clone(), repository, shared: None })
+    }
+
     /// Opens the repository, and reads what other writers did.
     pub fn current_repository(&self) -> Result<Opened> {
         let repository = self.repository(Make::Never)?;
@@ -300,6 +338,10 @@ impl Run {
     }
 
     fn opened(&self, repository: Repository, location: &Location) -> Result<Opened> {
+        if location.folder().is_none() {
+            let description = repository.store().description();
+            machine::remember_opened(&self.places.state, location, description);
+        }
         let is_exclusive = repository.header().flags & REPOSITORY_EXCLUSIVE != 0;
         let take = |folder: &Path| {
             self.waiting(DELETION, |wait| {

@@ -7,6 +7,10 @@
 
 use std::collections::BTreeMap;
 
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use crate::repository::Repository;
 use crate::repository::state::StateFolder;
 use crate::time::Timestamp;
 
@@ -14,6 +18,22 @@ use crate::time::Timestamp;
 const FILE: &str = "databases";
 /// A row's length in bytes.
 const ROW: usize = 32;
+
+/// What backups of this machine found out about one database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DatabaseHealth {
+    /// The last backup whose copy was checked and sound.
+    pub sound: Option<Timestamp>,
+    /// Whether the last check found damage.
+    pub is_damaged: bool,
+}
+
+/// Returns what is known of the database at an absolute path; `None` if it was never met.
+pub fn database_health(repository: &Repository, path: &Path) -> Option<DatabaseHealth> {
+    let hash = repository.keys().name_hash(path.as_os_str().as_bytes());
+    let found = Health::load(repository.state()).find(hash)?;
+    Some(DatabaseHealth { sound: found.sound, is_damaged: found.is_damaged })
+}
 
 /// What is known of one database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -47,6 +47,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use contributors::Contributor;
+pub use health::{DatabaseHealth, database_health};
 pub use options::{
     AgentClass, AgentRules, AgentSource, AgentSources, BackupOptions, BackupReport, StreamSource,
 };

@@ -1,0 +1,386 @@
+//! `stash status`.
+
+use std::fmt::Write as _;
+
+use super::open::Run;
+use super::repository::Opened;
+use crate::cli::args::StatusArguments;
+use crate::cli::figures::{count, counted, size};
+use crate::cli::json::{AgentStatusRow, ChangesRow, JobRow, RepositoryRow, StatusReport, ratio};
+use crate::cli::name::shown;
+use crate::cli::table::{Align, Table};
+use crate::engine::backup::AgentSources;
+use crate::error::{Error, Kind, Result};
+use crate::files::ExcludeOptions;
+use crate::format::record::{SNAPSHOT_INCOMPLETE, SNAPSHOT_SAFETY};
+use crate::machine::doctor::{self, ScheduleFound, Verdict};
+use crate::machine::{
+    self, AgentStatus, AgentWish, JobHealth, MachineAgents, SavedRootFiles, agent_statuses,
+    job_health, saved_files, saved_roots,
+};
+use crate::repository::cache::SnapshotEntry;
+use crate::repository::reader::BlobReader;
+use crate::time::{Clock as _, SECOND, Timestamp};
+
+/// The exit code of backups that are overdue.
+const OVERDUE: u8 = 15;
+
+/// All that is shown.
+struct Status {
+    checked: bool,
+    repository: Option<RepositoryRow>,
+    jobs: Vec<JobHealth>,
+    agents: Vec<AgentStatus>,
+    schedule: ScheduleFound,
+    warnings: Vec<String>,
+    /// Why the repository could not be looked at, beside its not being there.
+    failure: Option<Error>,
+}
+
+pub(super) fn run(run: &Run, arguments: &StatusArguments) -> Result<u8> {
+    let status = gather(run, arguments)?;
+    if run.screen.is_json() {
+        run.screen.array(&report(&status))?;
+    } else {
+        run.screen.text(text(run, &status).trim_end())?;
+        for warning in &status.warnings {
+            run.screen.warning(&shown(warning.as_bytes()));
+        }
+    }
+    match status.failure {
+        Some(failure) => Err(failure),
+        None => Ok(if status.is_overdue() { OVERDUE } else { 0 }),
+    }
+}
+
+impl Status {
+    fn is_overdue(&self) -> bool {
+        self.jobs.iter().any(|job| job.is_overdue)
+    }
+
+    fn health(&self) -> &'static str {
+        match (&self.failure, self.is_overdue()) {
+            (Some(_), _) => "unknown",
+            (None, true) => "overdue",
+            (None, false) => "ok",
+        }
+    }
+}
+
+fn gather(run: &Run, arguments: &StatusArguments) -> Result<Status> {
+    let config = run.config()?;
+    let opened = if arguments.check {
+        run.repository_unasked().and_then(|it| run.catch_up(&it).map(|()| it))
+    } else {
+        run.repository_remembered()
+    };
+    let (opened, failure) = match opened {
+        Ok(opened) => (Some(opened), None),
+        // That nothing was saved yet is no failure of looking.
+        Err(error) if error.kind() == Kind::NoRepository && !arguments.check => (None, None),
+        Err(error) => (None, Some(error)),
+    };
+    let entries = match &opened {
+        Some(opened) => opened.cached_snapshots()?,
+        None => Vec::new(),
+    };
+    let now = run.clock.now();
+    let host = &run.identity.host;
+    let agents = MachineAgents::find(&run.places, &run.environment)?;
+    let sources = agents.sources(&AgentWish::default(), &excludes(run, opened.as_ref()))?;
+    let saved: Vec<SavedRootFiles<'_>> = saved_roots(&entries, host, now)
+        .into_iter()
+        .map(|it| (it, opened.as_ref().and_then(|opened| files_of(opened, it.root))))
+        .collect();
+    let jobs = job_health(config, &entries, host, now);
+    let statuses = agent_statuses(&agents, &sources, &saved);
+    let repository = opened.as_ref().map(|it| repository_row(it, &entries)).transpose()?;
+    let mut status = Status {
+        checked: arguments.check,
+        repository,
+        jobs,
+        agents: statuses,
+        schedule: doctor::find_schedule(&run.environment),
+        warnings: Vec::new(),
+        failure,
+    };
+    status.warnings = warnings(run, &status, opened.as_ref(), &entries, &agents, &sources);
+    Ok(status)
+}
+
+/// The folders that no backup holds.
+fn excludes(run: &Run, opened: Option<&Opened>) -> ExcludeOptions {
+    let own = [run.places.cache.clone(), run.places.state.clone()];
+    let folder = opened.and_then(|it| it.folder()).map(std::path::Path::to_owned);
+    ExcludeOptions { skip: own.into_iter().chain(folder).collect(), ..ExcludeOptions::default() }
+}
+
+/// Reads which files a root holds, as far as that is at hand.
+fn files_of(
+    repository: &Opened,
+    root: &crate::format::record::Root,
+) -> Option<machine::SavedFiles> {
+    saved_files(&mut BlobReader::new(repository).ok()?.near(), root).ok()
+}
+
+fn repository_row(opened: &Opened, entries: &[SnapshotEntry]) -> Result<RepositoryRow> {
+    let stands = || entries.iter().filter(|entry| entry.forgotten.is_none());
+    let is_safety = |entry: &&SnapshotEntry| entry.snapshot.flags & SNAPSHOT_SAFETY != 0;
+    let bytes = |entry: &SnapshotEntry| entry.snapshot.statistics.bytes;
+    let stored_bytes = opened.cache().totals()?.stored_bytes;
+    let whole_bytes = stands().map(bytes).sum();
+    let safety_snapshots = stands().filter(is_safety).count() as u64;
+    Ok(RepositoryRow {
+        location: opened.location.to_string(),
+        id: opened.id().to_string(),
+        snapshots: (stands().count() as u64).saturating_sub(safety_snapshots),
+        stored_bytes,
+        whole_bytes,
+        ratio: ratio(whole_bytes, stored_bytes),
+        safety_snapshots,
+        safety_bytes: stands().filter(is_safety).map(bytes).sum(),
+    })
+}
+
+fn warnings(
+    run: &Run,
+    status: &Status,
+    opened: Option<&Opened>,
+    entries: &[SnapshotEntry],
+    agents: &MachineAgents,
+    sources: &AgentSources,
+) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for agent in status.agents.iter().filter(|it| it.is_odd && it.is_enabled) {
+        let found = agents.found.iter().find(|found| found.agent.id == agent.id);
+        let root = found.and_then(|found| found.roots.iter().find(|root| root.is_usable()));
+        let place = root.map(|it| it.place.display().to_string()).unwrap_or_default();
+        warnings.push(format!(
+            "{}: no session was recognised in `{place}`; everything there is saved all the same",
+            agent.id
+        ));
+    }
+    let host = &run.identity.host;
+    let newest = entries.iter().rev().find(|entry| {
+        entry.forgotten.is_none()
+            && entry.snapshot.host == *host
+            && entry.snapshot.flags & SNAPSHOT_SAFETY == 0
+    });
+    if newest.is_some_and(|entry| entry.snapshot.flags & SNAPSHOT_INCOMPLETE != 0) {
+        warnings.push(
+            "some items could not be read by the last backup; the next one names them".into(),
+        );
+    }
+    if let Some(opened) = opened {
+        let keys = run.places.keys();
+        if machine::pending_recovery_path(&keys, opened.id()).exists() {
+            warnings.push(
+                "the recovery code waits to be written down: `stash key recovery --show`".into(),
+            );
+        }
+        let second = second_target(run, opened, sources);
+        warnings.extend(second.filter(|it| it.verdict > Verdict::Note).map(|it| it.evidence));
+    }
+    match (&status.schedule, status.is_overdue()) {
+        (ScheduleFound::Nothing, true) => {
+            let wanted = status.jobs.iter().find_map(|job| job.schedule.as_deref());
+            warnings.push(format!(
+                "nothing runs backups by itself; `crontab -e` and this line do: `{}`",
+                doctor::cron_line(wanted)
+            ));
+        }
+        (ScheduleFound::Off { what, remedy }, _) => warnings.push(format!("{what}: {remedy}")),
+        _ => {}
+    }
+    warnings
+}
+
+fn second_target(run: &Run, opened: &Opened, sources: &AgentSources) -> Option<doctor::Answer> {
+    let config = run.config().ok()?;
+    let others = config.repositories.iter();
+    let others: Vec<_> =
+        others.filter_map(|it| config.location_of(it, &run.environment).ok()).collect();
+    let sources = sources.roots.iter().map(|root| root.place.as_path());
+    Some(doctor::same_disk(&opened.location, &others, sources))
+}
+
+fn text(run: &Run, status: &Status) -> String {
+    let now = run.clock.now();
+    // Writing to a String can't fail.
+    let mut text = format!("{}\n", health_line(status, now));
+    if let Some(repository) = &status.repository {
+        let _ = writeln!(text, "{}", repository_line(repository, status.checked));
+    }
+    if let ScheduleFound::Running { what, .. } = &status.schedule {
+        let _ = writeln!(text, "runs by itself: {}", shown(what.as_bytes()));
+    }
+    if !status.agents.is_empty() {
+        let _ = write!(text, "\n{}", table(status, now));
+    }
+    text
+}
+
+/// Says in one line how it stands.
+fn health_line(status: &Status, now: Timestamp) -> String {
+    if status.failure.is_some() {
+        return "not known: the repository can't be looked at".to_owned();
+    }
+    let overdue: Vec<&JobHealth> = status.jobs.iter().filter(|job| job.is_overdue).collect();
+    if let Some(first) = overdue.first() {
+        let more = match overdue.len() {
+            1 => String::new(),
+            count => format!(", and {} more", counted(count.saturating_sub(1) as u64, "job")),
+        };
+        let job = shown(first.job.as_bytes());
+        return match first.last_success {
+            Some(time) => format!(
+                "overdue: `{job}` last succeeded {}{more}; `stash backup` runs it now",
+                ago(time, now)
+            ),
+            None => {
+                format!("overdue: nothing is saved yet by `{job}`{more}; `stash backup` begins")
+            }
+        };
+    }
+    let newest = status.jobs.iter().filter_map(|job| job.last_success).max();
+    let last = newest.map_or_else(|| "never".to_owned(), |time| ago(time, now));
+    let known = status.agents.iter().filter_map(|agent| agent.changes);
+    let changes: u64 = known.map(|changes| changes.count()).sum();
+    format!("ok: last backup {last}, {} since", counted(changes, "change"))
+}
+
+fn repository_line(repository: &RepositoryRow, checked: bool) -> String {
+    let safety = match repository.safety_snapshots {
+        0 => String::new(),
+        count => format!(
+            ", and {} ({} if kept whole)",
+            counted(count, "safety snapshot"),
+            size(repository.safety_bytes)
+        ),
+    };
+    let remembered = if checked { "" } else { " (as remembered here)" };
+    format!(
+        "`{}`: {}{safety}; {} stored, 1 byte for each {:.1}{remembered}",
+        repository.location,
+        counted(repository.snapshots, "snapshot"),
+        size(repository.stored_bytes),
+        repository.ratio,
+    )
+}
+
+fn table(status: &Status, now: Timestamp) -> Table {
+    let mut table = Table::new([
+        ("agent", Align::Left),
+        ("last saved", Align::Left),
+        ("sessions", Align::Right),
+        ("files", Align::Right),
+        ("size", Align::Right),
+        ("since then", Align::Left),
+    ]);
+    for agent in &status.agents {
+        table.row([
+            shown(agent.id.as_bytes()),
+            agent.last_read.map_or_else(|| "never".to_owned(), |time| ago(time, now)),
+            sessions(agent),
+            count(agent.files),
+            size(agent.bytes),
+            since(agent),
+        ]);
+    }
+    table
+}
+
+fn sessions(agent: &AgentStatus) -> String {
+    match (agent.sessions, agent.session_stores) {
+        (sessions, 0) => count(sessions),
+        (0, stores) => format!("in {}", counted(stores, "file")),
+        (sessions, stores) => format!("{} + in {}", count(sessions), counted(stores, "file")),
+    }
+}
+
+fn since(agent: &AgentStatus) -> String {
+    if !agent.is_here {
+        return "no longer on this machine".to_owned();
+    }
+    if !agent.is_enabled {
+        return "switched off".to_owned();
+    }
+    let Some(changes) = agent.changes else {
+        return if agent.last_read.is_some() { "not known" } else { "all of it" }.to_owned();
+    };
+    let parts = [(changes.new, "new"), (changes.changed, "changed"), (changes.gone, "gone")];
+    let parts: Vec<String> = parts
+        .into_iter()
+        .filter(|(number, _)| *number > 0)
+        .map(|(number, word)| format!("{} {word}", count(number)))
+        .collect();
+    if parts.is_empty() { "nothing".to_owned() } else { parts.join(", ") }
+}
+
+/// Returns how long ago something was.
+fn ago(time: Timestamp, now: Timestamp) -> String {
+    let seconds = u64::try_from(now.0.saturating_sub(time.0) / SECOND).unwrap_or(0);
+    match seconds {
+        0..60 => "just now".to_owned(),
+        60..7200 => format!("{} min ago", seconds / 60),
+        7200..172_800 => format!("{} h ago", seconds / 3600),
+        _ => format!("{} days ago", seconds / 86_400),
+    }
+}
+
+fn report(status: &Status) -> StatusReport {
+    let time = |time: Option<Timestamp>| time.map(Timestamp::to_rfc3339);
+    let agent = |agent: &AgentStatus| AgentStatusRow {
+        id: agent.id.clone(),
+        here: agent.is_here,
+        enabled: agent.is_enabled,
+        last_saved: time(agent.last_read),
+        sessions: agent.sessions,
+        session_stores: agent.session_stores,
+        files: agent.files,
+        bytes: agent.bytes,
+        changes: agent.changes.map(|it| ChangesRow {
+            new: it.new,
+            changed: it.changed,
+            gone: it.gone,
+        }),
+    };
+    let job = |job: &JobHealth| JobRow {
+        job: job.job.clone(),
+        last_success: time(job.last_success),
+        overdue_after: job.overdue_after.as_secs(),
+        overdue: job.is_overdue,
+    };
+    StatusReport {
+        health: status.health(),
+        checked: status.checked,
+        repository: status.repository.clone(),
+        jobs: status.jobs.iter().map(job).collect(),
+        agents: status.agents.iter().map(agent).collect(),
+        schedule: match &status.schedule {
+            ScheduleFound::Running { what, .. } => Some(what.clone()),
+            _ => None,
+        },
+        warnings: status.warnings.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_long_ago_is_told_in_the_unit_that_matters() {
+        let hour = 3600 * SECOND;
+        for (past, text) in [
+            (59 * SECOND, "just now"),
+            (hour, "60 min ago"),
+            (2 * hour, "2 h ago"),
+            (47 * hour, "47 h ago"),
+            (72 * hour, "3 days ago"),
+            (-hour, "just now"),
+        ] {
+            assert_eq!(ago(Timestamp(0), Timestamp(past)), text);
+        }
+    }
+}
