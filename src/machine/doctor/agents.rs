@@ -121,12 +121,8 @@ pub fn layouts(surveys: &[(&FoundAgent, AgentSurvey)]) -> Answer {
     }
     Answer::ok(
         NAME,
-        format!("{} of their own recognised, beside those in databases", files(sessions)),
+        format!("recognised {}, and databases of sessions", counted(sessions, "session file")),
     )
-}
-
-fn files(count: u64) -> String {
-    counted(count, "session file")
 }
 
 /// Returns where an agent keeps its files.
