@@ -29,6 +29,8 @@ pub enum Kind {
     Store,
     /// A configuration file can't be used.
     Config,
+    /// A command of a job's own failed.
+    JobCommand,
     /// The user asked to stop.
     Interrupted,
 }
@@ -71,6 +73,7 @@ impl Kind {
             Kind::Damaged => 13,
             Kind::Store => 14,
             Kind::Config => 16,
+            Kind::JobCommand => 17,
             Kind::Interrupted => 130,
         }
     }
@@ -233,6 +236,7 @@ mod tests {
             Kind::Damaged,
             Kind::Store,
             Kind::Config,
+            Kind::JobCommand,
             Kind::Interrupted,
         ] {
             assert!(EXIT_CODES.iter().any(|row| row.code == kind.exit_code()), "{kind:?}");

@@ -20,9 +20,13 @@ mod golden;
 mod home;
 #[path = "cli_commands/inspect.rs"]
 mod inspect;
+#[path = "cli_commands/jobs.rs"]
+mod jobs;
 #[path = "cli_commands/keys.rs"]
 mod keys;
 #[path = "cli_commands/maintenance.rs"]
 mod maintenance;
+#[path = "cli_commands/repos.rs"]
+mod repos;
 #[path = "cli_commands/restore.rs"]
 mod restore;

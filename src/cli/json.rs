@@ -10,6 +10,7 @@ mod items;
 mod lists;
 mod nodes;
 mod prune;
+mod repo;
 mod retention;
 mod summaries;
 mod verify;
@@ -28,8 +29,9 @@ pub use items::{
 pub use lists::{LISTS, SnapshotRow, SnapshotSummary, time as snapshot_time};
 pub use nodes::{NodeRow, file_time, node, node_with_content, permissions};
 pub use prune::{MaintenanceLine, PruneSummary};
+pub use repo::{RepoChange, RepoLine};
 pub use retention::{
-    ChangedLine, ChangedSummary, ForgetGroup, ForgottenRow, PurgeSummary, PurgedLine,
+    ChangedLine, ChangedSummary, ForgetGroup, ForgottenLine, ForgottenRow, PurgeSummary, PurgedLine,
 };
 pub use summaries::{BackupContributor, BackupSummary, Initialized, RestoreSummary};
 pub use verify::{
@@ -209,9 +211,10 @@ of the same name with `_b64` appended (`item`, `item_b64`).
         summaries::MESSAGE_TYPES,
         verify::MESSAGE_TYPES,
         retention::MESSAGE_TYPES,
-        copy::MESSAGE_TYPES,
         prune::MESSAGE_TYPES,
+        copy::MESSAGE_TYPES,
         items::MESSAGE_TYPES,
+        repo::MESSAGE_TYPES,
     ];
     for message in types.into_iter().flatten() {
         push(&mut text, message);
@@ -219,7 +222,7 @@ of the same name with `_b64` appended (`item`, `item_b64`).
     text.push_str("\n`stash status` prints one object:\n");
     push(&mut text, &health::STATUS);
     text.push_str("\nLists print an array of such objects:\n");
-    let lists = [LISTS, agents::LISTS, retention::LISTS, items::LISTS, health::LISTS];
+    let lists = [LISTS, agents::LISTS, repo::LISTS, retention::LISTS, items::LISTS, health::LISTS];
     for list in lists.into_iter().flatten() {
         push(&mut text, list);
     }

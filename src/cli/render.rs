@@ -14,6 +14,7 @@
 //! [`Screen::reader_is_gone`] lets the program end quietly; stderr's going away is ignored, since
 //! there is nobody left to tell, and the work matters more.
 
+use std::collections::VecDeque;
 use std::io::{BufWriter, ErrorKind, IsTerminal as _, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -51,6 +52,9 @@ impl ScreenOptions {
     }
 }
 
+/// So many warnings of a run are kept.
+const KEPT_WARNINGS: usize = 20;
+
 /// Where everything is shown.
 pub struct Screen {
     options: ScreenOptions,
@@ -66,6 +70,8 @@ pub struct Screen {
     /// Whether each line to stdout is written at once, for somebody who watches.
     watched: bool,
     reader_gone: AtomicBool,
+    /// The last warnings, to be remembered with the run.
+    warnings: Mutex<VecDeque<String>>,
 }
 
 impl Screen {
@@ -98,6 +104,7 @@ impl Screen {
             bar: Mutex::new(None),
             watched: false,
             reader_gone: AtomicBool::new(false),
+            warnings: Mutex::default(),
         }
     }
 
@@ -151,8 +158,20 @@ impl Screen {
         self.print(&text)
     }
 
+    /// Returns the last warnings that were shown since this was asked before.
+    pub fn take_warnings(&self) -> Vec<String> {
+        lock(&self.warnings).drain(..).collect()
+    }
+
     /// Shows something that is no failure.
     pub fn warning(&self, message: &str) {
+        {
+            let mut warnings = lock(&self.warnings);
+            warnings.push_back(message.to_owned());
+            if warnings.len() > KEPT_WARNINGS {
+                warnings.pop_front();
+            }
+        }
         if self.is_json() {
             self.tell(&json_line("warning", &Warning { message }, None));
         } else {

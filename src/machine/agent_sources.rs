@@ -10,11 +10,13 @@
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::config::{AgentEntry, Config, Stated};
 use super::environment::Environment;
 use super::places::Places;
+use super::runs::RunAgent;
 use crate::agents::{self, Agent, AgentRoot, Catalog, PathKind, Prune, System};
 use crate::engine::backup::{AgentClass, AgentRules, AgentSource, AgentSources};
 use crate::error::{Error, IoContext as _, Result};
@@ -115,12 +117,24 @@ impl MachineAgents {
         wish: &AgentWish,
         excludes: &ExcludeOptions,
     ) -> Result<AgentSources> {
+        self.counted_sources(agents, wish, excludes).map(|(sources, _)| sources)
+    }
+
+    /// Returns the same, and what will tell how many files of each agent were met.
+    pub fn counted_sources(
+        &self,
+        agents: &[&FoundAgent],
+        wish: &AgentWish,
+        excludes: &ExcludeOptions,
+    ) -> Result<(AgentSources, AgentCounts)> {
         let mut roots = Vec::new();
+        let mut counts = AgentCounts::default();
         for found in agents {
             let mut excludes = excludes.clone();
             excludes.exclude.extend(found.exclude.iter().cloned());
             for root in found.roots.iter().filter(|root| root.is_usable()) {
                 let rules = Arc::new(RootRules::new(found, root, wish));
+                counts.rules.push(Arc::clone(&rules));
                 let leave_out = Arc::clone(&rules) as Arc<dyn LeaveOut>;
                 roots.push(AgentSource {
                     agent: found.agent.id.clone(),
@@ -131,7 +145,8 @@ impl MachineAgents {
                 });
             }
         }
-        Ok(AgentSources { roots, is_partial: !wish.only.is_empty(), carried: self.carried(agents) })
+        let carried = self.carried(agents);
+        Ok((AgentSources { roots, is_partial: !wish.only.is_empty(), carried }, counts))
     }
 
     /// Returns the agents whose roots stay as the parent has them, if they are not read: all but those
@@ -244,6 +259,10 @@ struct RootRules {
     inner: Vec<PathBuf>,
     only: Vec<Category>,
     without_secrets: bool,
+    /// Files that a walk met and did not leave out, by category.
+    met: [AtomicU64; Category::ALL.len()],
+    /// Those of them that hold credentials beside other things.
+    mixed: Mutex<Vec<PathBuf>>,
 }
 
 impl RootRules {
@@ -259,6 +278,8 @@ impl RootRules {
                 .collect(),
             only: wish.only.clone(),
             without_secrets: wish.without_secrets,
+            met: Default::default(),
+            mixed: Mutex::default(),
         }
     }
 
@@ -298,10 +319,80 @@ impl LeaveOut for RootRules {
             Some(found) => match found.category {
                 Category::Cache => Some(ExcludeReason::AgentCache),
                 Category::Secrets if self.without_secrets => Some(ExcludeReason::Secrets),
-                _ => None,
+                category => {
+                    self.count(category);
+                    if found.mixed_secrets && self.without_secrets {
+                        lock(&self.mixed).push(path.to_owned());
+                    }
+                    None
+                }
             },
         }
     }
+}
+
+impl RootRules {
+    fn count(&self, category: Category) {
+        let place = Category::ALL.iter().position(|it| *it == category);
+        if let Some(met) = place.and_then(|place| self.met.get(place)) {
+            met.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// How many files of each agent a walk met. Asked after it.
+#[derive(Default)]
+pub struct AgentCounts {
+    rules: Vec<Arc<RootRules>>,
+}
+
+impl AgentCounts {
+    /// Returns the agents that were read, each with its files by category.
+    pub fn by_agent(&self) -> Vec<RunAgent> {
+        let mut agents: Vec<RunAgent> = Vec::new();
+        for rules in &self.rules {
+            let id = &rules.agent.id;
+            if !agents.iter().any(|it| it.id == *id) {
+                agents.push(RunAgent { id: id.clone(), ..RunAgent::default() });
+            }
+            let Some(own) = agents.iter_mut().find(|it| it.id == *id) else { continue };
+            for (category, met) in Category::ALL.iter().zip(&rules.met) {
+                let met = met.load(Ordering::Relaxed);
+                if met > 0 {
+                    let sum = own.files.entry(category.name().to_owned()).or_default();
+                    *sum = sum.saturating_add(met);
+                }
+            }
+        }
+        agents
+    }
+
+    /// Returns the agents that keep sessions, and of which none was recognised, each with the first
+    /// place that was looked at.
+    pub fn without_sessions(&self) -> Vec<(String, PathBuf)> {
+        let sessions = Category::Sessions.name();
+        let by_agent = self.by_agent();
+        let lacking = by_agent.iter().filter(|it| !it.files.contains_key(sessions));
+        let place = |id: &str| self.rules.iter().find(|rules| rules.agent.id == id);
+        let lacking = lacking.filter_map(|it| place(&it.id));
+        let lacking = lacking.filter(|rules| !rules.agent.sessions.is_empty());
+        lacking.map(|rules| (rules.agent.name.clone(), rules.place.clone())).collect()
+    }
+
+    /// Returns files that hold credentials beside other things, where those that hold nothing else
+    /// are left out.
+    pub fn mixed_secrets(&self) -> Vec<PathBuf> {
+        let mut files: Vec<PathBuf> =
+            self.rules.iter().flat_map(|rules| lock(&rules.mixed).clone()).collect();
+        files.sort_unstable();
+        files.dedup();
+        files
+    }
+}
+
+/// A panic elsewhere leaves a list whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What an agent keeps, counted.

@@ -32,6 +32,8 @@
 //! | `disk` | what a folder's file system means for a repository in it |
 //! | `editor` | a person's editor, and what it gave that can't be used |
 //! | `input` | paths, lists and commands that a person hands in |
+//! | `job_command` | a job's own commands, before and after it |
+//! | `runs` | what came of each backup on this machine |
 //! | `limits` | how many files and threads we may have |
 //! | `signal` | Ctrl-C and its kin |
 
@@ -51,6 +53,7 @@ mod git_access;
 mod health;
 mod identity;
 mod input;
+mod job_command;
 mod known_store;
 mod limits;
 mod location;
@@ -59,6 +62,7 @@ mod moment;
 mod passphrase;
 mod places;
 mod remote_location;
+mod runs;
 mod saved_agents;
 mod signal;
 mod status;
@@ -68,7 +72,8 @@ mod unlock;
 
 pub use agent_files::{is_file, made_file, refuse_running, remove_file, replace_file, touch};
 pub use agent_sources::{
-    AgentHoldings, AgentWish, FoundAgent, MachineAgents, agent_catalog, holdings, kind_word,
+    AgentCounts, AgentHoldings, AgentWish, FoundAgent, MachineAgents, agent_catalog, holdings,
+    kind_word,
 };
 pub use agent_survey::{AgentSurvey, SurveyedFile, survey};
 pub use clock::SystemClock;
@@ -88,6 +93,7 @@ pub use git_access::git_access;
 pub use health::{JobHealth, job_health};
 pub use identity::{Identity, offset_minutes};
 pub use input::{SourceCommand, absolute_path, read_entries, read_lines, read_text};
+pub use job_command::run_job_command;
 pub use known_store::{
     forget_store, known_store, opened_description, remember_opened, remember_store,
 };
@@ -103,6 +109,7 @@ pub use passphrase::{
 };
 pub use places::{PlaceOptions, Places, make_private_folder, remove_older};
 pub use remote_location::GitPlace;
+pub use runs::{RunAgent, RunAlso, RunFigures, RunHistory, RunRecord, RunResult, remember_run};
 pub use saved_agents::{SavedFile, SavedFiles, SavedRoot, saved_files, saved_roots};
 pub use signal::stop_on_signals;
 pub use status::{AgentStatus, Changes, SavedRootFiles, agent_statuses};

@@ -123,9 +123,11 @@ pub struct InitArguments {
 }
 
 /// Arguments of `backup`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(after_help = "Examples:
-  stash backup                            all coding agents that are found
+  stash backup                            all coding agents that are found, or the jobs of the
+                                          configuration
+  stash backup --job photos
   stash backup --agent claude-code,codex --only sessions
   stash backup ~/work
   stash backup ~/work /etc --exclude '*.tmp' --tag nightly
@@ -145,16 +147,9 @@ pub struct BackupArguments {
     /// was. `profile` is config, settings, skills and memory
     #[arg(long, value_name = "CATEGORY", value_delimiter = ',')]
     pub only: Vec<CategoryWord>,
-    /// What becomes of files that hold nothing but an agent's credentials
-    #[arg(
-        long,
-        value_name = "POLICY",
-        value_enum,
-        default_value_t,
-        env = "STASH_SECRETS",
-        hide_env_values = true
-    )]
-    pub secrets: SecretsPolicy,
+    /// What becomes of files that hold nothing but an agent's credentials [default: encrypt]
+    #[arg(long, value_name = "POLICY", value_enum, env = "STASH_SECRETS", hide_env_values = true)]
+    pub secrets: Option<SecretsPolicy>,
     /// Shows what would be saved, with sizes and the 20 largest contributors; writes nothing
     #[arg(short = 'n', long)]
     pub dry_run: bool,
@@ -184,7 +179,8 @@ pub struct BackupArguments {
     /// Names the machine in the snapshot [default: this machine's name; env: STASH_HOST]
     #[arg(short = 'H', long, value_name = "NAME", visible_alias = "machine")]
     pub host: Option<String>,
-    /// Names the line of snapshots that this one continues [default: made from the paths]
+    /// Runs this job of the configuration; with a PATH, names the line of snapshots that this one
+    /// continues [default: every job; made from the paths]
     #[arg(short = 'P', long, value_name = "NAME", env = "STASH_JOB", hide_env_values = true)]
     pub job: Option<String>,
     /// How hard to compress what is new
@@ -225,6 +221,14 @@ pub struct BackupArguments {
         hide_env_values = true
     )]
     pub no_maintenance: bool,
+    /// Forgets nothing afterwards, whatever policy the job has
+    #[arg(
+        long,
+        value_parser = FalseyValueParser::new(),
+        env = "STASH_NO_FORGET",
+        hide_env_values = true
+    )]
+    pub no_forget: bool,
     /// Dates the snapshot TIME instead of now, as in `2026-11-20 14:30`
     #[arg(long, value_name = "TIME")]
     pub time: Option<String>,

@@ -28,6 +28,7 @@ pub struct FilterOptions {
 #[command(after_help = "Examples:
   stash snapshots
   stash snapshots --tag nightly --latest 3
+  stash snapshots --agent claude-code
   stash snapshots --host old-laptop --json")]
 pub struct SnapshotsArguments {
     /// Lists only these: `latest`, `latest~N`, or the beginning of an id
@@ -36,6 +37,9 @@ pub struct SnapshotsArguments {
     /// Lists the newest N of each machine and set of paths
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub latest: Option<u32>,
+    /// Lists those that hold this agent; may be repeated, or hold several with commas between
+    #[arg(long = "agent", value_name = "ID", value_delimiter = ',')]
+    pub agents: Vec<String>,
     /// Which snapshots.
     #[command(flatten)]
     pub filter: FilterOptions,
@@ -174,11 +178,15 @@ pub struct CatArguments {
 #[command(after_help = "Examples:
   stash stats
   stash stats latest
-  stash stats --host old-laptop")]
+  stash stats --host old-laptop
+  stash stats --agent codex")]
 pub struct StatsArguments {
     /// Counts only these [default: all]
     #[arg(value_name = "SNAPSHOT", value_parser = SnapshotArgument::parser())]
     pub snapshots: Vec<SnapshotArgument>,
+    /// Counts those that hold this agent; may be repeated, or hold several with commas between
+    #[arg(long = "agent", value_name = "ID", value_delimiter = ',')]
+    pub agents: Vec<String>,
     /// Which snapshots.
     #[command(flatten)]
     pub filter: FilterOptions,

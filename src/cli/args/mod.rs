@@ -19,6 +19,7 @@ mod copy;
 mod health;
 mod inspect;
 mod prune;
+mod repo;
 mod restore;
 mod retention;
 mod upkeep;
@@ -32,7 +33,7 @@ use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 pub use agents::{AgentsCheckArguments, AgentsCommand, AgentsListArguments, AgentsShowArguments};
-pub use backup::{BackupArguments, CompressionLevel, InitArguments, SecretsPolicy};
+pub use backup::{BackupArguments, CategoryWord, CompressionLevel, InitArguments, SecretsPolicy};
 pub use config::ConfigCommand;
 pub use copy::{CopyArguments, OtherOptions};
 pub use health::{DoctorArguments, StatusArguments};
@@ -41,6 +42,10 @@ pub use inspect::{
     LsArguments, SnapshotsArguments, StatsArguments,
 };
 pub use prune::{PruneArguments, PruneLimits};
+pub use repo::{
+    BackendCommand, RepoAddArguments, RepoCommand, RepoMoveArguments, RepoRemoveArguments,
+    RepoUseArguments,
+};
 pub use restore::{Destination, DumpArguments, Overwrite, RestoreArguments, UndoArguments};
 pub use retention::{
     ForgetArguments, KeepOptions, PinArguments, TagArguments, TagList, UnforgetArguments,
@@ -264,6 +269,10 @@ pub enum Command {
     /// settings, with live databases taken whole. Sessions and memory that an agent deletes stay in
     /// the snapshots.
     ///
+    /// If the configuration has jobs, they run instead, one after the other (--job runs one): each
+    /// saves its paths and agents into its repositories, runs its own commands before and after, and
+    /// forgets what its policy does not keep.
+    ///
     /// Only what changed since the last snapshot is read and stored; a run that finds nothing
     /// changed writes nothing. With no repository named anywhere, the first run makes a local one
     /// and shows its recovery code once. At most once a day, when it is due, a run cleans up a
@@ -357,6 +366,12 @@ pub enum Command {
     /// Shows which coding agents are known and here, and what they keep
     #[command(subcommand)]
     Agents(AgentsCommand),
+    /// Manages which repositories the configuration names
+    #[command(subcommand)]
+    Repo(RepoCommand),
+    /// Understood for `repo use`
+    #[command(subcommand, hide = true)]
+    Backend(BackendCommand),
     /// Shows and changes the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -402,6 +417,7 @@ impl Command {
             Command::Repair(_) => "repair",
             Command::Key(_) => "key",
             Command::Agents(_) => "agents",
+            Command::Repo(_) | Command::Backend(_) => "repo",
             Command::Config(_) => "config",
             Command::Status(_) => "status",
             Command::Doctor(_) => "doctor",

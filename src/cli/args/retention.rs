@@ -93,6 +93,7 @@ impl KeepOptions {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   stash forget --keep-last 7 --keep-daily 30 --keep-weekly 12 --keep-monthly 6 --dry-run
+  stash forget --dry-run                 what the policies of the configuration forget
   stash forget --keep-within 2m --host old-laptop
   stash forget 3f9a0c21
   stash forget --path ~/work/secret.env
@@ -156,7 +157,8 @@ pub struct ForgetArguments {
         help_heading = "Which snapshots"
     )]
     pub paths: Vec<OsString>,
-    /// Takes what this agent keeps out of the snapshots
+    /// With --keep-*: considers snapshots that hold this agent. Without: takes what it keeps out of
+    /// the snapshots
     #[arg(long, value_name = "ID", help_heading = "What is taken out")]
     pub agent: Option<String>,
     /// Of the agent, takes out only these categories (commas between)
@@ -174,7 +176,8 @@ pub struct ForgetArguments {
 impl ForgetArguments {
     /// Returns whether something is to be taken out of snapshots.
     pub fn takes_out(&self) -> bool {
-        self.agent.is_some() || (!self.paths.is_empty() && self.keep.policy().is_empty())
+        let names = self.agent.is_some() || !self.paths.is_empty();
+        names && self.keep.policy().is_empty()
     }
 
     /// Returns which snapshots are considered.
@@ -194,6 +197,12 @@ impl ForgetArguments {
                 .hint("add `--prune`, or leave it out"));
         }
         let has_policy = !self.keep.policy().is_empty();
+        if has_policy && !self.only.is_empty() {
+            return Err(Error::usage(
+                "`--only` says what is taken out of snapshots, and a policy takes out none",
+            )
+            .hint("leave out `--only`, or the `--keep-…` options"));
+        }
         let takes_out = self.takes_out();
         let ways = [has_policy, takes_out, self.safety].iter().filter(|way| **way).count();
         if ways > 1 || (!self.snapshots.is_empty() && (has_policy || self.safety)) {
@@ -201,13 +210,6 @@ impl ForgetArguments {
                 "give a policy (`--keep-…`), or snapshots, or `--safety`, or what is to be taken \
                  out of snapshots (`--path`, `--agent`)",
             ));
-        }
-        if ways == 0 && self.snapshots.is_empty() {
-            return Err(Error::usage("nothing says what to keep: no `--keep-…` option was given")
-                .hint(
-                    "for example `stash forget --keep-last 7 --keep-daily 30 --keep-weekly 12 \
-                     --keep-monthly 6 --dry-run`",
-                ));
         }
         Ok(())
     }

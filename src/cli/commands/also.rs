@@ -15,6 +15,7 @@ use crate::codec::Compression;
 use crate::engine::copy::{CopyOptions, copy};
 use crate::error::{Error, Kind, Result};
 use crate::id::SnapshotId;
+use crate::machine::{RunAlso, RunRecord};
 use crate::repository::Repository;
 
 /// What came of one further repository.
@@ -33,6 +34,7 @@ pub(super) struct Brought {
 pub(super) fn each(
     run: &Run,
     arguments: &BackupArguments,
+    record: &mut RunRecord,
     act: impl Fn(&Opened) -> Result<Brought>,
 ) -> Result<u64> {
     let mut failed = 0_u64;
@@ -44,6 +46,7 @@ pub(super) fn each(
             return done.map(|_| failed);
         }
         failed = failed.saturating_add(u64::from(done.is_err()));
+        record.also.push(noted(run, text, &done));
         tell(run, text, &done)?;
     }
     Ok(failed)
@@ -60,9 +63,22 @@ fn one(
     act(&other)
 }
 
+/// Returns how a location is shown. One that can't be read may hold a password: it is not.
+fn place(run: &Run, text: &OsString) -> String {
+    run.location(text).map_or_else(|_| "--also".to_owned(), |it| it.to_string())
+}
+
+fn noted(run: &Run, text: &OsString, done: &Result<Brought>) -> RunAlso {
+    let brought = done.as_ref().ok();
+    RunAlso {
+        location: place(run, text),
+        snapshot: brought.and_then(|it| it.snapshot).map(|id| id.to_string()),
+        error: done.as_ref().err().map(ToString::to_string),
+    }
+}
+
 fn tell(run: &Run, text: &OsString, done: &Result<Brought>) -> Result<()> {
-    // A location that can't be read may hold a password: it is not shown.
-    let place = run.location(text).map_or_else(|_| "--also".to_owned(), |it| it.to_string());
+    let place = place(run, text);
     if let Err(error) = done {
         run.screen.warning(&format!("nothing was saved into `{place}`: {}", error.with_hint()));
     }

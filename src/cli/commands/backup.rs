@@ -1,4 +1,4 @@
-//! `stash backup`.
+//! Saving what one job is about, wherever it goes. Which jobs there are is in `jobs`.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
@@ -6,15 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Map;
-
 use super::also::{self, Brought};
-use super::maintenance;
+use super::backup_summary::show;
+use super::jobs::Job;
 use super::open::Run;
 use super::repository::{Make, Opened};
+use super::{forget, jobs, maintenance};
 use crate::cli::args::{BackupArguments, SecretsPolicy};
-use crate::cli::figures::{count, counted, duration, size};
-use crate::cli::json::{BackupContributor, BackupSummary};
 use crate::cli::name;
 use crate::codec::crypto::object_hash;
 use crate::engine::backup::{
@@ -22,7 +20,10 @@ use crate::engine::backup::{
 };
 use crate::error::{Error, Kind, Result};
 use crate::files::{ExcludeOptions, Excludes};
-use crate::machine::{self, AgentWish, Bare, Location, MachineAgents, SourceCommand};
+use crate::machine::{
+    self, AgentCounts, AgentWish, Bare, FoundAgent, MachineAgents, RunFigures, RunRecord,
+    SourceCommand,
+};
 use crate::time::{Clock as _, Timestamp};
 
 /// A job's name is shown and stored with each snapshot: longer ones are cut, and told apart by a
@@ -33,41 +34,65 @@ const JOB_LENGTH: usize = 512;
 const COPY_AGE: Duration = Duration::from_hours(24);
 
 /// When a run began, by both clocks.
-struct Began {
-    time: Timestamp,
-    boot: i64,
+pub(super) struct Began {
+    pub(super) time: Timestamp,
+    pub(super) boot: i64,
+}
+
+/// The coding agents that are to be saved.
+pub(super) struct AgentsWish {
+    /// Those of this machine.
+    pub(super) all: MachineAgents,
+    /// The ids of those that are read.
+    pub(super) read: Vec<String>,
+    /// The ids of those that stay as they were if they are not read; `None` for all.
+    pub(super) carried: Option<Vec<String>>,
 }
 
 /// What is to be saved, wherever it goes.
 struct Wish {
     paths: Vec<PathBuf>,
-    /// The coding agents of this machine, if they are to be saved.
-    agents: Option<MachineAgents>,
+    /// The coding agents, if any are to be saved.
+    agents: Option<AgentsWish>,
     excludes: ExcludeOptions,
     time: Option<Timestamp>,
     began: Began,
 }
 
-pub(super) fn run(run: &Run, arguments: &BackupArguments) -> Result<u8> {
-    run.stop_on_signals()?;
+/// What the engine is told, and what will tell what it met of agents.
+struct Told {
+    options: BackupOptions,
+    counts: AgentCounts,
+}
+
+/// Saves what a job is about, and says so; what came of it is noted in `record` as it becomes known.
+pub(super) fn save_job(run: &Run, job: &Job, record: &mut RunRecord) -> Result<u8> {
+    let arguments = &job.arguments;
     let paths = paths(arguments)?;
-    let agents = agents(run, arguments, &paths)?;
+    let agents = jobs::agents(run, job, &paths)?;
     let excludes = exclude_options(arguments)?;
     // Patterns that make no sense must not leave a new repository behind.
     Excludes::new(&excludes)?;
     let time = arguments.time.as_deref().map(|text| run.moment(text, Bare::Start)).transpose()?;
     let began = Began { time: run.clock.now(), boot: run.clock.boot_nanoseconds() };
     let wish = Wish { paths, agents, excludes, time, began };
-    let (repository, report) = match save_main(run, arguments, &wish) {
+    record.job = arguments.job.clone().unwrap_or_else(|| job_of(&wish));
+    let (repository, report) = match save_main(run, job, &wish, record) {
         Ok(saved) => saved,
-        Err(error) => return Err(without_main(run, arguments, &wish, error)),
+        Err(error) => return Err(without_main(run, job, &wish, record, error)),
     };
-    let failed = match report.snapshot.or(report.parent) {
-        Some(id) if !arguments.dry_run => also::each(run, arguments, |other| {
-            also::bring(run, &repository, other, id, arguments.compression.into())
-        })?,
-        _ => 0,
-    };
+    let mut failed = 0;
+    if !arguments.dry_run {
+        if let Some(id) = report.snapshot.or(report.parent) {
+            failed = also::each(run, arguments, record, |other| {
+                let brought =
+                    also::bring(run, &repository, other, id, arguments.compression.into())?;
+                keep(run, job, other, &report, true);
+                Ok(brought)
+            })?;
+        }
+        keep(run, job, &repository, &report, false);
+    }
     maintenance::after_backup(run, arguments, &repository);
     Ok(if report.statistics.errors > 0 || failed > 0 { 3 } else { 0 })
 }
@@ -75,23 +100,81 @@ pub(super) fn run(run: &Run, arguments: &BackupArguments) -> Result<u8> {
 /// Saves into the repository that is meant, and says what was saved.
 fn save_main(
     run: &Run,
-    arguments: &BackupArguments,
+    job: &Job,
     wish: &Wish,
+    record: &mut RunRecord,
 ) -> Result<(Opened, BackupReport)> {
+    let arguments = &job.arguments;
+    record.location = job.main.location().to_string();
     let make = if arguments.dry_run { Make::InMemory } else { Make::Default };
-    let repository = run.repository(make)?;
+    let repository = run.repository_of(&job.main, make)?;
+    record.repository = Some(repository.id().to_string());
     let _lock = (!arguments.dry_run).then(|| run.lock(repository.id())).transpose()?;
-    let options = options(run, arguments, wish, &repository)?;
+    let Told { options, counts } = told(run, arguments, wish, &repository)?;
     let progress = run.screen.progress(&run.counters);
     let report = save(run, arguments, &repository, &options);
     drop(progress);
     let report = report?;
+    note(record, &report);
+    record.agents = counts.by_agent();
     show(run, arguments, &repository, &options, &report, &wish.began)?;
+    tell_agents(run, &counts);
     Ok((repository, report))
 }
 
+/// Notes what was saved.
+fn note(record: &mut RunRecord, report: &BackupReport) {
+    let statistics = &report.statistics;
+    record.snapshot = report.snapshot.or(report.parent).map(|id| id.to_string());
+    record.unchanged = report.snapshot.is_none();
+    record.figures = RunFigures {
+        files: statistics.files,
+        bytes: statistics.bytes,
+        files_new: statistics.files_new,
+        files_changed: statistics.files_changed,
+        added_bytes: statistics.added_bytes,
+        stored_bytes: statistics.stored_bytes,
+        errors: statistics.errors,
+    };
+}
+
+/// Says what of the agents should be known.
+fn tell_agents(run: &Run, counts: &AgentCounts) {
+    for (agent, place) in counts.without_sessions() {
+        run.screen.warning(&format!(
+            "no session of {agent} was recognised in `{}`; all that is there is saved",
+            name::shown(place.as_os_str().as_bytes())
+        ));
+    }
+    let mixed = counts.mixed_secrets();
+    if !mixed.is_empty() {
+        let shown = |path: &PathBuf| format!("`{}`", name::shown(path.as_os_str().as_bytes()));
+        run.screen.warning(&format!(
+            "these hold credentials beside other things, and are saved: {}",
+            mixed.iter().map(shown).collect::<Vec<_>>().join(", ")
+        ));
+    }
+}
+
+/// Forgets what the job's policy does not keep, if all was saved. What comes of it is told, and does
+/// not change what came of the backup.
+fn keep(run: &Run, job: &Job, repository: &Opened, report: &BackupReport, is_locked: bool) {
+    let Some(policy) = job.policy().filter(|_| report.statistics.errors == 0) else { return };
+    let host = job.arguments.host.as_ref().unwrap_or(&run.identity.host);
+    let name = job.arguments.job.as_deref().unwrap_or_default();
+    let lock = (!is_locked).then(|| run.lock(repository.id())).transpose();
+    let applied = lock.and_then(|_lock| forget::by_job(run, repository, host, name, policy));
+    if let Err(error) = applied {
+        run.screen.warning(&format!(
+            "the policy of the job `{name}` was not applied: {}",
+            error.with_hint()
+        ));
+    }
+}
+
 /// Saves straight into the further repositories, since the main one failed; returns that failure.
-fn without_main(run: &Run, arguments: &BackupArguments, wish: &Wish, error: Error) -> Error {
+fn without_main(run: &Run, job: &Job, wish: &Wish, record: &mut RunRecord, error: Error) -> Error {
+    let arguments = &job.arguments;
     let may_help =
         matches!(error.kind(), Kind::Store | Kind::Damaged | Kind::NoRepository | Kind::Failed);
     let is_stream = arguments.stdin || arguments.stdin_from_command;
@@ -100,8 +183,8 @@ fn without_main(run: &Run, arguments: &BackupArguments, wish: &Wish, error: Erro
     }
     run.screen
         .warning(&format!("{}; saving straight into the other repositories", error.with_hint()));
-    let saved = also::each(run, arguments, |other| {
-        let options = options(run, arguments, wish, other)?;
+    let saved = also::each(run, arguments, record, |other| {
+        let Told { options, .. } = told(run, arguments, wish, other)?;
         let report = save(run, arguments, other, &options)?;
         let stored_bytes = report.statistics.stored_bytes;
         Ok(Brought { snapshot: report.snapshot, was_there: false, stored_bytes })
@@ -112,22 +195,15 @@ fn without_main(run: &Run, arguments: &BackupArguments, wish: &Wish, error: Erro
     }
 }
 
-fn options(
-    run: &Run,
-    arguments: &BackupArguments,
-    wish: &Wish,
-    repository: &Opened,
-) -> Result<BackupOptions> {
+fn told(run: &Run, arguments: &BackupArguments, wish: &Wish, repository: &Opened) -> Result<Told> {
     let skip = own_folders(run, arguments, repository);
     let excludes = ExcludeOptions { skip, ..wish.excludes.clone() };
-    let agents = match &wish.agents {
-        Some(agents) => agents.sources(&agent_wish(arguments), &excludes)?,
-        None => AgentSources::default(),
+    let (agents, counts, elsewhere) = match &wish.agents {
+        Some(agents) => agent_sources(arguments, agents, &excludes)?,
+        None => Default::default(),
     };
-    let places = wish.agents.as_ref().map(|found| found.whole_places(&agents));
-    let elsewhere = places.unwrap_or_default();
     let moment = wish.time.unwrap_or(wish.began.time);
-    Ok(BackupOptions {
+    let options = BackupOptions {
         agents,
         excludes: Arc::new(Excludes::new(&excludes)?.with_elsewhere(elsewhere.into_iter())),
         host: arguments.host.clone().unwrap_or_else(|| run.identity.host.clone()),
@@ -145,7 +221,25 @@ fn options(
         threads: machine::worker_count(),
         check_databases_after: arguments.check_databases.interval(),
         temporary_folder: temporary_folder(run)?,
-    })
+    };
+    Ok(Told { options, counts })
+}
+
+/// Returns what is read of agents, and the places that are theirs alone.
+fn agent_sources(
+    arguments: &BackupArguments,
+    agents: &AgentsWish,
+    excludes: &ExcludeOptions,
+) -> Result<(AgentSources, AgentCounts, Vec<PathBuf>)> {
+    let is_read = |it: &&FoundAgent| agents.read.contains(&it.agent.id);
+    let read: Vec<&FoundAgent> = agents.all.found.iter().filter(is_read).collect();
+    let (mut sources, counts) =
+        agents.all.counted_sources(&read, &agent_wish(arguments), excludes)?;
+    if let Some(carried) = &agents.carried {
+        sources.carried.retain(|id| carried.contains(id) || agents.read.contains(id));
+    }
+    let whole = agents.all.whole_places(&sources);
+    Ok((sources, counts, whole))
 }
 
 fn save(
@@ -190,33 +284,11 @@ fn paths(arguments: &BackupArguments) -> Result<Vec<PathBuf>> {
     words.iter().map(|path| machine::absolute_path(Path::new(path))).collect()
 }
 
-/// Returns the agents of this machine, if they are to be saved: where no path is named, or where
-/// one of them is.
-fn agents(
-    run: &Run,
-    arguments: &BackupArguments,
-    paths: &[PathBuf],
-) -> Result<Option<MachineAgents>> {
-    if arguments.agents.is_empty() && !paths.is_empty() {
-        if arguments.only.is_empty() {
-            return Ok(None);
-        }
-        return Err(Error::usage("`--only` chooses among agents' files, and a path has none")
-            .hint("leave the path out, or name an agent with `--agent`"));
-    }
-    let found = MachineAgents::find(&run.places, &run.environment)?;
-    if found.chosen(&arguments.agents)?.is_empty() {
-        return Err(Error::usage("no coding agent was found, and no path is named")
-            .hint("`stash backup PATH` saves any path; `stash agents list` shows where agents are looked for"));
-    }
-    Ok(Some(found))
-}
-
 fn agent_wish(arguments: &BackupArguments) -> AgentWish {
     AgentWish {
         agents: arguments.agents.clone(),
         only: arguments.only.iter().flat_map(|word| word.0.iter().copied()).collect(),
-        without_secrets: arguments.secrets == SecretsPolicy::Exclude,
+        without_secrets: arguments.secrets == Some(SecretsPolicy::Exclude),
     }
 }
 
@@ -302,150 +374,6 @@ fn job_name_of(names: &[String]) -> String {
     let end = whole.floor_char_boundary(JOB_LENGTH);
     let begin = whole.get(..end).unwrap_or_default();
     format!("{begin}… {}", object_hash(whole.as_bytes()))
-}
-
-fn show(
-    run: &Run,
-    arguments: &BackupArguments,
-    repository: &Opened,
-    options: &BackupOptions,
-    report: &BackupReport,
-    began: &Began,
-) -> Result<()> {
-    let took = run.clock.boot_nanoseconds().saturating_sub(began.boot);
-    let took = Duration::from_nanos(u64::try_from(took).unwrap_or(0));
-    let is_beside =
-        |folder: &Path| sources(options).any(|path| machine::is_same_file_system(path, folder));
-    let mut also = arguments.also.iter().filter_map(|text| run.location(text).ok());
-    let is_elsewhere =
-        |other: Location| other.folder().is_none_or(|folder| folder.exists() && !is_beside(folder));
-    let same_disk = repository.folder().is_some_and(is_beside) && !also.any(is_elsewhere);
-    let left_out = own_left_out(repository, report);
-    if run.screen.is_json() {
-        let summary = summary(run, options, report, began, took, same_disk);
-        return run.screen.message("summary", &summary);
-    }
-    if let Some(path) = left_out {
-        run.screen.note(&format!("left out the repository itself, `{}`", path.display()));
-    }
-    if options.dry_run {
-        for line in dry_run_lines(report) {
-            run.screen.summary(&line)?;
-        }
-        return Ok(());
-    }
-    run.screen.summary(&line(report, took))?;
-    if same_disk {
-        run.screen.summary("same disk: a second target is missing")?;
-    }
-    Ok(())
-}
-
-/// Returns the places that are read.
-fn sources(options: &BackupOptions) -> impl Iterator<Item = &Path> {
-    let agents = options.agents.roots.iter().map(|root| root.place.as_path());
-    agents.chain(options.paths.iter().map(PathBuf::as_path))
-}
-
-fn own_left_out<'a>(repository: &Opened, report: &'a BackupReport) -> Option<&'a PathBuf> {
-    let folder = repository.folder()?;
-    let is_it = |path: &&PathBuf| {
-        path.as_path() == folder || path.canonicalize().ok() == folder.canonicalize().ok()
-    };
-    report.own_left_out.iter().find(is_it)
-}
-
-fn line(report: &BackupReport, took: Duration) -> String {
-    let statistics = &report.statistics;
-    let text = match (report.snapshot, report.parent) {
-        (None, Some(parent)) => format!(
-            "nothing changed: {}, {} in {}; nothing was written, the newest snapshot stays {}",
-            counted(statistics.files, "file"),
-            size(statistics.bytes),
-            duration(took),
-            parent.short(),
-        ),
-        (id, _) => format!(
-            "saved {}, {} in {}: {} new, {} changed, {} unchanged; added {}, stored as {}; \
-             snapshot {}",
-            counted(statistics.files, "file"),
-            size(statistics.bytes),
-            duration(took),
-            count(statistics.files_new),
-            count(statistics.files_changed),
-            count(report.files_unchanged),
-            size(statistics.added_bytes),
-            size(statistics.stored_bytes),
-            id.map(|id| id.short()).unwrap_or_default(),
-        ),
-    };
-    match statistics.errors {
-        0 => text,
-        errors => format!("{text} (without {} that failed)", counted(errors, "item")),
-    }
-}
-
-fn dry_run_lines(report: &BackupReport) -> Vec<String> {
-    let statistics = &report.statistics;
-    let mut lines = vec![format!(
-        "would read {} of {}: {} new, {} changed, {} unchanged; {} left out",
-        size(report.bytes_to_read),
-        size(statistics.bytes),
-        count(statistics.files_new),
-        count(statistics.files_changed),
-        count(report.files_unchanged),
-        counted(report.excluded_items, "item"),
-    )];
-    if !report.contributors.is_empty() {
-        lines.push("most of it lies in".to_owned());
-    }
-    lines.extend(report.contributors.iter().map(|it| {
-        let files = if it.files == 1 {
-            String::new()
-        } else {
-            format!("  ({})", counted(it.files, "file"))
-        };
-        format!("{:>12}  {}{files}", size(it.bytes), name::shown(&it.path))
-    }));
-    lines
-}
-
-fn summary(
-    run: &Run,
-    options: &BackupOptions,
-    report: &BackupReport,
-    began: &Began,
-    took: Duration,
-    same_disk: bool,
-) -> BackupSummary {
-    let statistics = &report.statistics;
-    let largest = report.contributors.iter().map(|it| {
-        let mut item = Map::new();
-        name::insert(&mut item, "item", &it.path);
-        BackupContributor { bytes: it.bytes, files: it.files, item }
-    });
-    BackupSummary {
-        dry_run: options.dry_run,
-        files_new: statistics.files_new,
-        files_changed: statistics.files_changed,
-        files_unmodified: report.files_unchanged,
-        dirs_new: report.directories_new,
-        blobs_added: report.blobs_added,
-        data_added: if options.dry_run { report.bytes_to_read } else { statistics.added_bytes },
-        data_added_packed: statistics.stored_bytes,
-        total_files_processed: statistics.files,
-        total_dirs_processed: statistics.directories,
-        total_bytes_processed: statistics.bytes,
-        total_duration: took.as_secs_f64(),
-        backup_start: began.time.to_rfc3339(),
-        backup_end: run.clock.now().to_rfc3339(),
-        excluded_items: report.excluded_items,
-        error_count: statistics.errors,
-        snapshot_id: report.snapshot,
-        parent: report.parent,
-        same_disk,
-        largest: largest.collect::<Vec<_>>(),
-    }
 }
 
 #[cfg(test)]

@@ -19,8 +19,8 @@ use crate::files::ExcludeOptions;
 use crate::format::record::RootKind;
 use crate::machine::doctor::{self, Answer, Fix, Verdict};
 use crate::machine::{
-    self, AgentWish, Chosen, Config, Location, MachineAgents, SavedFiles, job_health, saved_files,
-    saved_roots,
+    self, AgentWish, Chosen, Config, Location, MachineAgents, RunHistory, SavedFiles, job_health,
+    saved_files, saved_roots,
 };
 use crate::repository::cache::SnapshotEntry;
 use crate::repository::reader::BlobReader;
@@ -314,12 +314,13 @@ impl<'a> Asked<'a> {
     fn runs(&mut self, open: Option<&Open>) {
         let run = self.run;
         let entries = open.map(|open| open.entries.as_slice()).unwrap_or_default();
-        let jobs = job_health(&self.config, entries, &run.identity.host, run.clock.now());
+        let runs = RunHistory::load(&run.places).unwrap_or_else(|error| {
+            run.screen.warning(&error.with_hint());
+            RunHistory::default()
+        });
+        let jobs = job_health(&self.config, &runs, entries, &run.identity.host, run.clock.now());
         self.say(doctor::schedule(&doctor::find_schedule(&run.environment), &jobs));
-        match open {
-            Some(_) => self.say(doctor::last_success(&jobs, &run.zone)),
-            None => self.skip(&["last success"], "the repository did not open"),
-        }
+        self.say(doctor::last_success(&jobs, &run.zone));
     }
 }
 

@@ -8,11 +8,11 @@ use super::snapshots::{tags_shown, tell_asked};
 use super::{prune, purge};
 use crate::cli::args::ForgetArguments;
 use crate::cli::figures::counted;
-use crate::cli::json::ForgetGroup;
+use crate::cli::json::{ForgetGroup, ForgottenLine};
 use crate::cli::name;
 use crate::cli::table::{Align, Table};
 use crate::engine::mark::{mark, refuse_rollback, say};
-use crate::engine::retention::{Carriers, GroupName, GroupPlan, plan};
+use crate::engine::retention::{Carriers, GroupBy, GroupName, GroupPlan, Policy, plan};
 use crate::error::{Error, Result};
 use crate::format::record::{MarkKind, SNAPSHOT_SAFETY};
 use crate::id::SnapshotId;
@@ -24,6 +24,7 @@ use crate::time::{Clock as _, Timestamp};
 
 pub(super) fn run(run: &Run, arguments: &ForgetArguments) -> Result<u8> {
     run.stop_on_signals()?;
+    let policies = policies(run, arguments)?;
     let repository = run.current_repository()?;
     let _lock = (!arguments.dry_run).then(|| run.lock(repository.id())).transpose()?;
     if !arguments.accepts_rollback() && !arguments.dry_run {
@@ -34,10 +35,10 @@ pub(super) fn run(run: &Run, arguments: &ForgetArguments) -> Result<u8> {
     let mut forgotten = HashSet::new();
     if purged {
         purge::run(run, &repository, arguments)?;
-    } else if arguments.keep.policy().is_empty() {
+    } else if policies.is_empty() {
         forgotten = by_name(run, &repository, arguments)?;
     } else {
-        forgotten = by_policy(run, &repository, arguments)?;
+        forgotten = by_policies(run, &repository, arguments, &policies)?;
     }
     if !arguments.prune {
         return Ok(0);
@@ -71,16 +72,125 @@ pub(super) fn chosen(
     repository.standing_snapshots(&SnapshotFilter { job: arguments.job.clone(), ..filter })
 }
 
-fn by_policy(
+/// A policy, and the job of this machine whose it is; `None`: the command line's, for all that match.
+struct Applied {
+    job: Option<String>,
+    policy: Policy,
+}
+
+/// Returns the policies that apply: what the command line says, else those of the jobs of the
+/// configuration. None, if it is something else that is to be forgotten.
+fn policies(run: &Run, arguments: &ForgetArguments) -> Result<Vec<Applied>> {
+    let policy = arguments.keep.policy();
+    if !policy.is_empty() {
+        return Ok(vec![Applied { job: None, policy }]);
+    }
+    if arguments.takes_out() || arguments.safety || !arguments.snapshots.is_empty() {
+        return Ok(Vec::new());
+    }
+    let config = run.config()?;
+    if let Some(name) = arguments.job.as_deref().filter(|_| !config.jobs.is_empty()) {
+        config.job(name)?;
+    }
+    let jobs = config.jobs.iter();
+    let jobs = jobs.filter(|it| arguments.job.as_ref().is_none_or(|name| it.name == *name));
+    let own = jobs.filter_map(|it| {
+        Some(Applied { job: Some(it.name.clone()), policy: it.keep.as_ref()?.value.clone() })
+    });
+    let own: Vec<Applied> = own.collect();
+    if own.is_empty() {
+        return Err(Error::usage("nothing says what to keep: no `--keep-…` option was given")
+            .hint(
+                "for example `stash forget --keep-last 7 --keep-daily 30 --keep-weekly 12 \
+             --keep-monthly 6 --dry-run`, or `keep` of a job in the configuration",
+            ));
+    }
+    Ok(own)
+}
+
+/// Returns the snapshots that a policy decides about. That of a job is this machine's.
+fn decided(
     run: &Run,
     repository: &Opened,
     arguments: &ForgetArguments,
+    applied: &Applied,
+) -> Result<Vec<SnapshotEntry>> {
+    let Some(job) = &applied.job else {
+        let mut entries = chosen(run, repository, arguments)?;
+        let agents: Vec<String> = arguments.agent.iter().cloned().collect();
+        run.keep_agents(&mut entries, &agents)?;
+        return Ok(entries);
+    };
+    let mut filter = SnapshotFilter { job: Some(job.clone()), ..run.filter(&arguments.filter())? };
+    if filter.hosts.is_empty() {
+        filter.hosts.push(run.identity.host.clone());
+    }
+    repository.standing_snapshots(&filter)
+}
+
+/// Applies the policy of a job after its backup: to the snapshots of this job and machine.
+pub(super) fn by_job(
+    run: &Run,
+    repository: &Opened,
+    host: &str,
+    job: &str,
+    policy: &Policy,
+) -> Result<()> {
+    refuse_rollback(repository)?;
+    let now = run.clock.now();
+    let carriers = Carriers::among(&repository.snapshots(&SnapshotFilter::default())?, now);
+    let filter = SnapshotFilter {
+        hosts: vec![host.to_owned()],
+        job: Some(job.to_owned()),
+        ..SnapshotFilter::default()
+    };
+    let entries = repository.standing_snapshots(&filter)?;
+    let groups = plan(&entries, policy, GroupBy::default(), &carriers, now);
+    let groups = groups.iter().filter(|group| !group.loses_all());
+    let verdicts = groups.flat_map(|group| &group.verdicts);
+    let dropped: Vec<_> = verdicts.filter(|it| !it.is_kept()).map(|it| it.entry).collect();
+    if dropped.is_empty() {
+        return Ok(());
+    }
+    run.counters.go_on()?;
+    let marks = dropped.iter().map(|entry| mark(entry, MarkKind::Forget)).collect();
+    say(repository, marks, now)?;
+    let (forgotten, kept) = (dropped.len(), entries.len().saturating_sub(dropped.len()));
+    if run.screen.is_json() {
+        let line = ForgottenLine {
+            job: job.to_owned(),
+            repository: repository.location.to_string(),
+            snapshots_forgotten: forgotten as u64,
+            snapshots_kept: kept as u64,
+        };
+        return run.screen.message("forgotten", &line);
+    }
+    run.screen.summary(&format!(
+        "forgot {}: the policy of the job `{job}` keeps {kept}",
+        counted(forgotten as u64, "snapshot"),
+    ))
+}
+
+fn by_policies(
+    run: &Run,
+    repository: &Opened,
+    arguments: &ForgetArguments,
+    policies: &[Applied],
 ) -> Result<HashSet<SnapshotId>> {
     let now = run.clock.now();
     let carriers = Carriers::among(&repository.snapshots(&SnapshotFilter::default())?, now);
-    let entries = chosen(run, repository, arguments)?;
-    tell_asked(run, &entries, &repository.asked_in_vain()?);
-    let groups = plan(&entries, &arguments.keep.policy(), arguments.group_by, &carriers, now);
+    let asked = repository.asked_in_vain()?;
+    let mut selections = Vec::new();
+    for applied in policies {
+        let entries = decided(run, repository, arguments, applied)?;
+        tell_asked(run, &entries, &asked);
+        selections.push((entries, &applied.policy));
+    }
+    let by = arguments.group_by;
+    let groups = selections.iter();
+    let groups = groups.flat_map(|(entries, policy)| plan(entries, policy, by, &carriers, now));
+    let groups: Vec<GroupPlan<'_>> = groups.collect();
+    let all = selections.iter().map(|(entries, _)| entries.len()).sum();
     if run.screen.is_json() {
         run.screen.array(&groups.iter().map(ForgetGroup::from).collect::<Vec<_>>())?;
     } else if !run.screen.is_quiet() || arguments.dry_run {
@@ -103,7 +213,7 @@ fn by_policy(
         .filter(|verdict| !verdict.is_kept())
         .map(|verdict| verdict.entry)
         .collect();
-    finish(run, repository, arguments, &dropped, entries.len())?;
+    finish(run, repository, arguments, &dropped, all)?;
     Ok(dropped.iter().map(|entry| entry.id).collect())
 }
 

@@ -4,6 +4,7 @@ mod agent_merge;
 mod agents;
 mod also;
 mod backup;
+mod backup_summary;
 mod cat;
 mod check;
 mod config;
@@ -17,6 +18,7 @@ mod forget;
 mod help;
 mod history;
 mod init;
+mod jobs;
 mod key;
 mod ls;
 mod maintenance;
@@ -28,6 +30,7 @@ mod place;
 mod prune;
 mod purge;
 mod repair;
+mod repo;
 pub mod repository;
 mod restore;
 mod restore_agent;
@@ -38,7 +41,7 @@ mod status;
 
 use std::sync::Arc;
 
-use super::args::{Arguments, Command};
+use super::args::{Arguments, BackendCommand, Command, RepoCommand};
 use super::render::Screen;
 use crate::error::Result;
 use crate::machine::{self, Environment};
@@ -58,7 +61,7 @@ pub fn run(arguments: Arguments, screen: &Arc<Screen>, environment: Environment)
     screen.begin(command.name());
     match command {
         Command::Init(init) => init::run(&run, &init),
-        Command::Backup(backup) => backup::run(&run, &backup),
+        Command::Backup(backup) => jobs::run(&run, &backup),
         Command::Restore(restore) => restore::run(&run, &restore),
         Command::Repair(repair) => repair::run(&run, &repair),
         Command::Prune(prune) => prune::run(&run, &prune),
@@ -79,6 +82,10 @@ pub fn run(arguments: Arguments, screen: &Arc<Screen>, environment: Environment)
         Command::Unforget(unforget) => marks::unforget(&run, &unforget),
         Command::Undo(undo) => restore_agent::undo(&run, &undo),
         Command::Agents(agents) => agents::run(&run, &agents),
+        Command::Repo(repo) => repo::run(&run, &repo),
+        Command::Backend(BackendCommand::Set(arguments)) => {
+            repo::run(&run, &RepoCommand::Use(arguments))
+        }
         Command::Config(config) => config::run(&run, &config),
         Command::Key(key) => key::run(&run, &key),
         Command::Status(status) => status::run(&run, &status),

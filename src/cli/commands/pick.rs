@@ -7,11 +7,17 @@ use std::path::Path;
 use super::open::Run;
 use crate::cli::args::{FilterOptions, SnapshotArgument, SnapshotName};
 use crate::error::{Error, Result};
+use crate::format::record::{Root, RootKind};
 use crate::machine::{self, Bare};
 use crate::repository::Repository;
 use crate::repository::cache::SnapshotEntry;
 use crate::repository::snapshots::{SnapshotFilter, SnapshotWish};
 use crate::time::Clock as _;
+
+fn holds(entry: &SnapshotEntry, agent: &str) -> bool {
+    let is_its = |root: &Root| root.kind == RootKind::Agent as u64 && root.agent == agent;
+    entry.snapshot.roots.iter().any(is_its)
+}
 
 impl Run {
     /// Returns what the options of a filter say.
@@ -92,6 +98,30 @@ impl Run {
         let named = hosts.iter().take(5).map(|host| format!("`{host}`")).collect::<Vec<_>>();
         Error::failed(format!("no snapshot of this machine, `{}`", self.identity.host))
             .hint(format!("there are some of {}: add `--host {first}`", named.join(", ")))
+    }
+
+    /// Returns the id of an agent. One that is not known here may be in snapshots all the same.
+    pub(super) fn agent_id(&self, name: &str) -> Result<String> {
+        let catalog = machine::agent_catalog(&self.places)?;
+        Ok(catalog.find(name).map_or_else(|_| name.to_owned(), |agent| agent.id.clone()))
+    }
+
+    /// Keeps the snapshots that hold one of these agents; all, if none is named. A name that none
+    /// holds and that is not known is an error that names the nearest.
+    pub(super) fn keep_agents(
+        &self,
+        entries: &mut Vec<SnapshotEntry>,
+        names: &[String],
+    ) -> Result<()> {
+        for name in names {
+            let id = self.agent_id(name)?;
+            if !entries.iter().any(|entry| holds(entry, &id)) {
+                machine::agent_catalog(&self.places)?.find(name)?;
+            }
+        }
+        let ids = names.iter().map(|name| self.agent_id(name)).collect::<Result<Vec<_>>>()?;
+        entries.retain(|entry| ids.is_empty() || ids.iter().any(|id| holds(entry, id)));
+        Ok(())
     }
 
     /// Finds every snapshot that is named; without names all that match, oldest first.

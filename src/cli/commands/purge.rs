@@ -102,7 +102,7 @@ fn what(run: &Run, arguments: &ForgetArguments) -> Result<Purge> {
         if !arguments.paths.is_empty() {
             return Err(Error::usage("`--agent` and `--path` are taken out one after the other"));
         }
-        return Ok(Purge::Agent { agent: agent.clone(), only: arguments.only.clone() });
+        return Ok(Purge::Agent { agent: run.agent_id(agent)?, only: arguments.only.clone() });
     }
     let paths = arguments.paths.iter().map(|path| run.place(path.as_bytes()));
     Ok(Purge::Paths(paths.collect::<Result<_>>()?))

@@ -16,7 +16,7 @@ use super::open::Run;
 use crate::cli::ask;
 use crate::codec::crypto::{Key, SlotSecret, random_bytes, read_recovery_words, recovery_words};
 use crate::error::{Error, Kind, Result};
-use crate::format::key::REPOSITORY_EXCLUSIVE;
+use crate::format::key::{REPOSITORY_APPEND_ONLY, REPOSITORY_EXCLUSIVE};
 use crate::id::RepositoryId;
 use crate::machine::{self, Chosen, Location, Secret, SecretText, SharedLock};
 use crate::repository::{InitOptions, LocalFolders, LockedRepository, Repository};
@@ -70,9 +70,13 @@ const DELETION: Duration = Duration::from_mins(1);
 impl Run {
     /// Opens the repository that is meant.
     pub fn repository(&self, make: Make) -> Result<Opened> {
-        let chosen = self.chosen()?;
+        self.repository_of(&self.chosen()?, make)
+    }
+
+    /// Opens this repository.
+    pub(super) fn repository_of(&self, chosen: &Chosen, make: Make) -> Result<Opened> {
         let location = chosen.location();
-        if let (Chosen::Default(_), Some(folder)) = (&chosen, location.folder())
+        if let (Chosen::Default(_), Some(folder)) = (chosen, location.folder())
             && make != Make::Never
             && is_unborn(folder)?
         {
@@ -81,7 +85,7 @@ impl Run {
                 _ => self.make_default(location, folder),
             };
         }
-        let store = self.store(location, false).map_err(|error| match (&chosen, error.kind()) {
+        let store = self.store(location, false).map_err(|error| match (chosen, error.kind()) {
             (Chosen::Default(_), Kind::NoRepository) => {
                 error.hint("`stash backup PATH` makes it; `-r` names another place")
             }
@@ -157,6 +161,30 @@ impl Run {
         let chosen = self.chosen()?;
         let _one_at_a_time = self.lock(RepositoryId::default())?;
         self.make(chosen.location(), create_bucket, like, options)
+    }
+
+    /// Makes a repository at another place, that takes the same units and is as careful about what
+    /// writers may delete.
+    pub(super) fn make_at(
+        &self,
+        location: &Location,
+        create_bucket: bool,
+        like: &Repository,
+    ) -> Result<Opened> {
+        let _one_at_a_time = self.lock(RepositoryId::default())?;
+        let header = like.header();
+        let options = InitOptions {
+            flags: header.flags & REPOSITORY_APPEND_ONLY,
+            window: header.window,
+            grace: header.grace,
+            ..InitOptions::default()
+        };
+        self.make(location, create_bucket, Some(like), options)
+    }
+
+    /// Returns whether what is at a place was cut off while it was made.
+    pub(super) fn is_unborn_at(&self, location: &Location) -> Result<bool> {
+        Repository::is_unborn(&self.store(location, false)?)
     }
 
     /// Makes the default repository, unless another process just did.

@@ -21,6 +21,7 @@ pub(super) fn run(run: &Run, arguments: &SnapshotsArguments) -> Result<u8> {
     } else {
         run.pick_all(&repository, &arguments.snapshots, &arguments.filter)?
     };
+    run.keep_agents(&mut entries, &arguments.agents)?;
     let asked = repository.asked_in_vain()?;
     if let Some(latest) = arguments.latest {
         keep_newest(&mut entries, latest);

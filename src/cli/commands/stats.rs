@@ -10,9 +10,11 @@ use crate::error::Result;
 
 pub(super) fn run(run: &Run, arguments: &StatsArguments) -> Result<u8> {
     let repository = run.current_repository()?;
-    let entries = run.pick_all(&repository, &arguments.snapshots, &arguments.filter)?;
+    let mut entries = run.pick_all(&repository, &arguments.snapshots, &arguments.filter)?;
+    run.keep_agents(&mut entries, &arguments.agents)?;
     let filter = &arguments.filter;
     let is_whole = arguments.snapshots.is_empty()
+        && arguments.agents.is_empty()
         && filter.hosts.is_empty()
         && filter.tags.is_empty()
         && filter.paths.is_empty();

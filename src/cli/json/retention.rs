@@ -182,8 +182,31 @@ impl PurgeSummary {
     }
 }
 
+/// `forgotten`: what the policy of a job forgot after its backup.
+#[derive(Debug, Serialize)]
+pub struct ForgottenLine {
+    /// The job.
+    pub job: String,
+    /// Where the snapshots lie.
+    pub repository: String,
+    /// Snapshots that were forgotten.
+    pub snapshots_forgotten: u64,
+    /// Snapshots that stay.
+    pub snapshots_kept: u64,
+}
+
 /// The lines.
 pub(super) const MESSAGE_TYPES: &[MessageType] = &[
+    MessageType {
+        name: "forgotten",
+        when: "stdout, `backup`: what the policy of its job forgot, if it did",
+        fields: &[
+            ("job", "the job"),
+            ("repository", "where the snapshots lie"),
+            ("snapshots_forgotten", "snapshots that were forgotten"),
+            ("snapshots_kept", "snapshots that stay"),
+        ],
+    },
     MessageType {
         name: "purged",
         when: "stdout, `forget --path` and `--agent`: each snapshot that held it",
@@ -280,6 +303,13 @@ mod tests {
         assert_documented(MESSAGE_TYPES, "purged", &PurgedLine::from(&purged), &[]);
         let summary = PurgeSummary::of(&PurgeReport::default(), true);
         assert_documented(MESSAGE_TYPES, "summary of forget --path, --agent", &summary, &[]);
+        let line = ForgottenLine {
+            job: String::new(),
+            repository: String::new(),
+            snapshots_forgotten: 1,
+            snapshots_kept: 1,
+        };
+        assert_documented(MESSAGE_TYPES, "forgotten", &line, &[]);
         let summary = ChangedSummary { changed_snapshots: 1 };
         let name = "summary of tag, pin, unpin, unforget";
         assert_documented(MESSAGE_TYPES, name, &summary, &[]);

@@ -34,6 +34,8 @@ pub struct BackupSummary {
     /// Whether nothing was to be written.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
+    /// The job, as in its snapshots.
+    pub job: String,
     /// Files that the parent had not.
     pub files_new: u64,
     /// Files that differ from the parent's.
@@ -150,6 +152,7 @@ pub(super) const MESSAGE_TYPES: &[MessageType] = &[
         when: "stdout, last; its `message_type` is `summary`",
         fields: &[
             ("dry_run", "true; absent if this was none"),
+            ("job", "the job, as in its snapshots"),
             ("files_new", "files that the parent snapshot had not"),
             ("files_changed", "files that differ from the parent's"),
             ("files_unmodified", "files that are as in the parent"),
