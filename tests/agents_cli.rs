@@ -226,3 +226,40 @@ fn without_agents_and_paths_there_is_nothing_to_save() {
     let output = stash(folder.path(), &["backup", "--agent", "claude-cod"]);
     assert_eq!(output.status.code(), Some(2));
 }
+
+/// Returns the text of every test file.
+fn sources(folder: &Path) -> String {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let read = |path: PathBuf| match path.extension() {
+        _ if path.is_dir() => sources(&path),
+        Some(end) if end == "rs" => std::fs::read_to_string(&path).unwrap(),
+        _ => String::new(),
+    };
+    entries.map(read).collect()
+}
+
+#[test]
+fn what_can_be_done_with_an_agent_is_shown_by_a_test_that_is_there_and_told_in_the_readme() {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let home = tempfile::tempdir().unwrap();
+    let told = done(home.path(), &["agents", "list", "--capabilities", "--json"]);
+    let lines: Vec<serde_json::Value> = serde_json::from_str(&told).unwrap();
+    assert!(lines.len() >= AGENTS.len() * 8);
+    let tests = sources(&project.join("tests"));
+    let mut yes = 0;
+    for line in &lines {
+        match (line["test"].as_str(), line["reason"].as_str()) {
+            (Some(test), None) => {
+                yes += 1;
+                assert!(tests.contains(&format!("#[test]\nfn {test}()")), "no test {test}");
+            }
+            (None, Some(reason)) => assert!(!reason.is_empty()),
+            _ => panic!("neither yes nor no: {line}"),
+        }
+    }
+    assert!(yes >= 2 * AGENTS.len());
+    let shown = done(home.path(), &["agents", "list", "--capabilities"]);
+    let table: String = shown.lines().take_while(|line| !line.is_empty()).collect::<Vec<_>>().join("\n");
+    let readme = std::fs::read_to_string(project.join("README.md")).unwrap();
+    assert!(readme.contains(&table), "the README has another table than:\n{table}");
+}

@@ -11,6 +11,7 @@
 //! as sure as its [`Basis`] says. Values may be shared between threads.
 
 mod agent;
+mod capabilities;
 mod catalog;
 mod definition;
 mod disk;
@@ -28,6 +29,7 @@ pub use agent::{
     Agent, Basis, Detects, FileRule, HookPlace, Merge, Origin, Projects, Registry, RestoreRules,
     Retention, RetentionSetting, RootDefinition, RunningCheck, SessionStore, Variable,
 };
+pub use capabilities::{Capability, Support};
 pub use catalog::{Catalog, Detected};
 pub(crate) use definition::reader;
 pub use places::Places;

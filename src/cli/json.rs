@@ -20,7 +20,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-pub use agents::{AgentCategoryLine, AgentLeftOutLine, AgentLine, AgentRootLine};
+pub use agents::{AgentCategoryLine, AgentLeftOutLine, AgentLine, AgentRootLine, CapabilityLine};
 pub use copy::{AlsoLine, CopiedLine, CopySummary, RepairDataSummary, RepairableLine};
 pub use health::{AgentStatusRow, AnswerRow, ChangesRow, JobRow, RepositoryRow, StatusReport};
 pub use items::{
@@ -215,6 +215,7 @@ of the same name with `_b64` appended (`item`, `item_b64`).
         summaries::MESSAGE_TYPES,
         verify::MESSAGE_TYPES,
         retention::MESSAGE_TYPES,
+        prune::MESSAGE_TYPES,
         copy::MESSAGE_TYPES,
         prune::MESSAGE_TYPES,
         items::MESSAGE_TYPES,

@@ -6,6 +6,7 @@ use jiff::SpanRelativeTo;
 use jiff::fmt::friendly::SpanParser;
 
 use super::config::{Config, JobEntry};
+use super::runs::RunHistory;
 use crate::format::record::SNAPSHOT_SAFETY;
 use crate::repository::cache::SnapshotEntry;
 use crate::time::Timestamp;
@@ -22,6 +23,8 @@ pub struct JobHealth {
     pub job: String,
     /// When it last succeeded; `None`: never.
     pub last_success: Option<Timestamp>,
+    /// Why its newest run failed, if it did.
+    pub failure: Option<String>,
     /// When it is to run, as the configuration says.
     pub schedule: Option<String>,
     /// After how long without a success it is overdue.
@@ -31,9 +34,11 @@ pub struct JobHealth {
 }
 
 /// Returns how the jobs of this machine stand: those of the configuration, else that of its agents,
-/// else whatever was saved last.
+/// else whatever was saved last. A run that found nothing changed is a success that only `runs` knows
+/// of; a snapshot may be older than what is remembered of runs.
 pub fn job_health(
     config: &Config,
+    runs: &RunHistory,
     entries: &[SnapshotEntry],
     host: &str,
     now: Timestamp,
@@ -48,14 +53,22 @@ pub fn job_health(
         };
         entries.iter().filter(counts).max_by_key(|entry| entry.snapshot.written)
     };
-    let written = |entry: &SnapshotEntry| Timestamp(entry.snapshot.written);
+    let of_job = |job: &JobEntry| {
+        let written = newest(Some(&job.name)).map(|entry| entry.snapshot.written);
+        let ended = runs.last_success(&job.name).map(|run| run.ended).filter(|end| *end <= now.0);
+        let last = written.into_iter().chain(ended).max().map(Timestamp);
+        let newest_run = runs.last_of(&job.name).filter(|run| !run.result.is_success());
+        let failure = newest_run
+            .map(|run| run.error.clone().unwrap_or_else(|| format!("exit code {}", run.exit_code)));
+        JobHealth { failure, ..judge(job, last, now) }
+    };
     if !config.jobs.is_empty() {
-        let jobs = config.jobs.iter();
-        return jobs.map(|job| judge(job, newest(Some(&job.name)).map(written), now)).collect();
+        return config.jobs.iter().map(of_job).collect();
     }
-    let found = newest(Some(AGENTS)).or_else(|| newest(None));
-    let name = found.map_or_else(|| AGENTS.to_owned(), |entry| entry.snapshot.job.clone());
-    vec![judge(&JobEntry { name, ..JobEntry::default() }, found.map(written), now)]
+    let has_agents = newest(Some(AGENTS)).is_some() || runs.last_success(AGENTS).is_some();
+    let other = newest(None).filter(|_| !has_agents);
+    let name = other.map_or_else(|| AGENTS.to_owned(), |entry| entry.snapshot.job.clone());
+    vec![of_job(&JobEntry { name, ..JobEntry::default() })]
 }
 
 /// The job of all agents, where no configuration names another.
@@ -70,7 +83,8 @@ fn judge(job: &JobEntry, last_success: Option<Timestamp>, now: Timestamp) -> Job
     let is_overdue = age.is_none_or(|age| {
         u64::try_from(age).is_ok_and(|age| u128::from(age) > overdue_after.as_nanos())
     });
-    JobHealth { job: job.name.clone(), last_success, schedule, overdue_after, is_overdue }
+    let (job, failure) = (job.name.clone(), None);
+    JobHealth { job, last_success, failure, schedule, overdue_after, is_overdue }
 }
 
 /// Returns the longest time between two runs of a schedule, as far as its words tell.
@@ -168,7 +182,8 @@ mod tests {
         assert!(!stands("[jobs.a]", 48) && stands("[jobs.a]", 49));
         assert!(stands("[jobs.a]\noverdue_after = \"2h\"", 3));
         assert!(judge(&JobEntry::default(), None, Timestamp(0)).is_overdue, "never saved");
-        let none = job_health(&Config::default(), &[], "host", Timestamp(0));
+        let none =
+            job_health(&Config::default(), &RunHistory::default(), &[], "host", Timestamp(0));
         assert_eq!(none.first().map(|it| it.job.as_str()), Some("agents"));
     }
 }

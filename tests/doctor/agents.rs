@@ -125,7 +125,7 @@ fn what_an_agent_is_about_to_delete_is_counted_and_the_setting_raised_with_conse
 fn a_setting_of_the_users_own_counts_and_one_that_can_not_be_read_is_told() {
     let scene = Scene::saved(|home| home.claude_code().gemini());
     scene.write(".claude/settings.json", "{\"cleanupPeriodDays\": 2}");
-    scene.doctor(&[]).expect("purge clocks", "problem", "older than 2 days", "");
+    scene.doctor(&[]).expect("purge clocks", "note", "older than 2 days: 1 will go", "");
     scene.write(".claude/settings.json", "{\"cleanupPeriodDays\": ");
     scene.doctor(&[]).expect("purge clocks", "note", "cannot use the settings in", "");
     scene.write(

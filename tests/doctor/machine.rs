@@ -18,7 +18,7 @@ fn a_sound_machine_is_told_to_be_sound() {
     assert_eq!(ill, ["recovery code", "schedule", "second target"]);
     let text = scene.done(&["doctor"]);
     assert!(text.starts_with("ok       configuration    none at"), "{text}");
-    assert!(text.trim_end().ends_with("questions: 17 ok, 3 problems"), "{text}");
+    assert!(text.trim_end().ends_with("questions: 18 ok, 3 problems"), "{text}");
     let quiet = scene.done(&["doctor", "-q"]);
     assert!(quiet.starts_with("problem  recovery code"), "{quiet}");
 }
@@ -152,18 +152,8 @@ fn a_store_that_takes_nothing_is_broken() {
 #[test]
 fn a_damaged_header_is_told_with_its_repair() {
     let scene = Scene::saved(Home::claude_code);
-    let names = std::fs::read_dir(scene.repository()).unwrap().map(|it| it.unwrap().path());
-    let header = names
-        .filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("repository"))
-        .map(|path| {
-            if path.is_dir() {
-                std::fs::read_dir(path).unwrap().next().unwrap().unwrap().path()
-            } else {
-                path
-            }
-        })
-        .next()
-        .unwrap();
+    let mut headers = std::fs::read_dir(scene.repository().join("repo")).unwrap();
+    let header = headers.next().unwrap().unwrap().path();
     std::fs::write(header, "nothing of the kind").unwrap();
     let answers = scene.doctor(&[]);
     answers.expect("repository", "broken", "header is damaged", "stash repair index");

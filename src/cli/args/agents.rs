@@ -19,11 +19,16 @@ pub enum AgentsCommand {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   stash agents list
-  stash agents list --all")]
+  stash agents list --all
+  stash agents list --capabilities      what can be done with which agent, and what shows it")]
 pub struct AgentsListArguments {
     /// Lists those that are not here, too
     #[arg(short, long)]
     pub all: bool,
+    /// Shows for all agents what can be done with them: each yes with the test that holds it, each no
+    /// with its reason
+    #[arg(long, conflicts_with = "all")]
+    pub capabilities: bool,
 }
 
 /// Arguments of `agents show`.

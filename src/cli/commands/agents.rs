@@ -5,12 +5,14 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use super::open::Run;
-use crate::agents::{AgentRoot, Catalog, RootSource};
+use crate::agents::{AgentRoot, Capability, Catalog, RootSource, Support};
 use crate::cli::args::{
     AgentsCheckArguments, AgentsCommand, AgentsListArguments, AgentsShowArguments,
 };
 use crate::cli::figures::{count, counted, size};
-use crate::cli::json::{AgentCategoryLine, AgentLeftOutLine, AgentLine, AgentRootLine};
+use crate::cli::json::{
+    AgentCategoryLine, AgentLeftOutLine, AgentLine, AgentRootLine, CapabilityLine,
+};
 use crate::cli::name::shown;
 use crate::cli::table::{Align, Table};
 use crate::error::{Error, Result};
@@ -25,8 +27,50 @@ pub(super) fn run(run: &Run, command: &AgentsCommand) -> Result<u8> {
     }
 }
 
+/// Says what can be done with which agent: a table, and below it what shows each yes and why each no
+/// is one.
+fn capabilities(run: &Run, catalog: &Catalog) -> Result<u8> {
+    if run.screen.is_json() {
+        let lines: Vec<CapabilityLine> = catalog
+            .agents()
+            .iter()
+            .flat_map(|agent| Capability::ALL.map(|it| CapabilityLine::new(agent, it)))
+            .collect();
+        return run.screen.array(&lines).map(|()| 0);
+    }
+    let [save, restore, list, show, search, opens, sync, hooks] =
+        Capability::ALL.map(|it| (it.name(), Align::Left));
+    let first = ("agent", Align::Left);
+    let mut table = Table::new([first, save, restore, list, show, search, opens, sync, hooks]);
+    let mut reasons: Vec<String> = Vec::new();
+    for agent in catalog.agents() {
+        let supports = Capability::ALL.map(|it| (it, agent.support(it)));
+        let words = supports.iter().map(|(_, support)| match support {
+            Support::Yes(_) => "yes",
+            Support::No(_) => "no",
+        });
+        table.row(std::iter::once(agent.id.as_str()).chain(words).map(str::to_owned));
+        for (capability, support) in supports {
+            let line = match support {
+                Support::Yes(test) => format!("{}: yes, by the test {test}", capability.name()),
+                Support::No(reason) => format!("{}: no, {reason}", capability.name()),
+            };
+            if !reasons.contains(&line) {
+                reasons.push(line);
+            }
+        }
+    }
+    run.screen.text(table.to_string().trim_end())?;
+    reasons.sort_unstable();
+    run.screen.text(&format!("\n{}", reasons.join("\n")))?;
+    Ok(0)
+}
+
 fn list(run: &Run, arguments: &AgentsListArguments) -> Result<u8> {
     let agents = MachineAgents::find(&run.places, &run.environment)?;
+    if arguments.capabilities {
+        return capabilities(run, &agents.catalog);
+    }
     let find = |id: &str| agents.found.iter().find(|it| it.agent.id == id);
     let wanted =
         agents.catalog.agents().iter().filter(|it| arguments.all || find(&it.id).is_some());

@@ -19,8 +19,8 @@ use crate::files::ExcludeOptions;
 use crate::format::record::RootKind;
 use crate::machine::doctor::{self, Answer, Fix, Verdict};
 use crate::machine::{
-    self, AgentWish, Chosen, Config, Location, MachineAgents, SavedFiles, job_health, saved_files,
-    saved_roots,
+    self, AgentWish, Chosen, Config, Location, MachineAgents, RunHistory, SavedFiles, job_health,
+    saved_files, saved_roots,
 };
 use crate::repository::cache::SnapshotEntry;
 use crate::repository::reader::BlobReader;
@@ -143,12 +143,9 @@ impl<'a> Asked<'a> {
         let opened = run.repository_unasked();
         let shown = location.to_string();
         self.say(doctor::opened_unattended(opened.as_ref().map(|_| shown.as_str())));
-        let repository = match opened {
-            Ok(repository) => repository,
-            Err(_) => {
-                self.skip(OPENED, "the repository did not open");
-                return None;
-            }
+        let Ok(repository) = opened else {
+            self.skip(OPENED, "the repository did not open");
+            return None;
         };
         let unattended = self.unattended(chosen);
         self.say(unattended);
@@ -224,7 +221,7 @@ impl<'a> Asked<'a> {
         self.say(doctor::gone_agents(agents, &saved));
         let sources = match agents.sources(&AgentWish::default(), &self.excludes(open)) {
             Ok(sources) => sources,
-            Err(error) => return self.skip(&AGENTS[3..], &error.to_string()),
+            Err(error) => return self.skip(AGENTS.get(3..).unwrap_or_default(), &error.to_string()),
         };
         let enabled: Vec<_> = agents.found.iter().filter(|found| found.is_enabled).collect();
         let surveys = enabled
@@ -314,12 +311,13 @@ impl<'a> Asked<'a> {
     fn runs(&mut self, open: Option<&Open>) {
         let run = self.run;
         let entries = open.map(|open| open.entries.as_slice()).unwrap_or_default();
-        let jobs = job_health(&self.config, entries, &run.identity.host, run.clock.now());
+        let runs = RunHistory::load(&run.places).unwrap_or_else(|error| {
+            run.screen.warning(&error.with_hint());
+            RunHistory::default()
+        });
+        let jobs = job_health(&self.config, &runs, entries, &run.identity.host, run.clock.now());
         self.say(doctor::schedule(&doctor::find_schedule(&run.environment), &jobs));
-        match open {
-            Some(_) => self.say(doctor::last_success(&jobs, &run.zone)),
-            None => self.skip(&["last success"], "the repository did not open"),
-        }
+        self.say(doctor::last_success(&jobs, &run.zone));
     }
 }
 

@@ -172,8 +172,13 @@ impl Run {
         like: &Repository,
     ) -> Result<Opened> {
         let _one_at_a_time = self.lock(RepositoryId::default())?;
-        let flags = like.header().flags & REPOSITORY_APPEND_ONLY;
-        let options = InitOptions { flags, ..InitOptions::default() };
+        let header = like.header();
+        let options = InitOptions {
+            flags: header.flags & REPOSITORY_APPEND_ONLY,
+            window: header.window,
+            grace: header.grace,
+            ..InitOptions::default()
+        };
         self.make(location, create_bucket, Some(like), &options)
     }
 

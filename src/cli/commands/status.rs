@@ -15,8 +15,8 @@ use crate::files::ExcludeOptions;
 use crate::format::record::{SNAPSHOT_INCOMPLETE, SNAPSHOT_SAFETY};
 use crate::machine::doctor::{self, ScheduleFound, Verdict};
 use crate::machine::{
-    self, AgentStatus, AgentWish, JobHealth, MachineAgents, SavedRootFiles, agent_statuses,
-    job_health, saved_files, saved_roots,
+    self, AgentStatus, AgentWish, JobHealth, MachineAgents, RunHistory, SavedRootFiles,
+    agent_statuses, job_health, saved_files, saved_roots,
 };
 use crate::repository::cache::SnapshotEntry;
 use crate::repository::reader::BlobReader;
@@ -92,7 +92,8 @@ fn gather(run: &Run, arguments: &StatusArguments) -> Result<Status> {
         .into_iter()
         .map(|it| (it, opened.as_ref().and_then(|opened| files_of(opened, it.root))))
         .collect();
-    let jobs = job_health(config, &entries, host, now);
+    let runs = RunHistory::load(&run.places)?;
+    let jobs = job_health(config, &runs, &entries, host, now);
     let statuses = agent_statuses(&agents, &sources, &saved);
     let repository = opened.as_ref().map(|it| repository_row(it, &entries)).transpose()?;
     let mut status = Status {
@@ -180,6 +181,11 @@ fn warnings(
         }
         let second = second_target(run, opened, sources);
         warnings.extend(second.filter(|it| it.verdict > Verdict::Note).map(|it| it.evidence));
+    }
+    for job in &status.jobs {
+        if let Some(failure) = &job.failure {
+            warnings.push(format!("the newest run of `{}` failed: {failure}", job.job));
+        }
     }
     match (&status.schedule, status.is_overdue()) {
         (ScheduleFound::Nothing, true) => {

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::MessageType;
+use crate::agents::{Agent, Capability, Support};
 
 /// One agent.
 #[derive(Debug, Serialize)]
@@ -68,21 +69,60 @@ pub struct AgentLeftOutLine {
     pub bytes: u64,
 }
 
+/// Whether something can be done with an agent.
+#[derive(Debug, Serialize)]
+pub struct CapabilityLine {
+    agent: String,
+    capability: &'static str,
+    supported: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    test: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+}
+
+impl CapabilityLine {
+    /// Returns what is known of one agent and one thing that might be done with it.
+    pub fn new(agent: &Agent, capability: Capability) -> CapabilityLine {
+        let (test, reason) = match agent.support(capability) {
+            Support::Yes(test) => (Some(test), None),
+            Support::No(reason) => (None, Some(reason)),
+        };
+        let (agent, supported) = (agent.id.clone(), test.is_some());
+        CapabilityLine { agent, capability: capability.name(), supported, test, reason }
+    }
+}
+
 /// The lists that these commands print.
-pub(super) const LISTS: &[MessageType] = &[MessageType {
-    name: "agents list, agents show",
-    when: "an agent each",
+pub(super) const LISTS: &[MessageType] = &[
+    CAPABILITIES,
+    MessageType {
+        name: "agents list, agents show",
+        when: "an agent each",
+        fields: &[
+            ("id", "its id"),
+            ("name", "its name for people"),
+            ("here", "whether it is on this machine"),
+            ("enabled", "whether it is saved where nobody names it"),
+            ("roots", "objects: label, kind, place, exists, source, and problem if there is one"),
+            ("categories", "`agents show`: objects with category, files and bytes"),
+            ("left_out", "`agents show`: objects with reason, items and bytes"),
+            ("mixed_secrets", "`agents show`: files that hold credentials beside other things"),
+        ],
+    },
+];
+
+const CAPABILITIES: MessageType = MessageType {
+    name: "agents list --capabilities",
+    when: "something that might be done with an agent each",
     fields: &[
-        ("id", "its id"),
-        ("name", "its name for people"),
-        ("here", "whether it is on this machine"),
-        ("enabled", "whether it is saved where nobody names it"),
-        ("roots", "objects: label, kind, place, exists, source, and problem if there is one"),
-        ("categories", "`agents show`: objects with category, files and bytes"),
-        ("left_out", "`agents show`: objects with reason, items and bytes"),
-        ("mixed_secrets", "`agents show`: files that hold credentials beside other things"),
+        ("agent", "its id"),
+        ("capability", "what might be done"),
+        ("supported", "whether it can"),
+        ("test", "if so: the test that shows it"),
+        ("reason", "if not: why"),
     ],
-}];
+};
 
 #[cfg(test)]
 mod tests {
@@ -102,5 +142,13 @@ mod tests {
             mixed_secrets: vec![String::new()],
         };
         assert_documented(LISTS, "agents list, agents show", &line, &[]);
+        let line = CapabilityLine {
+            agent: String::new(),
+            capability: "save",
+            supported: true,
+            test: Some("x"),
+            reason: Some("x"),
+        };
+        assert_documented(LISTS, "agents list --capabilities", &line, &[]);
     }
 }

@@ -4,6 +4,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use super::{Answer, counted, named};
+use crate::agents::AgentRoot;
 use crate::machine::{AgentSurvey, FoundAgent, MachineAgents, SavedRoot};
 
 /// Asks which agents are here, and whether each of their roots can be read.
@@ -77,7 +78,7 @@ pub fn gone_agents(agents: &MachineAgents, saved: &[SavedRoot<'_>]) -> Answer {
         let is_here = agents
             .found
             .iter()
-            .any(|found| found.agent.id == *id && found.roots.iter().any(|root| root.is_usable()));
+            .any(|found| found.agent.id == *id && found.roots.iter().any(AgentRoot::is_usable));
         let said = format!("{id} (last saved {})", it.read_at().to_rfc3339());
         if !is_here && !gone.iter().any(|other| other.starts_with(&format!("{id} "))) {
             gone.push(said);
@@ -121,12 +122,8 @@ pub fn layouts(surveys: &[(&FoundAgent, AgentSurvey)]) -> Answer {
     }
     Answer::ok(
         NAME,
-        format!("{} of their own recognised, beside those in databases", files(sessions)),
+        format!("recognised {}, and databases of sessions", counted(sessions, "session file")),
     )
-}
-
-fn files(count: u64) -> String {
-    counted(count, "session file")
 }
 
 /// Returns where an agent keeps its files.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{Answer, counted, named};
 use crate::engine::backup::{AgentSources, DatabaseHealth, database_health};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::files::sqlite::{LAST_ATTEMPT, Method, TakeOptions, is_database, quick_check, take};
 use crate::files::{Step, Walk};
 use crate::format::tree::NodeKind;
@@ -106,12 +106,19 @@ pub fn check_databases(
 }
 
 fn check(path: &Path, temporary_folder: &Path, clock: &dyn Clock) -> Result<Vec<String>> {
-    let options =
-        TakeOptions { temporary_folder, clock, patience: PATIENCE, attempt: LAST_ATTEMPT };
-    let taken = take(path, &options)?;
-    if taken.method() == Method::Raw {
-        let why = taken.doubt().unwrap_or("it is written to all the time").to_owned();
-        return Err(Error::failed("it can't be read as of one moment").source(why));
+    for attempt in 0..=LAST_ATTEMPT {
+        let options = TakeOptions { temporary_folder, clock, patience: PATIENCE, attempt };
+        let taken = take(path, &options)?;
+        if taken.method() == Method::Raw {
+            break;
+        }
+        let problems = quick_check(&taken, temporary_folder)?;
+        match taken.finish() {
+            Ok(()) => return Ok(problems),
+            // Somebody wrote meanwhile: what was found may be that.
+            Err(error) if error.kind() == Kind::Busy => {}
+            Err(error) => return Err(error),
+        }
     }
-    quick_check(&taken, temporary_folder)
+    Err(Error::failed("it is written to all the time"))
 }

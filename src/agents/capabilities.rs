@@ -1,0 +1,127 @@
+//! What can be done with which agent, and what shows it.
+//!
+//! Each yes names a test that fails if it is none; `tests/agents_cli.rs` sees to it that the test is there,
+//! and that the table in the README is this one.
+
+use super::agent::{Agent, Origin};
+
+/// Something that may be done with an agent's files or sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Capability {
+    /// Its files are saved, and what is left out is told.
+    Save,
+    /// Its files come back, to where this machine keeps them.
+    Restore,
+    /// Its sessions are listed.
+    List,
+    /// One of its sessions is shown.
+    Show,
+    /// Its sessions are searched.
+    Search,
+    /// One session comes back so that the agent opens it.
+    RestoreThatOpens,
+    /// Its sessions are exchanged between machines.
+    Sync,
+    /// It calls stash by hooks of its own.
+    Hooks,
+}
+
+impl Capability {
+    /// All of them, in the order of the table.
+    pub const ALL: [Capability; 8] = [
+        Capability::Save,
+        Capability::Restore,
+        Capability::List,
+        Capability::Show,
+        Capability::Search,
+        Capability::RestoreThatOpens,
+        Capability::Sync,
+        Capability::Hooks,
+    ];
+
+    /// Returns what it is called in the table.
+    pub fn name(self) -> &'static str {
+        match self {
+            Capability::Save => "save",
+            Capability::Restore => "restore",
+            Capability::List => "list",
+            Capability::Show => "show",
+            Capability::Search => "search",
+            Capability::RestoreThatOpens => "restore that opens",
+            Capability::Sync => "sync",
+            Capability::Hooks => "hooks",
+        }
+    }
+}
+
+/// Whether something can be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Support {
+    /// It can, and this test of `tests/` shows it.
+    Yes(&'static str),
+    /// It can't, for this reason.
+    No(&'static str),
+}
+
+/// Agents whose whole homes are saved, wiped and restored by tests.
+const DRILLED: [&str; 9] = [
+    "claude-code",
+    "opencode",
+    "gemini",
+    "codex",
+    "openclaw",
+    "aider",
+    "continue",
+    "cursor",
+    "copilot",
+];
+
+/// Of the other agents, the test that holds what each of their files is.
+const CLASSIFIED: [(&str, &str); 11] = [
+    ("goose", "every_file_of_goose_has_its_category"),
+    ("qwen", "every_file_of_qwen_has_its_category"),
+    ("crush", "every_file_of_crush_has_its_category"),
+    ("cline", "every_file_of_cline_has_its_category"),
+    ("roo", "every_file_of_roo_has_its_category"),
+    ("kiro", "every_file_of_kiro_has_its_category"),
+    ("zed", "every_file_of_zed_has_its_category"),
+    ("pi", "every_file_of_pi_has_its_category"),
+    ("droid", "every_file_of_droid_amp_and_windsurf_has_its_category"),
+    ("amp", "every_file_of_droid_amp_and_windsurf_has_its_category"),
+    ("windsurf", "every_file_of_droid_amp_and_windsurf_has_its_category"),
+];
+
+const NO_SESSIONS: &str = "no reader of single sessions is built in yet";
+
+impl Agent {
+    /// Returns whether something can be done with this agent.
+    pub fn support(&self, capability: Capability) -> Support {
+        let id = self.id.as_str();
+        let is_drilled = DRILLED.contains(&id) && self.origin == Origin::Builtin;
+        let classified = CLASSIFIED.iter().find(|(other, _)| *other == id);
+        match capability {
+            Capability::Save if is_drilled => {
+                Support::Yes("every_file_of_every_agent_is_saved_or_left_out_with_a_reason")
+            }
+            Capability::Save => match classified {
+                Some((_, test)) => Support::Yes(test),
+                None => Support::No("saved by its definition, and no test has a home of it"),
+            },
+            Capability::Restore if is_drilled => {
+                Support::Yes("after_a_disaster_everything_comes_back_into_another_home")
+            }
+            Capability::Restore => {
+                Support::No("restored by its definition, and no test has a home of it")
+            }
+            Capability::List
+            | Capability::Show
+            | Capability::Search
+            | Capability::RestoreThatOpens => Support::No(NO_SESSIONS),
+            Capability::Sync => Support::No("no exchange between machines is built in yet"),
+            Capability::Hooks if self.hooks.is_empty() => {
+                Support::No("it is not known to have hooks")
+            }
+            Capability::Hooks => Support::No("no hooks are installed yet"),
+        }
+    }
+}
