@@ -259,7 +259,8 @@ fn what_can_be_done_with_an_agent_is_shown_by_a_test_that_is_there_and_told_in_t
     }
     assert!(yes >= 2 * AGENTS.len());
     let shown = done(home.path(), &["agents", "list", "--capabilities"]);
-    let table: String = shown.lines().take_while(|line| !line.is_empty()).collect::<Vec<_>>().join("\n");
+    let table: String =
+        shown.lines().take_while(|line| !line.is_empty()).collect::<Vec<_>>().join("\n");
     let readme = std::fs::read_to_string(project.join("README.md")).unwrap();
     assert!(readme.contains(&table), "the README has another table than:\n{table}");
 }

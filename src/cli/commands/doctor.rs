@@ -221,7 +221,9 @@ impl<'a> Asked<'a> {
         self.say(doctor::gone_agents(agents, &saved));
         let sources = match agents.sources(&AgentWish::default(), &self.excludes(open)) {
             Ok(sources) => sources,
-            Err(error) => return self.skip(AGENTS.get(3..).unwrap_or_default(), &error.to_string()),
+            Err(error) => {
+                return self.skip(AGENTS.get(3..).unwrap_or_default(), &error.to_string());
+            }
         };
         let enabled: Vec<_> = agents.found.iter().filter(|found| found.is_enabled).collect();
         let surveys = enabled
