@@ -78,6 +78,7 @@ mod tests {
     use super::super::words::System;
     use super::*;
 
+    #[expect(clippy::disallowed_methods, reason = "a test makes its own folders")]
     #[test]
     fn named_folders_are_roots_and_wildcards_stand_for_those_with_a_marker() {
         let folder = tempfile::tempdir().unwrap();

@@ -95,6 +95,27 @@ fn an_edit_counts_once_it_is_right_and_what_was_wrong_is_kept() {
 }
 
 #[test]
+fn a_crash_while_it_is_written_leaves_the_old_one_whole() {
+    let home = Home::new();
+    let old = "# mine\n[repositories.a]\nlocation = \"/a\"\n";
+    home.write(CONFIG, old);
+    // The first byte that is written to any file ends the program.
+    let program = env!("CARGO_BIN_EXE_stash");
+    let killed = std::process::Command::new("/bin/sh")
+        .args(["-c", "ulimit -f 0; ulimit -c 0; exec \"$0\" repo add b /b", program])
+        .env_clear()
+        .env("HOME", home.path(""))
+        .current_dir(home.path(""))
+        .output()
+        .unwrap();
+    assert!(killed.status.code().is_none(), "{killed:?}");
+    assert_eq!(home.read(CONFIG), old);
+    home.run(&["repo", "add", "b", "/b"]).code(0);
+    assert!(home.read(CONFIG).contains("# mine\n"));
+    assert!(home.read(CONFIG).contains("[repositories.b]"));
+}
+
+#[test]
 fn an_edit_never_overwrites_what_was_changed_meanwhile() {
     let home = Home::new();
     home.write(CONFIG, "# one\n");

@@ -3,8 +3,16 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::engine::retention::Policy;
+use crate::engine::retention::{Period, Policy};
 use crate::format::tree::Category;
+
+/// Returns the key under which a policy says how long one of each period is kept.
+pub(super) fn within_key(period: Period) -> String {
+    match period {
+        Period::Last => "within".to_owned(),
+        _ => format!("within_{}", period.name()),
+    }
+}
 
 /// Something that was said, and at which line.
 #[derive(Debug, Clone, PartialEq, Eq)]

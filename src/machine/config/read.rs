@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::DOING;
 use super::entries::{
-    AgentEntry, AgentsOfJob, Config, JobEntry, RepositoryEntry, Stated, SyncEntry,
+    AgentEntry, AgentsOfJob, Config, JobEntry, RepositoryEntry, Stated, SyncEntry, within_key,
 };
 use crate::agents::reader::{Entry, Section, Source};
 use crate::agents::{categories_of, category_words, nearest};
@@ -328,11 +328,7 @@ fn keep(section: &Section<'_>) -> Result<Option<Stated<Policy>>> {
         if let Some(count) = count(&table, period.name())? {
             policy.counts.push((period, count));
         }
-        let key = match period {
-            Period::Last => "within".to_owned(),
-            _ => format!("within_{}", period.name()),
-        };
-        if let Some(entry) = table.text(&key)? {
+        if let Some(entry) = table.text(&within_key(period))? {
             let span = Within::parse(entry.text).map_err(|why| entry.error(why))?;
             policy.within.push((period, span));
         }

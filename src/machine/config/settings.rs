@@ -3,8 +3,10 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::entries::{AgentEntry, AgentsOfJob, Config, JobEntry, RepositoryEntry, Stated};
-use crate::engine::retention::{Count, Period, Policy};
+use super::entries::{
+    AgentEntry, AgentsOfJob, Config, JobEntry, RepositoryEntry, Stated, within_key,
+};
+use crate::engine::retention::{Count, Policy};
 use crate::error::Result;
 use crate::format::tree::Category;
 use crate::machine::environment::Environment;
@@ -197,11 +199,7 @@ fn policy(policy: &Policy) -> Value {
         object.insert(period.name().to_owned(), count);
     }
     for (period, within) in &policy.within {
-        let key = match period {
-            Period::Last => "within".to_owned(),
-            _ => format!("within_{}", period.name()),
-        };
-        object.insert(key, json!(within.to_string()));
+        object.insert(within_key(*period), json!(within.to_string()));
     }
     if !policy.tags.is_empty() {
         let tags: Vec<String> = policy.tags.iter().map(|tags| tags.join(",")).collect();

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::super::places::PlaceOptions;
 use super::*;
 use crate::agents::Catalog;
-use crate::engine::retention::{Count, Period};
+use crate::engine::retention::{Count, Period, Policy, Within};
 use crate::format::tree::Category;
 use crate::machine::location::LocationOptions;
 
@@ -270,6 +270,38 @@ fn a_new_file_begins_with_what_it_is() {
         text.ends_with("secret.\n\nrepository = \"a\"\n\n[repositories.a]\nlocation = \"/a\"\n"),
         "{text}"
     );
+}
+
+#[test]
+fn a_policy_is_written_as_it_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let places = places(folder.path());
+    let within = [(Period::Last, "2mo"), (Period::Weekly, "1y")];
+    let within = within.map(|(period, text)| (period, Within::parse(text).unwrap()));
+    let policies = [
+        Policy::for_agents(),
+        Policy {
+            counts: vec![(Period::Yearly, Count::Unlimited)],
+            within: within.to_vec(),
+            tags: vec![vec!["a".to_owned(), "b".to_owned()], vec!["c".to_owned()]],
+        },
+    ];
+    for policy in policies {
+        let config = change_config(&places, |draft, _| {
+            draft.set_policy("agents", &policy);
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(config.job("agents").unwrap().keep.as_ref().unwrap().value, policy);
+    }
+    change_config(&places, |draft, _| {
+        draft.set_policy("agents", &Policy::for_agents());
+        Ok(())
+    })
+    .unwrap();
+    let text = std::fs::read_to_string(places.config_file()).unwrap();
+    let line = "keep = { last = 7, daily = 30, weekly = 12, monthly = 6 }\n";
+    assert!(text.contains(&format!("[jobs.agents]\n{line}")), "{text}");
 }
 
 #[test]

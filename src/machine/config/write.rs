@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 
 use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, Value};
 
+use super::entries::within_key;
 use super::{Config, read_text};
+use crate::engine::retention::{Count, Policy};
 use crate::error::{Error, IoContext as _, Kind, Result};
 use crate::machine::places::{Places, make_private_folder};
 
@@ -83,6 +85,26 @@ impl ConfigDraft {
     /// Sets a list of texts.
     pub fn set_list<'t>(&mut self, path: &[&str], texts: impl IntoIterator<Item = &'t str>) {
         self.set(path, Value::Array(texts.into_iter().collect::<Array>()));
+    }
+
+    /// Sets what a job keeps.
+    pub fn set_policy(&mut self, job: &str, policy: &Policy) {
+        let mut table = InlineTable::new();
+        for (period, count) in &policy.counts {
+            let count = match count {
+                Count::Number(number) => Value::from(i64::from(*number)),
+                Count::Unlimited => Value::from("unlimited"),
+            };
+            table.insert(period.name(), count);
+        }
+        for (period, within) in &policy.within {
+            table.insert(within_key(*period), within.to_string().into());
+        }
+        if !policy.tags.is_empty() {
+            let tags = policy.tags.iter().map(|tags| tags.join(","));
+            table.insert("tag", Value::Array(tags.collect::<Array>()));
+        }
+        self.set(&["jobs", job, "keep"], table);
     }
 
     /// Removes a key or a section, with the comments that belong to it; returns whether it was there.
