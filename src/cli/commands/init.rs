@@ -13,7 +13,7 @@ pub(super) fn run(run: &Run, arguments: &InitArguments) -> Result<u8> {
         Some(text) => Some(run.other_repository(&run.location(text)?, &arguments.other)?),
         None => None,
     };
-    let made = run.make_repository(arguments.create_bucket, like.as_deref(), options)?;
+    let made = run.make_repository(arguments.create_bucket, like.as_deref(), &options)?;
     if run.screen.is_json() {
         let repository = made.location.to_string();
         run.screen.message("initialized", &Initialized { id: made.id(), repository })?;

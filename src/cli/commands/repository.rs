@@ -156,7 +156,7 @@ impl Run {
         &self,
         create_bucket: bool,
         like: Option<&Repository>,
-        options: InitOptions,
+        options: &InitOptions,
     ) -> Result<Opened> {
         let chosen = self.chosen()?;
         let _one_at_a_time = self.lock(RepositoryId::default())?;
@@ -179,7 +179,7 @@ impl Run {
             grace: header.grace,
             ..InitOptions::default()
         };
-        self.make(location, create_bucket, Some(like), options)
+        self.make(location, create_bucket, Some(like), &options)
     }
 
     /// Returns whether what is at a place was cut off while it was made.
@@ -191,7 +191,7 @@ impl Run {
     fn make_default(&self, location: &Location, folder: &Path) -> Result<Opened> {
         let _one_at_a_time = self.lock(RepositoryId::default())?;
         if is_unborn(folder)? {
-            self.make(location, false, None, InitOptions::default())
+            self.make(location, false, None, &InitOptions::default())
         } else {
             self.open(Store::folder(folder, false)?, location)
         }
@@ -298,7 +298,7 @@ impl Run {
         location: &Location,
         create_bucket: bool,
         like: Option<&Repository>,
-        options: InitOptions,
+        options: &InitOptions,
     ) -> Result<Opened> {
         let passphrase = self.named_passphrase(location)?;
         if let Some(passphrase) = &passphrase {
@@ -330,7 +330,7 @@ impl Run {
         let options = InitOptions {
             id: Some(id),
             flags: location.folder().map_or(0, machine::repository_flags) | options.flags,
-            ..options
+            ..options.clone()
         };
         let now = self.clock.now();
         let folders = self.local_folders();
