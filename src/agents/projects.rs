@@ -72,7 +72,6 @@ fn words(place: &Path, home: &Path) -> Vec<OsString> {
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "a test owns its folders")]
 mod tests {
     use super::super::catalog::Catalog;
     use super::super::words::System;

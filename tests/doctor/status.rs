@@ -36,7 +36,7 @@ fn the_first_line_tells_how_it_stands_and_the_table_what_changed() {
     assert!(text.starts_with("ok: last backup just now, 0 changes since\n"), "{text}");
     let second = text.lines().nth(1).unwrap();
     assert!(
-        second.contains("/repository`: 1 snapshot; ") && second.ends_with("(as remembered here)"),
+        second.contains("/repository`: 1 snapshot; ") && !second.contains("remembered"),
         "{second}"
     );
     assert!(row(&text, "claude-code").starts_with("claude-code just now 1 "), "{text}");
@@ -81,6 +81,45 @@ fn an_overdue_job_gives_15() {
 }
 
 #[test]
+fn a_run_that_finds_nothing_changed_is_a_success_and_one_that_fails_is_told() {
+    let scene = Scene::saved(Home::claude_code);
+    let job = "[jobs.agents]\noverdue_after = \"2s\"\n";
+    scene.write(CONFIG, job);
+    std::thread::sleep(Duration::from_millis(2100));
+    assert_eq!(status(&scene, &[]).0, 15);
+    assert!(scene.done(&["backup"]).contains("nothing changed"));
+    assert_eq!(status(&scene, &[]).0, 0);
+    scene.write(CONFIG, "[jobs.agents]\nbefore = \"exit 1\"\n");
+    assert_eq!(scene.run(&["backup", "-q"]).status.code(), Some(17));
+    let output = scene.run(&["status"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        output.status.code() == Some(0) && said.contains("newest run of `agents` failed: "),
+        "{said}"
+    );
+    scene.doctor(&[]).expect(
+        "last success",
+        "note",
+        "the newest run failed: agents: ",
+        "stash backup",
+    );
+}
+
+#[test]
+fn the_next_run_is_told_where_cron_says_it() {
+    let scene = Scene::saved(Home::claude_code);
+    assert!(json(&scene, &[]).1["next_run"].is_null());
+    scene.write("crontab", "17 * * * * /usr/bin/stash backup -q\n");
+    let text = status(&scene, &[]).1;
+    assert!(
+        text.contains("runs by itself: the crontab: `17 * * * * ")
+            && text.contains(":17:00 +00:00"),
+        "{text}"
+    );
+    assert!(json(&scene, &[]).1["next_run"].as_str().unwrap().ends_with(":17:00Z"));
+}
+
+#[test]
 fn before_the_first_backup_all_is_overdue_and_nothing_is_made() {
     let scene = Scene::new(Home::claude_code);
     let (code, text) = status(&scene, &[]);
@@ -97,7 +136,7 @@ fn before_the_first_backup_all_is_overdue_and_nothing_is_made() {
 fn one_object_holds_all_of_it() {
     let scene = Scene::saved(Home::claude_code);
     let (code, value) = json(&scene, &[]);
-    assert_eq!((code, &value["health"], &value["checked"]), (0, &"ok".into(), &false.into()));
+    assert_eq!((code, &value["health"], &value["checked"]), (0, &"ok".into(), &true.into()));
     assert_eq!(value["repository"]["snapshots"], 1);
     assert!(value["repository"]["stored_bytes"].as_u64().unwrap() > 0);
     let agent = &value["agents"][0];
@@ -146,7 +185,9 @@ fn a_remote_repository_is_told_from_memory_when_it_can_not_be_reached() {
     let (code, near) = status(&scene, &[]);
     assert_eq!(code, 0, "{near}");
     assert!(
-        near.contains("1 snapshot; ") && near.starts_with("ok: last backup just now, 0 changes"),
+        near.contains("(as remembered here)")
+            && near.contains("1 snapshot; ")
+            && near.starts_with("ok: last backup just now, 0 changes"),
         "{near}"
     );
     std::fs::rename(&far, scene.beside("gone")).unwrap();

@@ -2,16 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use super::answers::show;
 use super::backup::temporary_folder;
 use super::open::Run;
 use super::repository::Opened;
 use crate::cli::args::DoctorArguments;
 use crate::cli::ask;
-use crate::cli::figures::counted;
-use crate::cli::json::AnswerRow;
 use crate::cli::name::shown;
 use crate::engine::backup::AgentSources;
 use crate::error::Result;
@@ -351,45 +349,6 @@ fn files_of(repository: &Opened, root: &crate::format::record::Root) -> Result<S
     saved_files(&mut BlobReader::new(repository)?, root)
 }
 
-fn show(run: &Run, answers: &[Answer], fixed: &BTreeMap<&'static str, String>) -> Result<()> {
-    if run.screen.is_json() {
-        let row = |answer: &Answer| AnswerRow::new(answer, fixed.get(answer.name).cloned());
-        return run.screen.array(&answers.iter().map(row).collect::<Vec<_>>());
-    }
-    let mut text = String::new();
-    for answer in
-        answers.iter().filter(|it| !run.screen.is_quiet() || it.verdict > Verdict::Skipped)
-    {
-        // Writing to a String can't fail.
-        let evidence = shown(answer.evidence.as_bytes());
-        let _ = writeln!(text, "{:<8} {:<16} {evidence}", answer.verdict.name(), answer.name);
-        if let Some(remedy) = &answer.remedy {
-            let _ = writeln!(text, "{:25} do: {}", "", shown(remedy.as_bytes()));
-        }
-    }
-    if !text.is_empty() {
-        run.screen.text(text.trim_end())?;
-    }
-    run.screen.summary(&format!("\n{}", sums(answers)))
-}
-
-/// Returns how many answers there are of each kind.
-fn sums(answers: &[Answer]) -> String {
-    let count = |verdict| answers.iter().filter(|answer| answer.verdict == verdict).count() as u64;
-    let mut parts = vec![format!("{} ok", count(Verdict::Ok))];
-    for (verdict, noun) in [(Verdict::Note, "note"), (Verdict::Problem, "problem")] {
-        if count(verdict) > 0 {
-            parts.push(counted(count(verdict), noun));
-        }
-    }
-    for verdict in [Verdict::Broken, Verdict::Skipped] {
-        if count(verdict) > 0 {
-            parts.push(format!("{} {}", count(verdict), verdict.name()));
-        }
-    }
-    format!("{}: {}", counted(answers.len() as u64, "question"), parts.join(", "))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -401,7 +360,5 @@ mod tests {
         names.dedup();
         assert_eq!(names.len(), REPOSITORY.len() + AGENTS.len());
         assert!(OPENED.iter().all(|name| REPOSITORY.contains(name)));
-        let answers = [Answer::ok("a", ""), Answer::problem("b", ""), Answer::broken("c", "")];
-        assert_eq!(sums(&answers), "3 questions: 1 ok, 1 problem, 1 broken");
     }
 }

@@ -3,10 +3,12 @@
 mod agent_merge;
 mod agents;
 mod also;
+mod answers;
 mod backup;
 mod backup_summary;
 mod cat;
 mod check;
+mod concerns;
 mod config;
 mod copy;
 mod diff;

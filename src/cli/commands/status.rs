@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::concerns::concerns;
 use super::open::Run;
 use super::repository::Opened;
 use crate::cli::args::StatusArguments;
@@ -9,11 +10,11 @@ use crate::cli::figures::{count, counted, size};
 use crate::cli::json::{AgentStatusRow, ChangesRow, JobRow, RepositoryRow, StatusReport, ratio};
 use crate::cli::name::shown;
 use crate::cli::table::{Align, Table};
-use crate::engine::backup::AgentSources;
+use crate::engine::inspect::stats::of_repository;
 use crate::error::{Error, Kind, Result};
 use crate::files::ExcludeOptions;
-use crate::format::record::{SNAPSHOT_INCOMPLETE, SNAPSHOT_SAFETY};
-use crate::machine::doctor::{self, ScheduleFound, Verdict};
+use crate::format::record::SNAPSHOT_SAFETY;
+use crate::machine::doctor::{self, ScheduleFound};
 use crate::machine::{
     self, AgentStatus, AgentWish, JobHealth, MachineAgents, RunHistory, SavedRootFiles,
     agent_statuses, job_health, saved_files, saved_roots,
@@ -26,12 +27,13 @@ use crate::time::{Clock as _, SECOND, Timestamp};
 const OVERDUE: u8 = 15;
 
 /// All that is shown.
-struct Status {
+pub(super) struct Status {
     checked: bool,
     repository: Option<RepositoryRow>,
-    jobs: Vec<JobHealth>,
-    agents: Vec<AgentStatus>,
-    schedule: ScheduleFound,
+    pub(super) jobs: Vec<JobHealth>,
+    pub(super) agents: Vec<AgentStatus>,
+    pub(super) schedule: ScheduleFound,
+    next_run: Option<Timestamp>,
     warnings: Vec<String>,
     /// Why the repository could not be looked at, beside its not being there.
     failure: Option<Error>,
@@ -54,7 +56,7 @@ pub(super) fn run(run: &Run, arguments: &StatusArguments) -> Result<u8> {
 }
 
 impl Status {
-    fn is_overdue(&self) -> bool {
+    pub(super) fn is_overdue(&self) -> bool {
         self.jobs.iter().any(|job| job.is_overdue)
     }
 
@@ -72,7 +74,11 @@ fn gather(run: &Run, arguments: &StatusArguments) -> Result<Status> {
     let opened = if arguments.check {
         run.repository_unasked().and_then(|it| run.catch_up(&it).map(|()| it))
     } else {
-        run.repository_remembered()
+        run.repository_remembered().and_then(|it| match it.folder() {
+            // What other writers did here costs no network.
+            Some(_) => run.catch_up(&it).map(|()| it),
+            None => Ok(it),
+        })
     };
     let (opened, failure) = match opened {
         Ok(opened) => (Some(opened), None),
@@ -95,17 +101,23 @@ fn gather(run: &Run, arguments: &StatusArguments) -> Result<Status> {
     let runs = RunHistory::load(&run.places)?;
     let jobs = job_health(config, &runs, &entries, host, now);
     let statuses = agent_statuses(&agents, &sources, &saved);
-    let repository = opened.as_ref().map(|it| repository_row(it, &entries)).transpose()?;
+    let checked = arguments.check || opened.as_ref().is_some_and(|it| it.folder().is_some());
+    let row = |it: &Opened| repository_row(it, &entries, checked);
+    let repository = opened.as_ref().map(row).transpose()?;
     let mut status = Status {
-        checked: arguments.check,
+        checked,
         repository,
         jobs,
         agents: statuses,
+        next_run: None,
         schedule: doctor::find_schedule(&run.environment),
         warnings: Vec::new(),
         failure,
     };
-    status.warnings = warnings(run, &status, opened.as_ref(), &entries, &agents, &sources);
+    if let ScheduleFound::Running { cron: Some(cron), .. } = &status.schedule {
+        status.next_run = doctor::next_run(cron, now, &run.zone);
+    }
+    status.warnings = concerns(run, &status, opened.as_ref(), &entries, &agents, &sources);
     Ok(status)
 }
 
@@ -124,11 +136,20 @@ fn files_of(
     saved_files(&mut BlobReader::new(repository).ok()?.near(), root).ok()
 }
 
-fn repository_row(opened: &Opened, entries: &[SnapshotEntry]) -> Result<RepositoryRow> {
+fn repository_row(
+    opened: &Opened,
+    entries: &[SnapshotEntry],
+    checked: bool,
+) -> Result<RepositoryRow> {
     let stands = || entries.iter().filter(|entry| entry.forgotten.is_none());
     let is_safety = |entry: &&SnapshotEntry| entry.snapshot.flags & SNAPSHOT_SAFETY != 0;
     let bytes = |entry: &SnapshotEntry| entry.snapshot.statistics.bytes;
-    let stored_bytes = opened.cache().totals()?.stored_bytes;
+    // What is remembered of a store's objects is the content in them.
+    let stored_bytes = if checked {
+        of_repository(opened, entries)?.stored_bytes
+    } else {
+        opened.cache().totals()?.stored_bytes
+    };
     let whole_bytes = stands().map(bytes).sum();
     let safety_snapshots = stands().filter(is_safety).count() as u64;
     Ok(RepositoryRow {
@@ -143,73 +164,6 @@ fn repository_row(opened: &Opened, entries: &[SnapshotEntry]) -> Result<Reposito
     })
 }
 
-fn warnings(
-    run: &Run,
-    status: &Status,
-    opened: Option<&Opened>,
-    entries: &[SnapshotEntry],
-    agents: &MachineAgents,
-    sources: &AgentSources,
-) -> Vec<String> {
-    let mut warnings = Vec::new();
-    for agent in status.agents.iter().filter(|it| it.is_odd && it.is_enabled) {
-        let found = agents.found.iter().find(|found| found.agent.id == agent.id);
-        let root = found.and_then(|found| found.roots.iter().find(|root| root.is_usable()));
-        let place = root.map(|it| it.place.display().to_string()).unwrap_or_default();
-        warnings.push(format!(
-            "{}: no session was recognised in `{place}`; everything there is saved all the same",
-            agent.id
-        ));
-    }
-    let host = &run.identity.host;
-    let newest = entries.iter().rev().find(|entry| {
-        entry.forgotten.is_none()
-            && entry.snapshot.host == *host
-            && entry.snapshot.flags & SNAPSHOT_SAFETY == 0
-    });
-    if newest.is_some_and(|entry| entry.snapshot.flags & SNAPSHOT_INCOMPLETE != 0) {
-        warnings.push(
-            "some items could not be read by the last backup; the next one names them".into(),
-        );
-    }
-    if let Some(opened) = opened {
-        let keys = run.places.keys();
-        if machine::pending_recovery_path(&keys, opened.id()).exists() {
-            warnings.push(
-                "the recovery code waits to be written down: `stash key recovery --show`".into(),
-            );
-        }
-        let second = second_target(run, opened, sources);
-        warnings.extend(second.filter(|it| it.verdict > Verdict::Note).map(|it| it.evidence));
-    }
-    for job in &status.jobs {
-        if let Some(failure) = &job.failure {
-            warnings.push(format!("the newest run of `{}` failed: {failure}", job.job));
-        }
-    }
-    match (&status.schedule, status.is_overdue()) {
-        (ScheduleFound::Nothing, true) => {
-            let wanted = status.jobs.iter().find_map(|job| job.schedule.as_deref());
-            warnings.push(format!(
-                "nothing runs backups by itself; `crontab -e` and this line do: `{}`",
-                doctor::cron_line(wanted)
-            ));
-        }
-        (ScheduleFound::Off { what, remedy }, _) => warnings.push(format!("{what}: {remedy}")),
-        _ => {}
-    }
-    warnings
-}
-
-fn second_target(run: &Run, opened: &Opened, sources: &AgentSources) -> Option<doctor::Answer> {
-    let config = run.config().ok()?;
-    let others = config.repositories.iter();
-    let others: Vec<_> =
-        others.filter_map(|it| config.location_of(it, &run.environment).ok()).collect();
-    let sources = sources.roots.iter().map(|root| root.place.as_path());
-    Some(doctor::same_disk(&opened.location, &others, sources))
-}
-
 fn text(run: &Run, status: &Status) -> String {
     let now = run.clock.now();
     // Writing to a String can't fail.
@@ -218,7 +172,9 @@ fn text(run: &Run, status: &Status) -> String {
         let _ = writeln!(text, "{}", repository_line(repository, status.checked));
     }
     if let ScheduleFound::Running { what, .. } = &status.schedule {
-        let _ = writeln!(text, "runs by itself: {}", shown(what.as_bytes()));
+        let next = status.next_run.map(|next| machine::show_moment(next, &run.zone));
+        let next = next.map(|next| format!(", next {next}")).unwrap_or_default();
+        let _ = writeln!(text, "runs by itself: {}{next}", shown(what.as_bytes()));
     }
     if !status.agents.is_empty() {
         let _ = write!(text, "\n{}", table(status, now));
@@ -367,6 +323,7 @@ fn report(status: &Status) -> StatusReport {
             ScheduleFound::Running { what, .. } => Some(what.clone()),
             _ => None,
         },
+        next_run: time(status.next_run),
         warnings: status.warnings.clone(),
     }
 }

@@ -55,6 +55,9 @@ pub struct StatusReport {
     /// What runs the backups.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schedule: Option<String>,
+    /// When that runs next, as far as is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_run: Option<String>,
     /// What should be seen to.
     pub warnings: Vec<String>,
 }
@@ -147,6 +150,7 @@ pub(super) const STATUS: MessageType = MessageType {
              many), files, bytes, and changes (new, changed, gone) if they are known",
         ),
         ("schedule", "what runs the backups; absent if nothing was found"),
+        ("next_run", "when that runs next; absent if that is not known"),
         ("warnings", "what should be seen to, one line each"),
     ],
 };
@@ -191,6 +195,7 @@ mod tests {
             jobs: Vec::new(),
             agents: Vec::new(),
             schedule: Some(String::new()),
+            next_run: Some(String::new()),
             warnings: Vec::new(),
         };
         assert_documented(&[STATUS], "status", &status, &[]);

@@ -8,6 +8,7 @@
 //! | file | asks |
 //! |---|---|
 //! | `agents` | which agents are here, moved, gone, or keep what nobody understands |
+//! | `cron` | (when a line of a crontab runs next) |
 //! | `databases` | whether the agents' databases are sound |
 //! | `fix` | how the mending is done |
 //! | `folders` | this machine's own folders, what was left in them, and room on their disks |
@@ -20,6 +21,7 @@
 //! | `targets` | whether a second disk holds what the first one does |
 
 mod agents;
+mod cron;
 mod databases;
 mod fix;
 mod folders;
@@ -34,6 +36,7 @@ mod targets;
 use serde::Serialize;
 
 pub use agents::{found_agents, gone_agents, layouts, moved_agents};
+pub use cron::next_run;
 pub use databases::{check_databases, find_databases, remembered_databases};
 pub use fix::{Fix, FixStep};
 pub use folders::{free_space, leftovers, own_folders};
