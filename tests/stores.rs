@@ -32,6 +32,8 @@ mod git_servers;
 #[cfg(feature = "git")]
 #[path = "stores/git_ssh.rs"]
 mod git_ssh;
+#[path = "stores/locked.rs"]
+mod locked;
 #[path = "stores/probe.rs"]
 mod probe;
 #[path = "stores/scene.rs"]

@@ -56,6 +56,11 @@ pub(super) fn run(run: &Run, arguments: &SetupArguments) -> Result<u8> {
         return Err(Error::usage("`setup` has no JSON")
             .hint("`stash config show --json` and `stash agents list --json` say what it did"));
     }
+    // It becomes part of a file's name before the configuration is checked with it.
+    let is_plain = |letter: char| letter.is_alphanumeric() || "._-".contains(letter);
+    if !arguments.name.starts_with(char::is_alphanumeric) || !arguments.name.chars().all(is_plain) {
+        return Err(Error::usage("a repository can't be called").object(arguments.name.clone()));
+    }
     let config = run.config()?.clone();
     let agents = MachineAgents::find(&run.places, &run.environment)?;
     let questions = Questions::new(arguments.yes)?;
@@ -454,15 +459,19 @@ fn tell_proof(run: &Run, place: &Place) -> Result<()> {
 /// Until stash has schedules of its own, cron does it.
 fn tell_schedule(run: &Run, answers: &Answers) {
     let Some(schedule) = &answers.schedule else { return };
+    let command = format!("'{}' backup -q", machine::own_program().display());
     let times = match schedule.as_str() {
         HOURLY => "17 * * * *",
-        "6h" => "17 */6 * * *",
-        "weekly" => "17 3 * * 1",
         "30m" => "*/30 * * * *",
-        _ => "0 3 * * *",
+        "6h" => "17 */6 * * *",
+        "daily" => "0 3 * * *",
+        "weekly" => "17 3 * * 1",
+        _ => {
+            run.screen.note(&format!("have cron or a timer run this, {schedule}:\n  {command}"));
+            return;
+        }
     };
     run.screen.note(&format!(
-        "for it to run by itself, add this line with `crontab -e`:\n  {times} '{}' backup -q",
-        machine::own_program().display()
+        "for it to run by itself, add this line with `crontab -e`:\n  {times} {command}"
     ));
 }
