@@ -110,7 +110,7 @@ pub fn saved_files(reader: &mut BlobReader<'_>, root: &Root) -> Result<SavedFile
     while let Some(step) = walk.next(reader) {
         match step {
             TreeStep::Node(found) if found.node.kind == NodeKind::File => {
-                files.enter(place, &found)
+                files.enter(place, &found);
             }
             TreeStep::Failed { error, .. } => return Err(error),
             TreeStep::Node(_) | TreeStep::Leave => {}

@@ -74,10 +74,9 @@ pub fn gone_agents(agents: &MachineAgents, saved: &[SavedRoot<'_>]) -> Answer {
     let mut gone: Vec<String> = Vec::new();
     for it in saved {
         let id = &it.root.agent;
-        let is_here = agents
-            .found
-            .iter()
-            .any(|found| found.agent.id == *id && found.roots.iter().any(|root| root.is_usable()));
+        let is_here = agents.found.iter().any(|found| {
+            found.agent.id == *id && found.roots.iter().any(crate::agents::AgentRoot::is_usable)
+        });
         let said = format!("{id} (last saved {})", it.read_at().to_rfc3339());
         if !is_here && !gone.iter().any(|other| other.starts_with(&format!("{id} "))) {
             gone.push(said);

@@ -167,7 +167,7 @@ impl PurgeForecast {
         let deletes = format!("{agent} deletes sessions older than {}", counted(days, "day"));
         let fate = match (self.will_go, self.unsaved) {
             (0, _) => format!("none will go within {AHEAD} days"),
-            (count, Some(0)) if count == 1 => {
+            (1, Some(0)) => {
                 format!("{about}1 will go within {AHEAD} days, and is saved")
             }
             (count, Some(0)) => {
