@@ -331,6 +331,7 @@ fn report(status: &Status) -> StatusReport {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine::Changes;
 
     #[test]
     fn how_long_ago_is_told_in_the_unit_that_matters() {
@@ -345,5 +346,73 @@ mod tests {
         ] {
             assert_eq!(ago(Timestamp(0), Timestamp(past)), text);
         }
+    }
+
+    #[test]
+    fn the_first_lines_and_the_table_are_as_reviewed() {
+        let hour = 3600 * SECOND;
+        let now = Timestamp(100 * hour);
+        let agent = |id: &str, changes| AgentStatus {
+            id: id.to_owned(),
+            is_here: true,
+            is_enabled: true,
+            files: 1204,
+            bytes: 3 << 20,
+            sessions: 57,
+            session_stores: 0,
+            last_read: Some(Timestamp(97 * hour)),
+            changes,
+            is_odd: false,
+        };
+        let job = JobHealth {
+            job: "agents".to_owned(),
+            last_success: Some(Timestamp(97 * hour)),
+            failure: None,
+            schedule: None,
+            overdue_after: std::time::Duration::from_hours(48),
+            is_overdue: false,
+        };
+        let repository = RepositoryRow {
+            location: "s3://backups/laptop".to_owned(),
+            id: String::new(),
+            snapshots: 14,
+            stored_bytes: 12 << 20,
+            whole_bytes: 98 << 20,
+            ratio: 8.16,
+            safety_snapshots: 2,
+            safety_bytes: 1 << 20,
+        };
+        let changes = Changes { new: 2, changed: 1, gone: 0 };
+        let mut database = agent("opencode", None);
+        (database.sessions, database.session_stores, database.last_read) = (0, 1, None);
+        let mut status = Status {
+            checked: false,
+            repository: None,
+            jobs: vec![job],
+            agents: vec![agent("claude-code", Some(changes)), database],
+            schedule: ScheduleFound::Nothing,
+            next_run: None,
+            warnings: Vec::new(),
+            failure: None,
+        };
+        assert_eq!(health_line(&status, now), "ok: last backup 3 h ago, 3 changes since");
+        assert_eq!(
+            repository_line(&repository, false),
+            "`s3://backups/laptop`: 14 snapshots, and 2 safety snapshots (1.0 MiB if kept whole); \
+             12.0 MiB stored, 1 byte for each 8.2 (as remembered here)"
+        );
+        assert_eq!(
+            table(&status, now).to_string(),
+            "agent        last saved   sessions  files     size  since then\n\
+             claude-code  3 h ago            57  1,204  3.0 MiB  2 new, 1 changed\n\
+             opencode     never       in 1 file  1,204  3.0 MiB  all of it\n"
+        );
+        assert_eq!((status.health(), status.is_overdue()), ("ok", false));
+        status.jobs.iter_mut().for_each(|job| job.is_overdue = true);
+        assert_eq!(status.health(), "overdue");
+        assert_eq!(
+            health_line(&status, now),
+            "overdue: `agents` last succeeded 3 h ago; `stash backup` runs it now"
+        );
     }
 }
