@@ -32,7 +32,8 @@ pub(super) fn run(run: &Run) -> Result<u8> {
     run.screen.text(&format!(
         "stash keeps encrypted snapshots of your coding agents and folders, and gives back any of them.
 
-{}  stash backup                           save all coding agents; only what changed is stored
+{}  stash setup                            choose what to save and where to, save it, and prove it
+  stash backup                           or at once: all coding agents, on this computer
   stash backup ~/work                    save a folder
   stash restore latest --target /tmp/x   get the newest state back
   stash help                             everything else
