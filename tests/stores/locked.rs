@@ -1,6 +1,7 @@
 //! A bucket with Object Lock, on the real servers that have it: whoever holds the keys can hide what is
 //! stored, and not destroy it, before its time is over.
 
+use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 
 use object_store::aws::{AwsAuthorizer, AwsCredential};
@@ -39,12 +40,14 @@ impl Server {
             let name: http::HeaderName = name.parse().unwrap();
             request.headers_mut().insert(name, value.parse().unwrap());
         }
-        AwsAuthorizer::new(&self.credential, "s3", &self.region).authorize(&mut request, None);
+        let signer = AwsAuthorizer::new(&self.credential, "s3", &self.region);
+        signer.try_authorize(&mut request, None).unwrap();
         let mut text = format!("{method} /{path} HTTP/1.1\r\n");
         for (name, value) in request.headers() {
-            text += &format!("{name}: {}\r\n", value.to_str().unwrap());
+            write!(text, "{name}: {}\r\n", value.to_str().unwrap()).unwrap();
         }
-        text += &format!("content-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
+        let length = body.len();
+        write!(text, "content-length: {length}\r\nconnection: close\r\n\r\n{body}").unwrap();
         let host = self.endpoint.strip_prefix("http://").unwrap();
         let mut stream = std::net::TcpStream::connect(host).unwrap();
         stream.write_all(text.as_bytes()).unwrap();
