@@ -42,13 +42,14 @@ impl Server {
         }
         let signer = AwsAuthorizer::new(&self.credential, "s3", &self.region);
         signer.try_authorize(&mut request, None).unwrap();
-        let mut text = format!("{method} /{path} HTTP/1.1\r\n");
+        let host = self.endpoint.strip_prefix("http://").unwrap();
+        // It is signed, and then taken out again.
+        let mut text = format!("{method} /{path} HTTP/1.1\r\nhost: {host}\r\n");
         for (name, value) in request.headers() {
             write!(text, "{name}: {}\r\n", value.to_str().unwrap()).unwrap();
         }
         let length = body.len();
         write!(text, "content-length: {length}\r\nconnection: close\r\n\r\n{body}").unwrap();
-        let host = self.endpoint.strip_prefix("http://").unwrap();
         let mut stream = std::net::TcpStream::connect(host).unwrap();
         stream.write_all(text.as_bytes()).unwrap();
         let mut bytes = Vec::new();
