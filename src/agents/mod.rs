@@ -21,6 +21,7 @@ mod projects;
 mod roots;
 mod rules;
 pub mod secrets;
+pub mod session;
 mod sessions;
 mod template;
 mod words;
