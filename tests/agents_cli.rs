@@ -126,6 +126,58 @@ fn every_file_of_every_agent_is_saved_or_left_out_with_a_reason() {
     assert!(again.starts_with("nothing changed"), "{again}");
 }
 
+/// Runs a dry run in JSON, and returns what it says of each agent.
+fn planned(home: &Path, words: &[&str]) -> BTreeMap<String, serde_json::Value> {
+    let said = done(home, &[&["backup", "--dry-run", "--json"], words].concat());
+    let summary: serde_json::Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
+    let agents = summary["agents"].as_array().unwrap().clone();
+    agents.into_iter().map(|it| (it["agent"].as_str().unwrap().to_owned(), it)).collect()
+}
+
+#[test]
+fn a_dry_run_accounts_for_every_file_by_agent_and_category_or_says_why_it_is_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::new(folder.path()).first_row();
+    let before = common_agents::files_below(home.folder());
+    let agents = planned(home.folder(), &[]);
+    assert_eq!(common_agents::files_below(home.folder()), before, "it writes nothing");
+    let files = home.files();
+    for agent in AGENTS {
+        let mut expected: BTreeMap<&str, u64> = BTreeMap::new();
+        let own = saved(&files).filter(|file| file.agent == agent && !is_companion(&file.path));
+        for file in own {
+            *expected.entry(file.category.name()).or_default() += 1;
+        }
+        let said = agents[agent]["categories"].as_array().unwrap();
+        let said: BTreeMap<&str, u64> = said
+            .iter()
+            .map(|it| (it["category"].as_str().unwrap(), it["files"].as_u64().unwrap()))
+            .collect();
+        assert_eq!(said, expected, "{agent}");
+        let reasons = agents[agent]["left_out"].as_array();
+        let has_cache = files.iter().any(|it| it.agent == agent && it.category == Category::Cache);
+        let says_so = reasons.is_some_and(|it| {
+            it.iter().any(|reason| reason["reason"] == "the agent makes it again")
+        });
+        assert_eq!(says_so, has_cache, "{agent}");
+    }
+    let mixed = agents["claude-code"]["mixed_secrets"].to_string();
+    assert!(mixed.contains("/.claude.json") && mixed.contains("settings.json"), "{mixed}");
+
+    let only = planned(home.folder(), &["--agent", "claude-code", "--only", "sessions"]);
+    assert_eq!(only.keys().collect::<Vec<_>>(), ["claude-code"]);
+    for category in only["claude-code"]["categories"].as_array().unwrap() {
+        let is_read = category["as_last_saved"].is_null();
+        assert_eq!(is_read, category["category"] == "sessions", "{category}");
+    }
+    let without = planned(home.folder(), &["--agent", "claude-code", "--secrets", "exclude"]);
+    let reasons = without["claude-code"]["left_out"].to_string();
+    assert!(reasons.contains("holds credentials"), "{reasons}");
+    let told = done(home.folder(), &["backup", "--dry-run"]);
+    assert!(told.contains("claude-code  ") && told.contains("(left out)"), "{told}");
+    assert!(told.contains("holds credentials beside other things: "), "{told}");
+}
+
 #[test]
 fn after_a_disaster_everything_comes_back_into_another_home() {
     let folder = tempfile::tempdir().unwrap();

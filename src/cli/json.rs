@@ -20,7 +20,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-pub use agents::{AgentCategoryLine, AgentLeftOutLine, AgentLine, AgentRootLine, CapabilityLine};
+pub use agents::{AgentHoldingsLine, AgentLine, AgentPlanLine, AgentRootLine, CapabilityLine};
 pub use copy::{AlsoLine, CopiedLine, CopySummary, RepairDataSummary, RepairableLine};
 pub use health::{AgentStatusRow, AnswerRow, ChangesRow, JobRow, RepositoryRow, StatusReport};
 pub use items::{

@@ -7,7 +7,6 @@
     reason = "definitions of the user's lie beside the configuration"
 )]
 
-use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,8 +19,8 @@ use super::runs::RunAgent;
 use crate::agents::{self, Agent, AgentRoot, Catalog, PathKind, Prune, System};
 use crate::engine::backup::{AgentClass, AgentRules, AgentSource, AgentSources};
 use crate::error::{Error, IoContext as _, Result};
-use crate::files::{ExcludeOptions, ExcludeReason, Excludes, LeaveOut, Step, Walk};
-use crate::format::tree::{Category, NodeKind};
+use crate::files::{ExcludeOptions, ExcludeReason, Excludes, LeaveOut};
+use crate::format::tree::Category;
 
 /// What of the agents is wanted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -399,50 +398,6 @@ impl AgentCounts {
 /// A panic elsewhere leaves a list whole.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// What an agent keeps, counted.
-#[derive(Debug, Default)]
-pub struct AgentHoldings {
-    /// Files and bytes by category.
-    pub categories: BTreeMap<Category, (u64, u64)>,
-    /// Items and bytes left out, by reason; what lies in a folder left out is not counted.
-    pub left_out: BTreeMap<&'static str, (u64, u64)>,
-    /// Files that hold credentials beside what they are for.
-    pub mixed_secrets: Vec<PathBuf>,
-    /// What could not be looked at.
-    pub failed: Vec<(PathBuf, Error)>,
-}
-
-/// Counts what an agent keeps, without reading any file.
-pub fn holdings(found: &FoundAgent, sources: &AgentSources) -> AgentHoldings {
-    let mut holdings = AgentHoldings::default();
-    for source in sources.roots.iter().filter(|it| it.agent == found.agent.id) {
-        for step in Walk::start(&source.place, Arc::clone(&source.excludes), 1) {
-            match step {
-                Step::Entry(entry) => {
-                    let below = entry.path.strip_prefix(&source.place).unwrap_or(Path::new(""));
-                    let below = below.as_os_str().as_bytes();
-                    let class = source.rules.class(below);
-                    let sum = holdings.categories.entry(class.category).or_default();
-                    let is_file = entry.stat.kind == NodeKind::File;
-                    let size = if is_file { entry.stat.size } else { 0 };
-                    *sum = (sum.0.saturating_add(1), sum.1.saturating_add(size));
-                    let rule = found.agent.classify(&source.label, below);
-                    if rule.is_some_and(|it| it.mixed_secrets) {
-                        holdings.mixed_secrets.push(entry.path);
-                    }
-                }
-                Step::Excluded { reason, size_bytes, .. } => {
-                    let sum = holdings.left_out.entry(reason.text()).or_default();
-                    *sum = (sum.0.saturating_add(1), sum.1.saturating_add(size_bytes));
-                }
-                Step::Failed { path, error } => holdings.failed.push((path, error)),
-                Step::Enter(_) | Step::Leave => {}
-            }
-        }
-    }
-    holdings
 }
 
 /// Returns what a root is, in a word.

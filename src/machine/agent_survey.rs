@@ -101,7 +101,7 @@ impl AgentSurvey {
 }
 
 /// Returns whether a file belongs to a database beside it, whose copy holds all that is in it.
-fn is_side_file(path: &Path) -> bool {
+pub(super) fn is_side_file(path: &Path) -> bool {
     let bytes = path.as_os_str().as_bytes();
     let database = SIDE_FILES.iter().find_map(|end| bytes.strip_suffix(*end));
     database.is_some_and(|it| super::agent_files::is_file(Path::new(OsStr::from_bytes(it))))

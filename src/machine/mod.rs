@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `environment` | variables, of this process or given by a test |
 //! | `agent_files` | whether an agent runs, and single files of it |
+//! | `agent_holdings` | what an agent keeps, by category, and what is left out of it |
 //! | `agent_settings` | single values in agents' settings files |
 //! | `agent_sources` | the coding agents that are here, as what a backup is to read |
 //! | `agent_survey` | what lies in their roots now |
@@ -45,6 +46,7 @@
 //! | `signal` | Ctrl-C and its kin |
 
 mod agent_files;
+mod agent_holdings;
 mod agent_settings;
 mod agent_sources;
 mod agent_survey;
@@ -90,9 +92,9 @@ mod unlock;
 pub use agent_files::{
     is_file, made_file, refuse_running, remove_file, replace_file, touch, write_new_file,
 };
+pub use agent_holdings::{AgentHoldings, holdings};
 pub use agent_sources::{
-    AgentCounts, AgentHoldings, AgentWish, FoundAgent, MachineAgents, agent_catalog, holdings,
-    kind_word,
+    AgentCounts, AgentWish, FoundAgent, MachineAgents, agent_catalog, kind_word,
 };
 pub use agent_survey::{AgentSurvey, SurveyedFile, survey};
 pub use clock::SystemClock;

@@ -10,9 +10,7 @@ use crate::cli::args::{
     AgentsCheckArguments, AgentsCommand, AgentsListArguments, AgentsShowArguments,
 };
 use crate::cli::figures::{count, counted, size};
-use crate::cli::json::{
-    AgentCategoryLine, AgentLeftOutLine, AgentLine, AgentRootLine, CapabilityLine,
-};
+use crate::cli::json::{AgentHoldingsLine, AgentLine, AgentRootLine, CapabilityLine};
 use crate::cli::name::shown;
 use crate::cli::table::{Align, Table};
 use crate::error::{Error, Result};
@@ -82,9 +80,7 @@ fn list(run: &Run, arguments: &AgentsListArguments) -> Result<u8> {
                 here: find(&agent.id).is_some(),
                 enabled: find(&agent.id).is_none_or(|it| it.is_enabled),
                 roots: find(&agent.id).map(|it| root_lines(&it.roots)).unwrap_or_default(),
-                categories: Vec::new(),
-                left_out: Vec::new(),
-                mixed_secrets: Vec::new(),
+                holdings: None,
             })
             .collect();
         return run.screen.array(&lines).map(|()| 0);
@@ -169,25 +165,7 @@ fn line(found: &FoundAgent, kept: &AgentHoldings) -> AgentLine {
         here: true,
         enabled: found.is_enabled,
         roots: root_lines(&found.roots),
-        categories: kept
-            .categories
-            .iter()
-            .map(|(category, (files, bytes))| AgentCategoryLine {
-                category: category.name(),
-                files: *files,
-                bytes: *bytes,
-            })
-            .collect(),
-        left_out: kept
-            .left_out
-            .iter()
-            .map(|(reason, (items, bytes))| AgentLeftOutLine {
-                reason,
-                items: *items,
-                bytes: *bytes,
-            })
-            .collect(),
-        mixed_secrets: kept.mixed_secrets.iter().map(|file| path(file)).collect(),
+        holdings: Some(AgentHoldingsLine::new(kept)),
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::also::{self, Brought};
-use super::backup_summary::show;
+use super::backup_summary::{AgentPlan, show};
 use super::jobs::Job;
 use super::open::Run;
 use super::repository::{Make, Opened};
@@ -22,7 +22,7 @@ use crate::error::{Error, Kind, Result};
 use crate::files::{ExcludeOptions, Excludes};
 use crate::machine::{
     self, AgentCounts, AgentWish, Bare, FoundAgent, MachineAgents, RunFigures, RunRecord,
-    SourceCommand,
+    SourceCommand, holdings,
 };
 use crate::time::{Clock as _, Timestamp};
 
@@ -117,9 +117,18 @@ fn save_main(
     let report = report?;
     note(record, &report);
     record.agents = counts.by_agent();
-    show(run, arguments, &repository, &options, &report, &wish.began)?;
+    let plan = if arguments.dry_run { agents_plan(wish, &options) } else { Vec::new() };
+    show(run, arguments, &repository, &options, &report, &wish.began, &plan)?;
     tell_agents(run, &counts);
     Ok((repository, report))
+}
+
+/// Counts what would be saved of each agent that is read.
+fn agents_plan<'a>(wish: &'a Wish, options: &BackupOptions) -> Vec<AgentPlan<'a>> {
+    let agents = wish.agents.iter().flat_map(|agents| {
+        agents.all.found.iter().filter(|found| agents.read.contains(&found.agent.id))
+    });
+    agents.map(|found| AgentPlan { found, kept: holdings(found, &options.agents) }).collect()
 }
 
 /// Notes what was saved.

@@ -1,5 +1,7 @@
 //! What `stash backup` says when it is done.
 
+use std::fmt::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,12 +12,19 @@ use super::open::Run;
 use super::repository::Opened;
 use crate::cli::args::BackupArguments;
 use crate::cli::figures::{count, counted, duration, size};
-use crate::cli::json::{BackupContributor, BackupSummary};
+use crate::cli::json::{AgentHoldingsLine, AgentPlanLine, BackupContributor, BackupSummary};
 use crate::cli::name;
+use crate::cli::table::{Align, Table};
 use crate::engine::backup::{BackupOptions, BackupReport};
 use crate::error::Result;
-use crate::machine::{self, Location};
+use crate::machine::{self, AgentHoldings, FoundAgent, Location};
 use crate::time::Clock as _;
+
+/// What a dry run counted of one agent.
+pub(super) struct AgentPlan<'a> {
+    pub(super) found: &'a FoundAgent,
+    pub(super) kept: AgentHoldings,
+}
 
 pub(super) fn show(
     run: &Run,
@@ -24,6 +33,7 @@ pub(super) fn show(
     options: &BackupOptions,
     report: &BackupReport,
     began: &Began,
+    plan: &[AgentPlan<'_>],
 ) -> Result<()> {
     let took = run.clock.boot_nanoseconds().saturating_sub(began.boot);
     let took = Duration::from_nanos(u64::try_from(took).unwrap_or(0));
@@ -35,13 +45,17 @@ pub(super) fn show(
     let same_disk = repository.folder().is_some_and(is_beside) && !also.any(is_elsewhere);
     let left_out = own_left_out(repository, report);
     if run.screen.is_json() {
-        let summary = summary(run, options, report, began, took, same_disk);
+        let mut summary = summary(run, options, report, began, took, same_disk);
+        summary.agents = plan.iter().map(AgentPlan::line).collect();
         return run.screen.message("summary", &summary);
     }
     if let Some(path) = left_out {
         run.screen.note(&format!("left out the repository itself, `{}`", path.display()));
     }
     if options.dry_run {
+        if !plan.is_empty() {
+            run.screen.text(agents_text(plan).trim_end())?;
+        }
         for line in dry_run_lines(report) {
             run.screen.summary(&line)?;
         }
@@ -52,6 +66,49 @@ pub(super) fn show(
         run.screen.summary("same disk: a second target is missing")?;
     }
     Ok(())
+}
+
+impl AgentPlan<'_> {
+    fn line(&self) -> AgentPlanLine {
+        let agent = self.found.agent.id.clone();
+        AgentPlanLine { agent, holdings: AgentHoldingsLine::new(&self.kept) }
+    }
+}
+
+/// Says for each agent what would be saved, what would not and why, and what should be thought of.
+fn agents_text(plan: &[AgentPlan<'_>]) -> String {
+    let mut table = Table::new([
+        ("agent", Align::Left),
+        ("category", Align::Left),
+        ("files", Align::Right),
+        ("size", Align::Right),
+        ("", Align::Left),
+    ]);
+    for agent in plan {
+        let mut id = agent.found.agent.id.clone();
+        for (category, (files, bytes)) in &agent.kept.categories {
+            let is_unread = agent.kept.unread.contains(category);
+            let remark = if is_unread { "not read now: stays as last saved" } else { "" };
+            let category = category.name().to_owned();
+            let id = std::mem::take(&mut id);
+            table.row([id, category, count(*files), size(*bytes), remark.to_owned()]);
+        }
+        for (reason, (items, bytes)) in &agent.kept.left_out {
+            let bytes = if *bytes == 0 { String::new() } else { size(*bytes) };
+            let remark = format!("each {reason}");
+            let id = std::mem::take(&mut id);
+            table.row([id, "(left out)".to_owned(), count(*items), bytes, remark]);
+        }
+    }
+    let mut text = table.to_string();
+    for agent in plan {
+        for file in &agent.kept.mixed_secrets {
+            let file = name::shown(file.as_os_str().as_bytes());
+            // Writing to a String can't fail.
+            let _ = writeln!(text, "holds credentials beside other things: {file}");
+        }
+    }
+    text
 }
 
 /// Returns the places that are read.
@@ -159,5 +216,6 @@ fn summary(
         parent: report.parent,
         same_disk,
         largest: largest.collect::<Vec<_>>(),
+        agents: Vec::new(),
     }
 }

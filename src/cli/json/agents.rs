@@ -1,9 +1,13 @@
 //! What `agents` says in JSON.
 
+use std::os::unix::ffi::OsStrExt as _;
+
 use serde::Serialize;
 
 use super::MessageType;
 use crate::agents::{Agent, Capability, Support};
+use crate::cli::name;
+use crate::machine::AgentHoldings;
 
 /// One agent.
 #[derive(Debug, Serialize)]
@@ -19,14 +23,54 @@ pub struct AgentLine {
     /// Where it keeps its files.
     pub roots: Vec<AgentRootLine>,
     /// What it keeps; only of `agents show`.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub holdings: Option<AgentHoldingsLine>,
+}
+
+/// What an agent keeps, and what is done with it.
+#[derive(Debug, Clone, Serialize)]
+pub struct AgentHoldingsLine {
+    /// What is saved.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub categories: Vec<AgentCategoryLine>,
-    /// What no backup holds; only of `agents show`.
+    categories: Vec<AgentCategoryLine>,
+    /// What is not.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub left_out: Vec<AgentLeftOutLine>,
-    /// Files that hold credentials beside other things; only of `agents show`.
+    left_out: Vec<AgentLeftOutLine>,
+    /// Files that hold credentials beside other things.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub mixed_secrets: Vec<String>,
+    mixed_secrets: Vec<String>,
+}
+
+/// What a dry run of `backup` would save of one agent.
+#[derive(Debug, Clone, Serialize)]
+pub struct AgentPlanLine {
+    /// Its id.
+    pub agent: String,
+    /// What it keeps.
+    #[serde(flatten)]
+    pub holdings: AgentHoldingsLine,
+}
+
+impl AgentHoldingsLine {
+    /// Returns what was counted, in words.
+    pub fn new(kept: &AgentHoldings) -> AgentHoldingsLine {
+        let categories = kept.categories.iter().map(|(category, (files, bytes))| {
+            let as_last_saved = kept.unread.contains(category);
+            let (files, bytes) = (*files, *bytes);
+            AgentCategoryLine { category: category.name(), files, bytes, as_last_saved }
+        });
+        let left_out = kept.left_out.iter().map(|(reason, (items, bytes))| AgentLeftOutLine {
+            reason,
+            items: *items,
+            bytes: *bytes,
+        });
+        let mixed = kept.mixed_secrets.iter().map(|file| name::shown(file.as_os_str().as_bytes()));
+        AgentHoldingsLine {
+            categories: categories.collect(),
+            left_out: left_out.collect(),
+            mixed_secrets: mixed.collect(),
+        }
+    }
 }
 
 /// One root of an agent.
@@ -48,25 +92,28 @@ pub struct AgentRootLine {
 }
 
 /// What an agent keeps of one category.
-#[derive(Debug, Serialize)]
-pub struct AgentCategoryLine {
+#[derive(Debug, Clone, Serialize)]
+struct AgentCategoryLine {
     /// The category.
-    pub category: &'static str,
+    category: &'static str,
     /// Files.
-    pub files: u64,
+    files: u64,
     /// Their bytes.
-    pub bytes: u64,
+    bytes: u64,
+    /// Whether a run does not read it, so that the snapshot has it as it was last saved.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    as_last_saved: bool,
 }
 
 /// What is left out for one reason.
-#[derive(Debug, Serialize)]
-pub struct AgentLeftOutLine {
+#[derive(Debug, Clone, Serialize)]
+struct AgentLeftOutLine {
     /// The reason.
-    pub reason: &'static str,
+    reason: &'static str,
     /// Files, and folders with all that is in them.
-    pub items: u64,
+    items: u64,
     /// The files' bytes.
-    pub bytes: u64,
+    bytes: u64,
 }
 
 /// Whether something can be done with an agent.
@@ -105,7 +152,11 @@ pub(super) const LISTS: &[MessageType] = &[
             ("here", "whether it is on this machine"),
             ("enabled", "whether it is saved where nobody names it"),
             ("roots", "objects: label, kind, place, exists, source, and problem if there is one"),
-            ("categories", "`agents show`: objects with category, files and bytes"),
+            (
+                "categories",
+                "`agents show`: objects with category, files and bytes; in a dry run with as_last_saved \
+                 where a run does not read it",
+            ),
             ("left_out", "`agents show`: objects with reason, items and bytes"),
             ("mixed_secrets", "`agents show`: files that hold credentials beside other things"),
         ],

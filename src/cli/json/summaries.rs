@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::MessageType;
+use super::{AgentPlanLine, MessageType};
 use crate::engine::restore::RestoreReport;
 use crate::id::{RepositoryId, SnapshotId};
 
@@ -77,6 +77,9 @@ pub struct BackupSummary {
     /// In a dry run the largest contributors.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub largest: Vec<BackupContributor>,
+    /// In a dry run what would be saved of each agent.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub agents: Vec<AgentPlanLine>,
 }
 
 /// `summary` of `restore`.
@@ -172,6 +175,11 @@ pub(super) const MESSAGE_TYPES: &[MessageType] = &[
             ("parent", "the snapshot that it was compared with; absent for the first"),
             ("same_disk", "whether the repository lies on the sources' own disk"),
             ("largest", "in a dry run, where most bytes lie: objects of `bytes`, `files`, `item`"),
+            (
+                "agents",
+                "in a dry run, each agent that is read: an object with `agent`, `categories`, `left_out` \
+                 and `mixed_secrets`, as of `agents show`",
+            ),
         ],
     },
     MessageType {
