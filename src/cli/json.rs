@@ -24,8 +24,8 @@ pub use agents::{AgentHoldingsLine, AgentLine, AgentPlanLine, AgentRootLine, Cap
 pub use copy::{AlsoLine, CopiedLine, CopySummary, RepairDataSummary, RepairableLine};
 pub use health::{AgentStatusRow, AnswerRow, ChangesRow, JobRow, RepositoryRow, StatusReport};
 pub use items::{
-    ChangeLine, DiffStatistics, KeyLine, KeyRow, RotatedLine, SnapshotLine, StatsLine, VersionRow,
-    ratio,
+    ChangeLine, DiffStatistics, KeyDeviceLine, KeyLine, KeyRow, RotatedLine, SnapshotLine,
+    StatsLine, VersionRow, ratio,
 };
 pub use lists::{LISTS, SnapshotRow, SnapshotSummary, time as snapshot_time};
 pub use nodes::{NodeRow, file_time, node, node_with_content, permissions};

@@ -10,6 +10,11 @@
 //! Each is written beside its place, synced, and linked into it only if nothing is there: a crash
 //! leaves a whole file or none, and no key is ever overwritten. A file that others can read is
 //! refused, since its key may be known to them.
+//!
+//! The device key may lie in the operating system's keychain instead (`keychain.rs`), as the same line;
+//! its file then says `stash-device-key-1 keychain`. So nobody asks a keychain that holds nothing,
+//! and a key is never in neither place: it is moved by writing the new one, reading it back, and only
+//! then replacing the file.
 #![expect(clippy::disallowed_methods, reason = "owns the key files")]
 
 use std::fs::File;
@@ -19,23 +24,121 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use super::keychain;
 use super::places::make_private_folder;
 use crate::error::{Error, IoContext as _, Kind, Result};
 use crate::id::{RepositoryId, from_hex, to_hex};
 
 const DEVICE_KEY_HEAD: &str = "stash-device-key-1 ";
+/// What the file says if the key lies in the keychain.
+const IN_KEYCHAIN: &str = "keychain";
 const MAXIMUM_FILE_BYTES: u64 = 4096;
+const DOING_WRITE: &str = "cannot write the key file";
 
-/// Reads this machine's key for a repository; `None` if it has none.
+/// Where this machine's key for a repository lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyPlace {
+    /// In a file for this user alone.
+    File,
+    /// In the operating system's keychain.
+    Keychain,
+}
+
+impl KeyPlace {
+    /// Returns the word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            KeyPlace::File => "file",
+            KeyPlace::Keychain => "keychain",
+        }
+    }
+}
+
+/// Reads this machine's key for a repository, wherever it lies; `None` if it has none.
 pub fn read_device_key(
     keys: &Path,
     repository: RepositoryId,
 ) -> Result<Option<Zeroizing<[u8; 32]>>> {
     let path = device_key_path(keys, repository);
     let Some(text) = read_private(&path)? else { return Ok(None) };
+    let text = match place_in(&text) {
+        KeyPlace::File => text,
+        KeyPlace::Keychain => keychain_line(&path, repository)?,
+    };
+    read_key(&text, &path).map(Some)
+}
+
+/// Says where this machine's key for a repository lies; `None` if it has none. The keychain is not asked.
+pub fn device_key_place(keys: &Path, repository: RepositoryId) -> Result<Option<KeyPlace>> {
+    let text = read_private(&device_key_path(keys, repository))?;
+    Ok(text.map(|text| place_in(&text)))
+}
+
+/// Moves this machine's key to the keychain or into a file; returns whether it was elsewhere.
+///
+/// `unattended` is asked whether the keychain gives the key to a run that a timer starts; unless it does,
+/// the key stays in its file, since backups would fail from then on.
+pub fn move_device_key(
+    keys: &Path,
+    repository: RepositoryId,
+    to: KeyPlace,
+    unattended: &mut dyn FnMut() -> Result<()>,
+) -> Result<bool> {
+    let path = device_key_path(keys, repository);
+    let Some(text) = read_private(&path)? else {
+        return Err(Error::new(Kind::WrongPassphrase, "this machine has no key of its own")
+            .object(path.display().to_string())
+            .hint("`stash key add --device` makes one"));
+    };
+    match (place_in(&text), to) {
+        (KeyPlace::File, KeyPlace::Keychain) => {
+            read_key(&text, &path)?;
+            keychain::write(repository, &text)?;
+            let came_back = keychain_line(&path, repository).and_then(|found| {
+                let is_same = *found == *text;
+                is_same.then_some(()).ok_or_else(|| Error::failed("the keychain changed the key"))
+            });
+            if let Err(error) = came_back.and_then(|()| unattended()) {
+                // What stays there is as secret as the file; the next try writes over it.
+                let _removed = keychain::remove(repository);
+                return Err(error);
+            }
+            replace_private(&path, format!("{DEVICE_KEY_HEAD}{IN_KEYCHAIN}\n").as_bytes())?;
+            Ok(true)
+        }
+        (KeyPlace::Keychain, KeyPlace::File) => {
+            let text = keychain_line(&path, repository)?;
+            read_key(&text, &path)?;
+            replace_private(&path, text.as_bytes())?;
+            keychain::remove(repository)?;
+            Ok(true)
+        }
+        _ => Ok(false),
+    }
+}
+
+/// Asks the keychain for a repository's key, and for nothing else: what a timer must be able to do.
+pub fn probe_keychain(keys: &Path, repository: RepositoryId) -> Result<()> {
+    let path = device_key_path(keys, repository);
+    read_key(&*keychain_line(&path, repository)?, &path).map(|_key| ())
+}
+
+fn place_in(text: &str) -> KeyPlace {
+    let rest = text.strip_prefix(DEVICE_KEY_HEAD).map(str::trim_ascii_end);
+    if rest == Some(IN_KEYCHAIN) { KeyPlace::Keychain } else { KeyPlace::File }
+}
+
+fn keychain_line(path: &Path, repository: RepositoryId) -> Result<Zeroizing<String>> {
+    keychain::read(repository)?.ok_or_else(|| {
+        Error::new(Kind::WrongPassphrase, "the keychain has no key of this repository, though so says")
+            .object(path.display().to_string())
+            .hint("delete that file, then `stash key add --device` with the passphrase or the recovery code")
+    })
+}
+
+fn read_key(text: &str, path: &Path) -> Result<Zeroizing<[u8; 32]>> {
     let digits = text.strip_prefix(DEVICE_KEY_HEAD).map(str::trim_ascii_end);
-    let key = digits.and_then(from_hex).map(Zeroizing::new);
-    key.map(Some).ok_or_else(|| {
+    digits.and_then(from_hex).map(Zeroizing::new).ok_or_else(|| {
         Error::new(Kind::WrongPassphrase, "no device key of this version in")
             .object(path.display().to_string())
             .hint("move the file away and open the repository with its recovery code")
@@ -116,7 +219,20 @@ fn read_private(path: &Path) -> Result<Option<Zeroizing<String>>> {
 }
 
 fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
-    const DOING: &str = "cannot write the key file";
+    let file = new_private(path, bytes)?;
+    file.persist_noclobber(path).map_err(|error| error.error).at(DOING_WRITE, path)?;
+    sync_folder(path.parent().unwrap_or(Path::new(".")))
+}
+
+/// Puts another file in the place of one that is there.
+fn replace_private(path: &Path, bytes: &[u8]) -> Result<()> {
+    let file = new_private(path, bytes)?;
+    file.persist(path).map_err(|error| error.error).at(DOING_WRITE, path)?;
+    sync_folder(path.parent().unwrap_or(Path::new(".")))
+}
+
+fn new_private(path: &Path, bytes: &[u8]) -> Result<tempfile::NamedTempFile> {
+    const DOING: &str = DOING_WRITE;
     let folder = path.parent().unwrap_or(Path::new("."));
     make_private_folder(folder)?;
     // Made with 0600; wiped from the folder when dropped before it has its name.
@@ -124,8 +240,7 @@ fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
         tempfile::Builder::new().prefix(".new-").tempfile_in(folder).at(DOING, folder)?;
     file.write_all(bytes).at(DOING, path)?;
     file.as_file().sync_all().at(DOING, path)?;
-    file.persist_noclobber(path).map_err(|error| error.error).at(DOING, path)?;
-    sync_folder(folder)
+    Ok(file)
 }
 
 fn sync_folder(folder: &Path) -> Result<()> {

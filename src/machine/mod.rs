@@ -26,6 +26,7 @@
 //! | `git_access` | what opens a git remote |
 //! | `doctor` | questions about this machine's backups, with verdict, evidence and remedy |
 //! | `health` | when each job last succeeded, and whether it is overdue |
+//! | `keychain` | the operating system's keychain |
 //! | `known_store` | what was found out about remote stores |
 //! | `passphrase` | passphrases: where one comes from, and what a new one must be |
 //! | `device_key` | the key file of this machine, and the recovery code that waits to be tested |
@@ -65,6 +66,7 @@ mod health;
 mod identity;
 mod input;
 mod job_command;
+mod keychain;
 mod known_store;
 mod limits;
 mod location;
@@ -104,8 +106,9 @@ pub use config::{
 };
 pub use credentials_file::CredentialsFile;
 pub use device_key::{
-    device_key_path, pending_recovery_path, read_device_key, read_pending_recovery,
-    remove_pending_recovery, repositories_with_keys, write_device_key, write_pending_recovery,
+    KeyPlace, device_key_path, device_key_place, move_device_key, pending_recovery_path,
+    probe_keychain, read_device_key, read_pending_recovery, remove_pending_recovery,
+    repositories_with_keys, write_device_key, write_pending_recovery,
 };
 pub use disk::{holds_something, is_same_file_system, repository_flags};
 pub use editor::{edited, keep_rejected, rejected, remove_rejected};
@@ -119,6 +122,7 @@ pub use input::{
     SourceCommand, absolute_path, own_program, read_bytes, read_entries, read_lines, read_text,
 };
 pub use job_command::run_job_command;
+pub use keychain::probe_unattended;
 pub use known_store::{
     forget_store, known_store, opened_description, remember_opened, remember_store,
 };

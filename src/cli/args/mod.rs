@@ -55,9 +55,9 @@ pub use retention::{
 };
 pub use setup::SetupArguments;
 pub use upkeep::{
-    CheckArguments, KeyAddArguments, KeyCommand, KeyRecoveryArguments, KeyRemoveArguments,
-    KeyRotateArguments, NewPassphraseOptions, RepairCommand, RepairDataArguments,
-    RepairIndexArguments, RepairSnapshotsArguments,
+    CheckArguments, KeyAddArguments, KeyCommand, KeyDeviceArguments, KeyHome, KeyRecoveryArguments,
+    KeyRemoveArguments, KeyRotateArguments, NewPassphraseOptions, RepairCommand,
+    RepairDataArguments, RepairIndexArguments, RepairSnapshotsArguments,
 };
 pub use values::{ReadSubset, SnapshotArgument, SnapshotName};
 

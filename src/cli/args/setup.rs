@@ -40,6 +40,10 @@ pub struct SetupArguments {
     /// Makes a bucket, or a repository at GitHub, that is missing
     #[arg(long)]
     pub create_bucket: bool,
+    /// Keeps this machine's key in the operating system's keychain, if a run that a timer starts can
+    /// read it there; else, and without this, in a file for this user alone
+    #[arg(long)]
+    pub keychain: bool,
     /// Calls the repository so in the configuration
     #[arg(long, value_name = "NAME", default_value = "main")]
     pub name: String,

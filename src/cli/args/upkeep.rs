@@ -3,11 +3,12 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 use super::copy::OtherOptions;
 use super::inspect::FilterOptions;
 use super::values::{self, ReadSubset, SnapshotArgument};
+use crate::id::RepositoryId;
 use crate::machine::SecretOptions;
 
 /// Arguments of `check`.
@@ -136,6 +137,39 @@ pub enum KeyCommand {
     /// only on a terminal. Until you have proved by --test that you kept it, it waits in a file of
     /// this machine.
     Recovery(KeyRecoveryArguments),
+    /// Says where this machine's own key lies, or moves it
+    ///
+    /// The key opens the repository without a question, for timers and hooks, too. It lies in a file
+    /// for this user alone, or in the operating system's keychain: there only if a run that a timer
+    /// starts, with nobody signed in at a terminal, can read it.
+    Device(KeyDeviceArguments),
+}
+
+/// Arguments of `key device`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  stash key device
+  stash key device --to keychain
+  stash key device --to file")]
+pub struct KeyDeviceArguments {
+    /// Moves the key
+    #[arg(long, value_name = "PLACE", value_enum)]
+    pub to: Option<KeyHome>,
+    /// Only reads the key of this repository from the keychain: how stash tests it.
+    #[arg(long, hide = true, requires = "keys")]
+    pub probe: Option<RepositoryId>,
+    /// Where the keys' folder lies, for that.
+    #[arg(long, hide = true)]
+    pub keys: Option<PathBuf>,
+}
+
+/// Where this machine's key may lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum KeyHome {
+    /// In a file for this user alone
+    File,
+    /// In the operating system's keychain
+    Keychain,
 }
 
 /// Where a new passphrase comes from; without an option it is asked for twice, on a terminal.

@@ -23,6 +23,7 @@ pub(super) fn run(run: &Run, command: &KeyCommand) -> Result<u8> {
         KeyCommand::Passwd(options) => passwd(run, options),
         KeyCommand::Rotate(arguments) => return super::rotate::run(run, arguments),
         KeyCommand::Recovery(arguments) => recovery(run, arguments),
+        KeyCommand::Device(arguments) => super::key_device::run(run, arguments),
     }
     .map(|()| 0)
 }

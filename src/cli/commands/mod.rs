@@ -25,6 +25,7 @@ mod import_config;
 mod init;
 mod jobs;
 mod key;
+mod key_device;
 mod ls;
 mod maintenance;
 mod marks;

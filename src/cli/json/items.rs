@@ -181,6 +181,16 @@ pub struct KeyLine {
     pub id: Option<String>,
 }
 
+/// `device_key`: where this machine's own key lies.
+#[derive(Debug, Clone, Serialize)]
+pub struct KeyDeviceLine {
+    /// `file` or `keychain`; absent if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<&'static str>,
+    /// Whether it was moved there just now.
+    pub moved: bool,
+}
+
 /// Lines of the commands that look into snapshots.
 pub(super) const MESSAGE_TYPES: &[MessageType] = &[
     MessageType {
@@ -237,6 +247,17 @@ pub(super) const MESSAGE_TYPES: &[MessageType] = &[
         fields: &[
             ("action", "`added`, `removed`, `replaced` or `tested`"),
             ("id", "the key slot; absent for `tested`"),
+        ],
+    },
+    MessageType {
+        name: "device_key",
+        when: "stdout, `stash key device`",
+        fields: &[
+            (
+                "place",
+                "where this machine's own key lies: `file` or `keychain`; absent if it has none",
+            ),
+            ("moved", "whether it was moved there just now"),
         ],
     },
     MessageType {
@@ -305,6 +326,8 @@ mod tests {
         assert_documented(MESSAGE_TYPES, "stats", &StatsLine::default(), &[]);
         let key = KeyLine { action: "added", id: Some(String::new()) };
         assert_documented(MESSAGE_TYPES, "key", &key, &[]);
+        let device = KeyDeviceLine { place: Some("file"), moved: false };
+        assert_documented(MESSAGE_TYPES, "device_key", &device, &[]);
         let version = VersionRow {
             snapshot: SnapshotId::default(),
             first_seen: String::new(),

@@ -13,7 +13,9 @@ use super::fix::{Fix, FixStep};
 use crate::error::{Error, Kind};
 use crate::format::key::SlotKind;
 use crate::id::RepositoryId;
-use crate::machine::device_key::{device_key_path, pending_recovery_path, read_device_key};
+use crate::machine::device_key::{
+    KeyPlace, device_key_path, device_key_place, pending_recovery_path, read_device_key,
+};
 use crate::time::Clock;
 
 /// Asks whether this machine has a key of its own for the repository, closed to others. `other_source`
@@ -38,6 +40,11 @@ pub fn device_key(keys: &Path, repository: RepositoryId, other_source: Option<&s
             });
     }
     match (read_device_key(keys, repository), other_source) {
+        (Ok(Some(_)), _)
+            if device_key_place(keys, repository).ok() == Some(Some(KeyPlace::Keychain)) =>
+        {
+            Answer::ok(NAME, "in the keychain, which gave it")
+        }
         (Ok(Some(_)), _) => Answer::ok(NAME, format!("`{shown}`, for this user alone")),
         (Ok(None), Some(source)) => {
             Answer::ok(NAME, format!("none; the repository is opened by {source}"))

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use self::place::Place;
 use self::questions::Questions;
+use super::key_device::prefer_keychain;
 use super::open::Run;
 use super::repository::{Make, Opened};
 use super::{jobs, key};
@@ -92,6 +93,9 @@ fn set_up(
     answers: &Answers,
 ) -> Result<u8> {
     let repository = make_or_join(arguments, &place, answers)?;
+    if arguments.keychain {
+        prefer_keychain(&place.run, &repository);
+    }
     test_recovery(&place.run, questions, &repository)?;
     drop(repository);
     let command = place.credentials.take().map(|it| it.keep(&arguments.name)).transpose()?;
