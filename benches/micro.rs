@@ -12,6 +12,7 @@
 use std::sync::Arc;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use stash::agents::secrets::{ScanOptions, scan};
 use stash::codec::chunker::{Chunker, Cut};
 use stash::codec::crypto::{MasterKeys, RepositoryKeys, Role};
 use stash::codec::{Compression, UnitDecoder, UnitEncoder};
@@ -54,6 +55,12 @@ fn benches(criterion: &mut Criterion) {
                 count += 1;
             }
             count
+        });
+    });
+    group.bench_function("scan for credentials", |bencher| {
+        bencher.iter(|| {
+            let options = ScanOptions::for_file(b"session.jsonl");
+            scan(&mut large.as_slice(), options, &mut |_| {}).unwrap()
         });
     });
     group.bench_function("blob id", |bencher| {

@@ -133,7 +133,7 @@ fn where_the_window_ends_makes_no_difference() {
     }
 }
 
-/// The bound: not one finding in a hundred megabytes of what agents and programmers have.
+/// The bound: not one finding in 24 MiB of what agents and programmers have.
 #[test]
 fn a_realistic_corpus_gives_no_false_alarm() {
     let mut random = Random::new(6);

@@ -188,9 +188,16 @@ mod tests {
             here: true,
             enabled: true,
             roots: Vec::new(),
-            categories: vec![AgentCategoryLine { category: "sessions", files: 1, bytes: 1 }],
-            left_out: vec![AgentLeftOutLine { reason: "x", items: 1, bytes: 1 }],
-            mixed_secrets: vec![String::new()],
+            holdings: Some(AgentHoldingsLine {
+                categories: vec![AgentCategoryLine {
+                    category: "sessions",
+                    files: 1,
+                    bytes: 1,
+                    as_last_saved: true,
+                }],
+                left_out: vec![AgentLeftOutLine { reason: "x", items: 1, bytes: 1 }],
+                mixed_secrets: vec![String::new()],
+            }),
         };
         assert_documented(LISTS, "agents list, agents show", &line, &[]);
         let line = CapabilityLine {
