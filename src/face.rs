@@ -155,7 +155,14 @@ impl AgentDefinition {
         let places = Places { variables: set.collect(), ..Places::new(home, system) };
         let roots = self.agent.roots(&places);
         let agent = Arc::clone(&self.agent);
-        FoundAgent { agent, roots, program: None, is_enabled: true, exclude: Vec::new() }
+        FoundAgent {
+            agent,
+            roots,
+            program: None,
+            is_enabled: true,
+            exclude: Vec::new(),
+            follows_links: false,
+        }
     }
 }
 

@@ -316,3 +316,55 @@ fn what_can_be_done_with_an_agent_is_shown_by_a_test_that_is_there_and_told_in_t
     let readme = std::fs::read_to_string(project.join("README.md")).unwrap();
     assert!(readme.contains(&table), "the README has another table than:\n{table}");
 }
+
+#[test]
+fn what_links_lead_to_is_saved_only_on_request_and_never_the_whole_home() {
+    use std::os::unix::fs::symlink;
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::new(folder.path()).claude_code();
+    let at = home.folder();
+    let dotfiles = at.join("dotfiles/skills");
+    std::fs::create_dir_all(dotfiles.join("review")).unwrap();
+    std::fs::write(dotfiles.join("review/SKILL.md"), "look twice").unwrap();
+    let skills = at.join(".claude/skills");
+    std::fs::rename(&skills, at.join("old-skills")).unwrap();
+    symlink(&dotfiles, &skills).unwrap();
+    symlink(at, at.join(".claude/all")).unwrap();
+    symlink("/nowhere/at/all", at.join(".claude/dangling")).unwrap();
+
+    let told = stash(at, &["backup", "--dry-run"]);
+    let told = String::from_utf8(told.stderr).unwrap();
+    assert!(told.contains("/dotfiles/skills`, which is not saved; `--follow-links`"), "{told}");
+    done(at, &["backup", "-q"]);
+    let inside = dotfiles.join("review/SKILL.md");
+    let is_saved = || done(at, &["ls", "latest"]).lines().any(|line| Path::new(line) == inside);
+    assert!(!is_saved());
+    let said = stash(at, &["backup", "--follow-links"]);
+    let said = String::from_utf8(said.stderr).unwrap();
+    assert!(said.contains("holds much more; only the link is saved"), "{said}");
+    assert!(is_saved());
+    let listed = done(at, &["ls", "latest"]);
+    assert!(!listed.contains("old-skills"), "{listed}");
+
+    // By the configuration, in the same line of snapshots.
+    std::fs::create_dir_all(at.join(".config/stash")).unwrap();
+    let config = "[agents.claude-code]\nfollow_links = true\n";
+    std::fs::write(at.join(".config/stash/config.toml"), config).unwrap();
+    std::fs::write(&inside, "look three times").unwrap();
+    let again = done(at, &["backup", "--json"]);
+    assert!(again.contains("\"files_changed\":1"), "{again}");
+    let target = at.join("out");
+    done(
+        at,
+        &[
+            "restore",
+            &format!("latest:{}", dotfiles.display()),
+            "--target",
+            target.to_str().unwrap(),
+        ],
+    );
+    assert_eq!(
+        std::fs::read_to_string(target.join("review/SKILL.md")).unwrap(),
+        "look three times"
+    );
+}

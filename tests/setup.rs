@@ -9,12 +9,14 @@
 )]
 
 mod common_agents;
+mod common_s3;
 
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
 use common_agents::Home;
+use common_s3::{Action, Behaviour, KEY, Server};
 use rexpect::session::{Options, PtySession, spawn_with_options};
 
 /// Runs the program in a home, with nothing else in its environment, and no terminal.
@@ -204,6 +206,70 @@ fn a_person_answers_and_the_recovery_code_is_tested_by_its_words() {
     type_line(&mut session, "n");
     session.exp_string("nothing was set up").unwrap();
     session.exp_eof().unwrap();
+}
+
+#[test]
+fn a_bucket_is_reached_with_a_key_that_is_typed_and_kept_in_a_file_of_ones_own() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let server = Server::start(Behaviour::default());
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::new(folder.path()).claude_code();
+    let place = format!("minio:{}/bucket/laptop", server.endpoint());
+    let mut session = at_terminal(home.folder(), &["setup", "--repo", &place]);
+    for question in ["Which agents", "Another folder", "sign-in"] {
+        session.exp_string(question).unwrap();
+        type_line(&mut session, "");
+    }
+    session.exp_string("Type an access key for it now?").unwrap();
+    type_line(&mut session, "y");
+    session.exp_string("AWS_ACCESS_KEY_ID").unwrap();
+    type_line(&mut session, KEY);
+    session.exp_string("AWS_SECRET_ACCESS_KEY").unwrap();
+    type_line(&mut session, "hunter2");
+    for (question, answer) in [("Passphrase", ""), ("How often?", ""), ("Do this?", "y")] {
+        let (before, _) = session.exp_regex(question.replace('?', "[?]").as_str()).unwrap();
+        assert!(!before.contains("hunter2"), "{before}");
+        type_line(&mut session, answer);
+    }
+    session.exp_regex("Word [0-9]+ of").unwrap();
+    type_line(&mut session, "");
+    session.exp_string("proof: read back").unwrap();
+    session.exp_eof().unwrap();
+    let written = config(home.folder());
+    assert!(written.contains("credentials_command") && !written.contains("hunter2"), "{written}");
+    // The next run finds the key by itself, as a timer would.
+    let said = done(home.folder(), &["backup", "--force", "--always"]);
+    assert!(said.contains("snapshot"), "{said}");
+    let mut kept = Vec::new();
+    for entry in walk(home.folder()) {
+        let text = std::fs::read(&entry).unwrap_or_default();
+        if text.windows(7).any(|it| it == b"hunter2") {
+            kept.push(entry);
+        }
+    }
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    assert_eq!(kept[0].metadata().unwrap().permissions().mode() & 0o777, 0o600);
+
+    // A key that is refused is told, and nothing stays.
+    let other = Home::new(folder.path().join("other")).claude_code();
+    server.rule(|_| Action::Refuse(403, "AccessDenied"));
+    let output = stash(other.folder(), &["setup", "--yes", "--repo", &place]);
+    assert_eq!(output.status.code(), Some(14), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(is_untouched(other.folder()));
+}
+
+/// All files below a folder.
+fn walk(folder: &Path) -> Vec<std::path::PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        match entry.file_type().unwrap() {
+            kind if kind.is_dir() => files.extend(walk(&entry.path())),
+            kind if kind.is_file() => files.push(entry.path()),
+            _ => {}
+        }
+    }
+    files
 }
 
 #[test]

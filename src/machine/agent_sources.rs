@@ -46,6 +46,8 @@ pub struct FoundAgent {
     pub is_enabled: bool,
     /// Patterns of what of it the configuration leaves out.
     pub exclude: Vec<String>,
+    /// Whether what its links lead to is saved, too.
+    pub follows_links: bool,
 }
 
 /// The agents that are known, and those that are here.
@@ -226,6 +228,7 @@ fn of_config(
         program,
         is_enabled: entry.is_none_or(AgentEntry::is_enabled),
         exclude: exclude.unwrap_or_default(),
+        follows_links: entry.and_then(|it| it.follow_links.as_ref()).is_some_and(|it| it.value),
     }
 }
 

@@ -9,6 +9,7 @@
 //! | `environment` | variables, of this process or given by a test |
 //! | `agent_files` | whether an agent runs, and single files of it |
 //! | `agent_holdings` | what an agent keeps, by category, and what is left out of it |
+//! | `agent_links` | links in agents' folders that lead out of them |
 //! | `agent_settings` | single values in agents' settings files |
 //! | `agent_sources` | the coding agents that are here, as what a backup is to read |
 //! | `agent_survey` | what lies in their roots now |
@@ -48,6 +49,7 @@
 
 mod agent_files;
 mod agent_holdings;
+mod agent_links;
 mod agent_settings;
 mod agent_sources;
 mod agent_survey;
@@ -95,6 +97,7 @@ pub use agent_files::{
     is_file, made_file, refuse_running, remove_file, replace_file, touch, write_new_file,
 };
 pub use agent_holdings::{AgentHoldings, holdings};
+pub use agent_links::{OutsideLink, outside_links};
 pub use agent_sources::{
     AgentCounts, AgentWish, FoundAgent, MachineAgents, agent_catalog, kind_word,
 };
@@ -140,7 +143,9 @@ pub use places::{PlaceOptions, Places, make_private_folder, remove_older};
 pub use remote_location::GitPlace;
 pub use runs::{RunAgent, RunAlso, RunFigures, RunHistory, RunRecord, RunResult, remember_run};
 pub use sample::{is_database, is_same_content, is_unchanged, trial_folder};
-pub use saved_agents::{SavedFile, SavedFiles, SavedRoot, saved_files, saved_roots};
+pub use saved_agents::{
+    SavedFile, SavedFiles, SavedRoot, saved_files, saved_roots, snapshots_of_agents,
+};
 pub use sealed::{Opener, Seal, is_by_passphrase, is_sealed, open as open_sealed, seal};
 pub use secret_scan::{FoundSecret, SecretScan, SecretScanner};
 pub use settings_archive::{

@@ -1,6 +1,6 @@
 //! What the snapshots hold of this machine's agents.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
 use std::path::PathBuf;
 
@@ -8,6 +8,7 @@ use crate::engine::browse::{Found, TreeStep, TreeWalk};
 use crate::error::Result;
 use crate::format::record::{Root, RootKind, SNAPSHOT_SAFETY};
 use crate::format::tree::{Capture, FileTime, NodeKind};
+use crate::repository::Repository;
 use crate::repository::cache::SnapshotEntry;
 use crate::repository::reader::BlobReader;
 use crate::repository::snapshots::is_future;
@@ -55,6 +56,22 @@ pub fn saved_roots<'e>(
         }
     }
     saved
+}
+
+/// Returns all snapshots in ascending order of time: heads, but whole where a snapshot has the newest
+/// state of a root of an agent that this machine saved. With thousands of them that is far less to hold.
+pub fn snapshots_of_agents(
+    repository: &Repository,
+    host: &str,
+    now: Timestamp,
+) -> Result<Vec<SnapshotEntry>> {
+    let mut entries = repository.cached_heads()?;
+    let newest: HashSet<_> =
+        saved_roots(&entries, host, now).into_iter().map(|it| it.entry.id).collect();
+    for entry in entries.iter_mut().filter(|entry| newest.contains(&entry.id)) {
+        *entry = repository.whole(entry)?;
+    }
+    Ok(entries)
 }
 
 /// One file as it was saved.

@@ -150,6 +150,15 @@ pub struct BackupArguments {
     /// What becomes of files that hold nothing but an agent's credentials [default: encrypt]
     #[arg(long, value_name = "POLICY", value_enum, env = "STASH_SECRETS", hide_env_values = true)]
     pub secrets: Option<SecretsPolicy>,
+    /// Saves what links in agents' folders lead to, too, where that lies elsewhere: as paths of their
+    /// own, under which they are restored
+    #[arg(
+        long,
+        value_parser = FalseyValueParser::new(),
+        env = "STASH_FOLLOW_LINKS",
+        hide_env_values = true
+    )]
+    pub follow_links: bool,
     /// Shows what would be saved, with sizes and the 20 largest contributors; writes nothing
     #[arg(short = 'n', long)]
     pub dry_run: bool,

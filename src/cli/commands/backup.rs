@@ -22,7 +22,7 @@ use crate::error::{Error, Kind, Result};
 use crate::files::{ExcludeOptions, Excludes};
 use crate::machine::{
     self, AgentCounts, AgentWish, Bare, FoundAgent, MachineAgents, RunFigures, RunRecord,
-    SourceCommand, holdings,
+    SourceCommand, holdings, outside_links,
 };
 use crate::time::{Clock as _, Timestamp};
 
@@ -52,6 +52,8 @@ pub(super) struct AgentsWish {
 /// What is to be saved, wherever it goes.
 struct Wish {
     paths: Vec<PathBuf>,
+    /// What links in agents' folders lead to.
+    linked: Vec<PathBuf>,
     /// The coding agents, if any are to be saved.
     agents: Option<AgentsWish>,
     excludes: ExcludeOptions,
@@ -75,7 +77,8 @@ pub(super) fn save_job(run: &Run, job: &Job, record: &mut RunRecord) -> Result<u
     Excludes::new(&excludes)?;
     let time = arguments.time.as_deref().map(|text| run.moment(text, Bare::Start)).transpose()?;
     let began = Began { time: run.clock.now(), boot: run.clock.boot_nanoseconds() };
-    let wish = Wish { paths, agents, excludes, time, began };
+    let linked = linked(run, arguments, agents.as_ref(), &excludes)?;
+    let wish = Wish { paths, linked, agents, excludes, time, began };
     record.job = arguments.job.clone().unwrap_or_else(|| job_of(&wish));
     let (repository, report) = match save_main(run, job, &wish, record) {
         Ok(saved) => saved,
@@ -121,6 +124,43 @@ fn save_main(
     show(run, arguments, &repository, &options, &report, &wish.began, &plan)?;
     tell_agents(run, &counts);
     Ok((repository, report))
+}
+
+/// Returns what links in agents' folders lead to, where that is to be saved; says what is not.
+fn linked(
+    run: &Run,
+    arguments: &BackupArguments,
+    agents: Option<&AgentsWish>,
+    excludes: &ExcludeOptions,
+) -> Result<Vec<PathBuf>> {
+    let Some(agents) = agents else { return Ok(Vec::new()) };
+    let is_read = |it: &&FoundAgent| agents.read.contains(&it.agent.id);
+    let mut paths = Vec::new();
+    for found in agents.all.found.iter().filter(is_read) {
+        let follows = arguments.follow_links || found.follows_links;
+        if !follows && !arguments.dry_run {
+            continue;
+        }
+        let sources = agents.all.sources_of(&[found], &agent_wish(arguments), excludes)?;
+        for link in outside_links(found, &sources, run.environment.home().as_deref()) {
+            let names = [&link.link, &link.target].map(|it| name::shown(it.as_os_str().as_bytes()));
+            let [at, target] = names;
+            if !follows {
+                run.screen.warning(&format!(
+                    "`{at}` is a link to `{target}`, which is not saved; `--follow-links` saves it, too"
+                ));
+            } else if link.is_too_much {
+                run.screen.warning(&format!(
+                    "`{at}` is a link to `{target}`, which holds much more; only the link is saved"
+                ));
+            } else {
+                paths.push(link.target);
+            }
+        }
+    }
+    paths.sort_unstable();
+    paths.dedup();
+    Ok(paths)
 }
 
 /// Counts what would be saved of each agent that is read.
@@ -218,7 +258,7 @@ fn told(run: &Run, arguments: &BackupArguments, wish: &Wish, repository: &Opened
         host: arguments.host.clone().unwrap_or_else(|| run.identity.host.clone()),
         user: run.identity.user.clone(),
         job: arguments.job.clone().unwrap_or_else(|| job_of(wish)),
-        paths: wish.paths.clone(),
+        paths: wish.paths.iter().chain(&wish.linked).cloned().collect(),
         tags: tags(arguments),
         time: wish.time,
         offset_minutes: machine::offset_minutes(moment, &run.zone).into(),

@@ -12,7 +12,7 @@ use super::open::Run;
 use super::repository::Opened;
 use crate::cli::args::BackupArguments;
 use crate::cli::figures::{count, counted, duration, size};
-use crate::cli::json::{AgentHoldingsLine, AgentPlanLine, BackupContributor, BackupSummary};
+use crate::cli::json::{AgentPlanLine, BackupContributor, BackupSummary};
 use crate::cli::name;
 use crate::cli::table::{Align, Table};
 use crate::engine::backup::{BackupOptions, BackupReport};
@@ -46,7 +46,10 @@ pub(super) fn show(
     let left_out = own_left_out(repository, report);
     if run.screen.is_json() {
         let mut summary = summary(run, options, report, began, took, same_disk);
-        summary.agents = plan.iter().map(AgentPlan::line).collect();
+        summary.agents = plan
+            .iter()
+            .map(|agent| AgentPlanLine::new(&agent.found.agent.id, &agent.kept))
+            .collect();
         return run.screen.message("summary", &summary);
     }
     if let Some(path) = left_out {
@@ -66,13 +69,6 @@ pub(super) fn show(
         run.screen.summary("same disk: a second target is missing")?;
     }
     Ok(())
-}
-
-impl AgentPlan<'_> {
-    fn line(&self) -> AgentPlanLine {
-        let agent = self.found.agent.id.clone();
-        AgentPlanLine { agent, holdings: AgentHoldingsLine::new(&self.kept) }
-    }
 }
 
 /// Says for each agent what would be saved, what would not and why, and what should be thought of.

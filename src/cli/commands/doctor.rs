@@ -18,7 +18,7 @@ use crate::format::record::RootKind;
 use crate::machine::doctor::{self, Answer, Fix, Verdict};
 use crate::machine::{
     self, AgentWish, Chosen, Config, Location, MachineAgents, RunHistory, SavedFiles, job_health,
-    saved_files, saved_roots,
+    saved_files, saved_roots, snapshots_of_agents,
 };
 use crate::repository::cache::SnapshotEntry;
 use crate::repository::reader::BlobReader;
@@ -151,7 +151,8 @@ impl<'a> Asked<'a> {
         if let Err(error) = run.catch_up(&repository) {
             run.screen.warning(&error.with_hint());
         }
-        let entries = repository.cached_snapshots().unwrap_or_default();
+        let entries = snapshots_of_agents(&repository, &run.identity.host, run.clock.now())
+            .unwrap_or_default();
         self.say(doctor::probe(repository.store()));
         self.say(doctor::clocks(repository.store().now(), run.clock.now(), &entries));
         self.say(doctor::format_version(&repository, &entries, env!("CARGO_PKG_VERSION")));

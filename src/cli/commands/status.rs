@@ -17,7 +17,7 @@ use crate::format::record::SNAPSHOT_SAFETY;
 use crate::machine::doctor::{self, ScheduleFound};
 use crate::machine::{
     self, AgentStatus, AgentWish, JobHealth, MachineAgents, RunHistory, SavedRootFiles,
-    agent_statuses, job_health, saved_files, saved_roots,
+    agent_statuses, job_health, saved_files, saved_roots, snapshots_of_agents,
 };
 use crate::repository::cache::SnapshotEntry;
 use crate::repository::reader::BlobReader;
@@ -86,12 +86,12 @@ fn gather(run: &Run, arguments: &StatusArguments) -> Result<Status> {
         Err(error) if error.kind() == Kind::NoRepository && !arguments.check => (None, None),
         Err(error) => (None, Some(error)),
     };
-    let entries = match &opened {
-        Some(opened) => opened.cached_snapshots()?,
-        None => Vec::new(),
-    };
     let now = run.clock.now();
     let host = &run.identity.host;
+    let entries = match &opened {
+        Some(opened) => snapshots_of_agents(opened, host, now)?,
+        None => Vec::new(),
+    };
     let agents = MachineAgents::find(&run.places, &run.environment)?;
     let sources = agents.sources(&AgentWish::default(), &excludes(run, opened.as_ref()))?;
     let saved: Vec<SavedRootFiles<'_>> = saved_roots(&entries, host, now)
@@ -221,12 +221,17 @@ fn repository_line(repository: &RepositoryRow, checked: bool) -> String {
         ),
     };
     let remembered = if checked { "" } else { " (as remembered here)" };
+    // A small repository takes more than what it holds: nothing to tell.
+    let ratio = if repository.ratio < 1.05 {
+        String::new()
+    } else {
+        format!(", 1 byte for each {:.1}", repository.ratio)
+    };
     format!(
-        "`{}`: {}{safety}; {} stored, 1 byte for each {:.1}{remembered}",
+        "`{}`: {}{safety}; {} stored{ratio}{remembered}",
         repository.location,
         counted(repository.snapshots, "snapshot"),
         size(repository.stored_bytes),
-        repository.ratio,
     )
 }
 

@@ -45,10 +45,17 @@ pub struct AgentHoldingsLine {
 #[derive(Debug, Clone, Serialize)]
 pub struct AgentPlanLine {
     /// Its id.
-    pub agent: String,
+    agent: String,
     /// What it keeps.
     #[serde(flatten)]
-    pub holdings: AgentHoldingsLine,
+    holdings: AgentHoldingsLine,
+}
+
+impl AgentPlanLine {
+    /// Returns what was counted of an agent.
+    pub fn new(agent: &str, kept: &AgentHoldings) -> AgentPlanLine {
+        AgentPlanLine { agent: agent.to_owned(), holdings: AgentHoldingsLine::new(kept) }
+    }
 }
 
 impl AgentHoldingsLine {

@@ -211,6 +211,8 @@ mod tests {
     use super::super::tests::assert_documented;
     use super::*;
 
+    use crate::machine::AgentHoldings;
+
     #[test]
     fn every_summary_is_documented() {
         let made = Initialized { id: RepositoryId::default(), repository: String::new() };
@@ -221,6 +223,7 @@ mod tests {
             snapshot_id: Some(SnapshotId::default()),
             parent: Some(SnapshotId::default()),
             largest: vec![contributor],
+            agents: vec![AgentPlanLine::new("x", &AgentHoldings::default())],
             ..BackupSummary::default()
         };
         assert_documented(MESSAGE_TYPES, "summary of backup", &backup, &[]);

@@ -139,6 +139,8 @@ pub struct AgentEntry {
     pub projects: Option<Stated<Vec<PathBuf>>>,
     /// Patterns of what of it is left out.
     pub exclude: Option<Stated<Vec<String>>>,
+    /// Whether what links lead to outside of its folders is saved, too.
+    pub follow_links: Option<Stated<bool>>,
 }
 
 impl AgentEntry {

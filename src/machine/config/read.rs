@@ -59,7 +59,7 @@ const KEEP: &[&str] = &[
     "within_yearly",
     "tag",
 ];
-const AGENT: &[&str] = &["enabled", "roots", "projects", "exclude"];
+const AGENT: &[&str] = &["enabled", "roots", "projects", "exclude", "follow_links"];
 const SYNC: &[&str] = &["enabled", "agents", "projects", "only"];
 
 /// Words that, ending a key's name, say that a secret follows.
@@ -172,6 +172,7 @@ fn agent(id: &str, section: &Section<'_>) -> Result<AgentEntry> {
         roots: places(section, "roots")?,
         projects: places(section, "projects")?,
         exclude: texts(section, "exclude")?,
+        follow_links: flag(section, "follow_links")?,
     })
 }
 

@@ -174,6 +174,8 @@ impl Gathered<'_> {
         self.stated(&key("roots"), agent.roots.as_ref(), |it| json!(it));
         self.stated(&key("projects"), agent.projects.as_ref(), |it| json!(it));
         self.stated(&key("exclude"), agent.exclude.as_ref(), |it| json!(it));
+        let follow = agent.follow_links.as_ref();
+        self.or_default(&key("follow_links"), follow, |it| json!(it), json!(false));
     }
 
     fn sync(&mut self) {

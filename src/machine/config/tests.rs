@@ -51,6 +51,7 @@ enabled = true
 roots = ["~/.aider.conf.yml"]
 projects = ["~/work/*"]
 exclude = ["*.log"]
+follow_links = true
 
 [sync]
 enabled = true
@@ -382,5 +383,5 @@ fn what_holds_is_told_with_who_said_so() {
     assert_eq!(find("jobs.agents.secrets"), said("\"encrypt\"", "STASH_SECRETS"));
     assert_eq!(find("jobs.rest.repositories"), said("[\"nas\"]", "default"));
     assert_eq!(find("jobs.agents.paths"), said("[\"~/notes\",\"/etc/hosts\"]", "config.toml:22"));
-    assert_eq!(find("sync.enabled"), said("true", "config.toml:43"));
+    assert_eq!(find("sync.enabled"), said("true", "config.toml:44"));
 }

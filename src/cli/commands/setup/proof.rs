@@ -56,10 +56,11 @@ pub(super) fn prove(run: &Run, location: &Location, id: SnapshotId) -> Result<Pr
     let folders = LocalFolders { cache: Some(work.path().join("cache")), state: None };
     let repository = open(run, location, &folders)?;
     repository.sync()?;
-    let entries = repository.cached_snapshots()?;
-    let entry = entries.into_iter().find(|entry| entry.id == id).ok_or_else(|| {
+    let heads = repository.cached_heads()?;
+    let head = heads.into_iter().find(|entry| entry.id == id).ok_or_else(|| {
         Error::damaged("the snapshot that was just saved is not in the repository:", id.short())
     })?;
+    let entry = repository.whole(&head)?;
     let target = work.path().join("files");
     let (snapshot, samples) = choose(&repository, entry.snapshot, &target)?;
     restore_samples(&repository, &snapshot, &samples)?;
