@@ -164,6 +164,16 @@ fn a_dry_run_accounts_for_every_file_by_agent_and_category_or_says_why_it_is_lef
     let mixed = agents["claude-code"]["mixed_secrets"].to_string();
     assert!(mixed.contains("/.claude.json") && mixed.contains("settings.json"), "{mixed}");
 
+    // The engine's own figures agree: the logs of open databases are not among what is read.
+    let all: u64 = agents
+        .values()
+        .flat_map(|it| it["categories"].as_array().unwrap().clone())
+        .map(|it| it["files"].as_u64().unwrap())
+        .sum();
+    let said = done(home.folder(), &["backup", "--dry-run", "--json"]);
+    let summary: serde_json::Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
+    assert_eq!(summary["total_files_processed"].as_u64(), Some(all), "{summary}");
+
     let only = planned(home.folder(), &["--agent", "claude-code", "--only", "sessions"]);
     assert_eq!(only.keys().collect::<Vec<_>>(), ["claude-code"]);
     for category in only["claude-code"]["categories"].as_array().unwrap() {

@@ -49,11 +49,15 @@ impl Producer<'_, '_> {
 
     /// Notes a database of the current directory, so that its companions are left out.
     pub(super) fn met_database(&mut self, node: &Node) {
-        if node.capture != Capture::None as u64
-            && let Some(databases) = self.databases()
-        {
-            let is_raw = node.capture != Capture::Consistent as u64;
-            databases.push(Met { name: node.name.0.clone().into(), is_raw });
+        if node.capture != Capture::None as u64 {
+            self.meet_database(&node.name, node.capture != Capture::Consistent as u64);
+        }
+    }
+
+    /// Notes a database, so that what belongs to it is known.
+    pub(super) fn meet_database(&mut self, name: &[u8], is_raw: bool) {
+        if let Some(databases) = self.databases() {
+            databases.push(Met { name: name.into(), is_raw });
         }
     }
 

@@ -65,6 +65,10 @@ impl Producer<'_, '_> {
             parent => parent,
         };
         if self.backup.options.dry_run {
+            if entry.stat.kind == NodeKind::File && Self::begins_as_database(entry) {
+                // Its log is then known as such, as when it is read.
+                self.meet_database(entry.name(), false);
+            }
             self.would_read(entry, action);
             return Ok(true);
         }
