@@ -20,11 +20,13 @@
 
 mod agents;
 pub(crate) mod assemble;
+pub(crate) mod attachment;
 mod before;
 mod bytes;
 mod compare;
 mod content;
 mod contributors;
+mod cut;
 mod database;
 mod difference;
 mod health;
