@@ -8,7 +8,7 @@
 //!
 //! Memory: 8 MiB of units, and at most 8 parts, decoded.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -71,6 +71,41 @@ pub fn file_prefix(agent: &str, label: &str, path: &[u8]) -> Vec<u8> {
 pub fn folder_prefix(agent: &str, label: &str, path: &[u8]) -> Vec<u8> {
     let slash: &[u8] = if path.is_empty() { b"" } else { b"/" };
     [root_prefix(agent, label).as_slice(), path, slash].concat()
+}
+
+/// Ranges of keys: those of files, folders and roots, by what they begin with.
+#[derive(Debug, Default)]
+pub(super) struct KeyRanges(HashSet<Vec<u8>>);
+
+impl KeyRanges {
+    /// Adds what [`file_prefix`], [`folder_prefix`] or [`root_prefix`] gives.
+    pub(super) fn insert(&mut self, prefix: Vec<u8>) {
+        self.0.insert(prefix);
+    }
+
+    pub(super) fn extend(&mut self, other: KeyRanges) {
+        self.0.extend(other.0);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns whether a key lies in one of them: by its file, a folder around it, or its root.
+    pub(super) fn covers(&self, key: &[u8]) -> bool {
+        let mut zeros = 0_u8;
+        for (place, byte) in key.iter().enumerate().filter(|_| !self.is_empty()) {
+            zeros = zeros.saturating_add(u8::from(*byte == 0));
+            let is_border = (*byte == 0 && zeros >= 2) || (*byte == b'/' && zeros == 2);
+            if is_border && key.get(..=place).is_some_and(|prefix| self.0.contains(prefix)) {
+                return true;
+            }
+            if zeros >= 3 {
+                return false;
+            }
+        }
+        false
+    }
 }
 
 /// Returns the attachment of a kind; `None` if the snapshot has none.

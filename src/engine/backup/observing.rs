@@ -7,7 +7,7 @@
 //!
 //! Memory: the entries of changed files, and those that at most [`WAITING`] texts had before.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt as _;
@@ -24,7 +24,7 @@ use super::options::AgentSource;
 use super::producer::Producer;
 use super::{Backup, ParentRoot};
 use crate::engine::attachments::{
-    EntryWalk, PartReader, file_prefix, find, folder_prefix, root_prefix,
+    EntryWalk, KeyRanges, PartReader, file_prefix, find, folder_prefix, root_prefix,
 };
 use crate::engine::browse::join;
 use crate::error::{Error, Result};
@@ -51,8 +51,8 @@ pub(super) struct Text {
 /// What is to be changed in the entries of the snapshot before.
 #[derive(Default)]
 pub(super) struct Changes {
-    /// What keys begin with that count no longer.
-    gone: HashSet<Vec<u8>>,
+    /// Whose entries count no longer.
+    gone: KeyRanges,
     /// New entries.
     pub(super) fresh: BTreeMap<Vec<u8>, Vec<u8>>,
 }
@@ -76,21 +76,9 @@ impl Changes {
         self.gone.is_empty() && self.fresh.is_empty()
     }
 
-    /// Returns whether an entry of the snapshot before counts no longer: by its file, a folder around
-    /// it, or its root.
+    /// Returns whether an entry of the snapshot before counts no longer.
     pub(super) fn is_gone(&self, key: &[u8]) -> bool {
-        let mut zeros = 0_u8;
-        for (place, byte) in key.iter().enumerate().filter(|_| !self.gone.is_empty()) {
-            zeros = zeros.saturating_add(u8::from(*byte == 0));
-            let is_border = (*byte == 0 && zeros >= 2) || (*byte == b'/' && zeros == 2);
-            if is_border && key.get(..=place).is_some_and(|prefix| self.gone.contains(prefix)) {
-                return true;
-            }
-            if zeros >= 3 {
-                return false;
-            }
-        }
-        false
+        self.gone.covers(key)
     }
 }
 
