@@ -236,6 +236,7 @@ impl Stash {
             compression: Compression::Auto,
             threads: machine::worker_count(),
             check_databases_after: None,
+            observer: None,
             temporary_folder: temporary.path().to_owned(),
         };
         let counters = Counters::default();

@@ -179,6 +179,7 @@ fn run(repository: &Repository, source: &Path, now: i64) -> stash::error::Result
         compression: Compression::Fast,
         threads: 3,
         check_databases_after: None,
+        observer: None,
         temporary_folder: std::env::temp_dir(),
     };
     backup(repository, &options, &TestClock(now), &Counters::default(), &Silent)

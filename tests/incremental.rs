@@ -54,6 +54,7 @@ fn run(repository: &Repository, source: &Path, force: bool) -> BackupReport {
         compression: Compression::Fast,
         threads: 2,
         check_databases_after: None,
+        observer: None,
         temporary_folder: std::env::temp_dir(),
     };
     backup(repository, &options, &LateClock, &Counters::default(), &Silent).unwrap()

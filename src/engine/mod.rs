@@ -1,6 +1,7 @@
 //! The operations on a repository. Plain threads and bounded channels; nothing here prints, asks
 //! for the time or reads the environment.
 
+pub mod attachments;
 pub mod backup;
 pub mod browse;
 pub mod check;

@@ -2,9 +2,9 @@
 //!
 //! Each snapshot that holds it is written anew without it: same time, machine, job, tags and pin.
 //! One record holds the new snapshot with its pin, and the mark that forgets the old one, so a run
-//! that dies leaves each snapshot either as it was or purged. What is kept beside a snapshot
-//! (attachments, such as the list of sessions) does not go over into a new one, since it may tell of
-//! what is purged.
+//! that dies leaves each snapshot either as it was or purged. Of what is kept beside a snapshot
+//! (attachments, such as the list of sessions) only the entries of files that stay go over into the
+//! new one: others tell of what is purged. Single entries can be taken out as well.
 //!
 //! What only the old ones had lies in the repository until a *thorough* prune has taken it out of all
 //! that stays: out of packs that others use, bases of differences, records, segments (see `prune`). Where
@@ -12,8 +12,14 @@
 //! caches of machines follow: a copy of an object goes with it, a snapshot with the checkpoint that
 //! does not name it.
 
+mod entries;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+
+pub use entries::DropsEntry;
+
+use entries::EntryRules;
 
 use super::backup::metadata::MetadataWriter;
 use super::browse::Found as Item;
@@ -61,6 +67,8 @@ pub struct PurgedSnapshot {
     pub files: u64,
     /// Bytes of these files.
     pub bytes: u64,
+    /// How many entries of attachments were taken out.
+    pub entries: u64,
 }
 
 /// What was taken out.
@@ -79,6 +87,19 @@ pub fn purge(
     repository: &Repository,
     entries: &[SnapshotEntry],
     what: &Purge,
+    clock: &dyn Clock,
+    counters: &Counters,
+    reporter: &dyn Reporter,
+) -> Result<PurgeReport> {
+    purge_with(repository, entries, what, None, clock, counters, reporter)
+}
+
+/// Like [`purge`]; takes out besides which entries of attachments `drops` says, of files that stay too.
+pub fn purge_with(
+    repository: &Repository,
+    entries: &[SnapshotEntry],
+    what: &Purge,
+    drops: Option<&DropsEntry<'_>>,
     clock: &dyn Clock,
     counters: &Counters,
     reporter: &dyn Reporter,
@@ -102,7 +123,7 @@ pub fn purge(
     );
     let writer = MetadataWriter::new(repository.keys(), &index, &packer)?;
     let mut rewriter = Rewriter::new(BlobReader::new(repository)?, writer, counters, false);
-    let (mut report, pending) = look(repository, &entries, what, &mut rewriter)?;
+    let (mut report, pending) = look(repository, &entries, what, drops, &mut rewriter)?;
     let touched: Vec<&SnapshotEntry> = pending.iter().map(|(entry, _)| *entry).collect();
     reliance.refuse_fallen(&touched, counters)?;
     let relied_on: Vec<SnapshotId> = touched.iter().map(|entry| entry.id).collect();
@@ -132,12 +153,23 @@ pub fn plan_purge(
     what: &Purge,
     counters: &Counters,
 ) -> Result<PurgeReport> {
+    plan_purge_with(repository, entries, what, None, counters)
+}
+
+/// Returns what [`purge_with`] would take out of `entries`. Stores nothing.
+pub fn plan_purge_with(
+    repository: &Repository,
+    entries: &[SnapshotEntry],
+    what: &Purge,
+    drops: Option<&DropsEntry<'_>>,
+    counters: &Counters,
+) -> Result<PurgeReport> {
     let index = Index::new(Arc::clone(repository.cache()))?;
     let (store, keys) = (repository.store().clone(), Arc::clone(repository.keys()));
     let packer = Packer::start(store, keys, repository.id().0, None, 0);
     let writer = MetadataWriter::new(repository.keys(), &index, &packer)?;
     let mut rewriter = Rewriter::new(BlobReader::new(repository)?, writer, counters, true);
-    Ok(look(repository, entries, what, &mut rewriter)?.0)
+    Ok(look(repository, entries, what, drops, &mut rewriter)?.0)
 }
 
 /// Returns what is taken out of which snapshots, and these without it; the oldest first.
@@ -145,6 +177,7 @@ fn look<'e>(
     repository: &Repository,
     entries: &'e [SnapshotEntry],
     what: &Purge,
+    drops: Option<&DropsEntry<'_>>,
     rewriter: &mut Rewriter<'_>,
 ) -> Result<(PurgeReport, Vec<(&'e SnapshotEntry, Snapshot)>)> {
     let mut entries: Vec<&SnapshotEntry> = entries.iter().collect();
@@ -154,26 +187,41 @@ fn look<'e>(
     let mut pending = Vec::new();
     for entry in entries {
         let whole = repository.whole(entry)?;
-        let (snapshot, removed) = without(&whole, what, rewriter)?;
-        if removed.paths.is_empty() {
+        let (mut snapshot, removed, rules) = without(&whole, what, rewriter)?;
+        let mut dropped = 0;
+        // Without what nothing can have changed, they are not read.
+        if !removed.paths.is_empty() || drops.is_some() {
+            let attachments = &whole.snapshot.attachments;
+            (snapshot.attachments, dropped) =
+                rules.apply(repository, attachments, drops, rewriter)?;
+        }
+        if removed.paths.is_empty() && dropped == 0 {
             report.untouched = report.untouched.saturating_add(1);
             continue;
         }
         let Removed { paths, files, bytes, .. } = removed;
-        report.snapshots.push(PurgedSnapshot { old: entry.id, new: None, paths, files, bytes });
+        report.snapshots.push(PurgedSnapshot {
+            old: entry.id,
+            new: None,
+            paths,
+            files,
+            bytes,
+            entries: dropped,
+        });
         pending.push((entry, snapshot));
     }
     Ok((report, pending))
 }
 
-/// Returns a snapshot without what is taken out, and what that is.
+/// Returns a snapshot without what is taken out, what that is, and whose entries stay.
 fn without(
     entry: &SnapshotEntry,
     what: &Purge,
     rewriter: &mut Rewriter<'_>,
-) -> Result<(Snapshot, Removed)> {
+) -> Result<(Snapshot, Removed, EntryRules)> {
     let mut snapshot = entry.snapshot.clone();
     snapshot.roots.clear();
+    let (mut removed, mut rules) = (Removed::default(), EntryRules::default());
     for root in &entry.snapshot.roots {
         let item = Item { path: root.place.to_vec(), node: root.node.clone() };
         let node = match what {
@@ -183,18 +231,21 @@ fn without(
             }
             Purge::Agent { .. } => Some(item.node),
         };
+        let removed_here = rewriter.take_removed();
+        if node.is_some() {
+            rules.root(root, &removed_here.paths);
+        }
+        removed.add(removed_here);
         snapshot.roots.extend(node.map(|node| Root { node, ..root.clone() }));
     }
-    let removed = rewriter.take_removed();
     let is_held = |agent: &String| snapshot.roots.iter().any(|root| is_of(root, agent));
     let was_held = |agent: &String| entry.snapshot.roots.iter().any(|root| is_of(root, agent));
     snapshot.agents.retain(|agent| is_held(agent) || !was_held(agent));
     // It is a faithful copy of nothing any more.
     snapshot.original = None;
-    snapshot.attachments.clear();
     snapshot.statistics = removed.left_of(&entry.snapshot.statistics);
     env!("CARGO_PKG_VERSION").clone_into(&mut snapshot.program);
-    Ok((snapshot, removed))
+    Ok((snapshot, removed, rules))
 }
 
 fn is_of(root: &Root, agent: &str) -> bool {

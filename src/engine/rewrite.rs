@@ -60,6 +60,14 @@ pub(super) struct Removed {
 }
 
 impl Removed {
+    /// Adds what went elsewhere.
+    pub(super) fn add(&mut self, other: Removed) {
+        self.paths.extend(other.paths);
+        self.files = self.files.saturating_add(other.files);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.directories = self.directories.saturating_add(other.directories);
+    }
+
     /// Returns what a run counted, without what went and without what it stored itself.
     pub(super) fn left_of(&self, before: &Statistics) -> Statistics {
         Statistics {
@@ -103,6 +111,11 @@ impl<'a> Rewriter<'a> {
     ) -> Self {
         let (clean, removed) = (HashSet::new(), Removed::default());
         Rewriter { reader, writer, clean, counters, dry_run, removed }
+    }
+
+    /// Returns what stores blobs; `None` where only what goes is told.
+    pub(super) fn writer(&mut self) -> Option<&mut MetadataWriter<'a>> {
+        (!self.dry_run).then_some(&mut self.writer)
     }
 
     /// Returns what went since this was asked last.

@@ -406,7 +406,7 @@ impl AttachmentMap {
     /// Returns the blob's bytes.
     pub fn encode(&self) -> Vec<u8> {
         match self {
-            AttachmentMap::Entries(entries) => cbor::encode(&(0_u64, entries)),
+            AttachmentMap::Entries(entries) => encode_entries(entries),
             AttachmentMap::Parts(parts) => cbor::encode(&(1_u64, parts)),
         }
     }
@@ -431,6 +431,11 @@ impl AttachmentMap {
             None => Err(DecodeError::Cut),
         }
     }
+}
+
+/// Returns the bytes of an attachment blob that holds `entries`.
+pub fn encode_entries(entries: &[(Bytes, Bytes)]) -> Vec<u8> {
+    cbor::encode(&(0_u64, entries))
 }
 
 /// Writes a list segment: the ids one after the other.

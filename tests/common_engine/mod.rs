@@ -120,6 +120,7 @@ pub fn backup_options(paths: &[&Path]) -> BackupOptions {
         compression: Compression::Fast,
         threads: 3,
         check_databases_after: None,
+        observer: None,
         temporary_folder: std::env::temp_dir(),
     }
 }

@@ -269,6 +269,7 @@ fn told(run: &Run, arguments: &BackupArguments, wish: &Wish, repository: &Opened
         compression: arguments.compression.into(),
         threads: machine::worker_count(),
         check_databases_after: arguments.check_databases.interval(),
+        observer: None,
         temporary_folder: temporary_folder(run)?,
     };
     Ok(Told { options, counts })

@@ -186,6 +186,7 @@ fn options(
         compression: Compression::Auto,
         threads: machine::worker_count(),
         check_databases_after: None,
+        observer: None,
         temporary_folder: super::backup::temporary_folder(run)?,
     })
 }

@@ -373,6 +373,7 @@ fn safety_options(run: &Run, agents: AgentSources) -> Result<BackupOptions> {
         compression: crate::codec::Compression::Auto,
         threads: machine::worker_count(),
         check_databases_after: None,
+        observer: None,
         temporary_folder: super::backup::temporary_folder(run)?,
     })
 }

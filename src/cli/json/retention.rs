@@ -298,8 +298,14 @@ mod tests {
         let named = ForgetGroup::of_named(std::slice::from_ref(&entry));
         assert_documented(LISTS, "forget", &named, &[]);
         assert_documented(MESSAGE_TYPES, "changed", &ChangedLine::from(&entry), &[]);
-        let purged =
-            PurgedSnapshot { old: entry.id, new: None, paths: Vec::new(), files: 0, bytes: 0 };
+        let purged = PurgedSnapshot {
+            old: entry.id,
+            new: None,
+            paths: Vec::new(),
+            files: 0,
+            bytes: 0,
+            entries: 0,
+        };
         assert_documented(MESSAGE_TYPES, "purged", &PurgedLine::from(&purged), &[]);
         let summary = PurgeSummary::of(&PurgeReport::default(), true);
         assert_documented(MESSAGE_TYPES, "summary of forget --path, --agent", &summary, &[]);

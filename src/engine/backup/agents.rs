@@ -36,9 +36,14 @@ enum Vanished {
 impl AgentSource {
     /// Returns what lies at an absolute path at or below the root.
     pub(super) fn class(&self, path: &[u8]) -> AgentClass {
+        self.rules.class(self.relative(path))
+    }
+
+    /// Returns an absolute path at or below the root as one below it; empty for the root itself.
+    pub(super) fn relative<'p>(&self, path: &'p [u8]) -> &'p [u8] {
         let place = self.place.as_os_str().as_bytes();
         let below = path.strip_prefix(place).unwrap_or_default();
-        self.rules.class(below.strip_prefix(b"/").unwrap_or(below))
+        below.strip_prefix(b"/").unwrap_or(below)
     }
 }
 
@@ -95,9 +100,15 @@ impl Producer<'_, '_> {
                     self.count_carried(&node);
                     self.send_same(node)?;
                 }
-                Vanished::Marked(node) => self.send(Item::Ready(node))?,
+                Vanished::Marked(marked) => {
+                    self.observe_vanished(&path, &node)?;
+                    self.send(Item::Ready(marked))?;
+                }
                 Vanished::Part(bare) => self.send_part(&agent, &path, &node, bare, 0)?,
-                Vanished::Dropped => self.open_levels()?,
+                Vanished::Dropped => {
+                    self.forget_item(&path, &node);
+                    self.open_levels()?;
+                }
             }
         }
         Ok(())
@@ -184,14 +195,26 @@ impl Producer<'_, '_> {
                     self.count_carried(&child);
                     self.send(Item::Ready(Box::new(child)))?;
                 }
-                Vanished::Marked(child) => self.send(Item::Ready(child))?,
+                Vanished::Marked(marked) => {
+                    self.observe_vanished(&below, &child)?;
+                    self.send(Item::Ready(marked))?;
+                }
                 Vanished::Part(bare) => {
                     self.send_part(agent, &below, &child, bare, depth.saturating_add(1))?;
                 }
-                Vanished::Dropped => {}
+                Vanished::Dropped => self.forget_item(&below, &child),
             }
         }
         self.send(Item::Leave)
+    }
+
+    /// Drops what was noted of an item that is not kept.
+    fn forget_item(&mut self, path: &[u8], node: &Node) {
+        if node.kind == NodeKind::Directory {
+            self.forget_entries_below(path);
+        } else {
+            self.forget_entries(path);
+        }
     }
 
     /// Puts a reference where another root of the snapshot holds the content.

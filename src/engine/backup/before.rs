@@ -4,24 +4,44 @@ use std::collections::VecDeque;
 
 use super::pages::OldPages;
 use crate::codec::chunker::DATABASE;
+use crate::error::Result;
+use crate::format::pack::BlobKind;
+use crate::format::record::AttachmentMap;
 use crate::format::tree::{Node, Part, Tree};
 use crate::id::BlobId;
 use crate::repository::Repository;
 use crate::repository::reader::BlobReader;
 
-/// Finds the part of the parent's directory that covers a name.
+/// Finds the part of the parent's directory or attachment that covers a name or key.
 ///
 /// Keeps the parts on the way to the last one found: names ascend, so each is read about once.
-#[derive(Default)]
 pub(super) struct PartFinder {
+    kind: BlobKind,
     root: Option<BlobId>,
     /// From the root down: a tree's id, and its parts; the last has none, as it holds nodes.
     way: Vec<(BlobId, Vec<Part>)>,
 }
 
 impl PartFinder {
-    pub(super) fn new(root: Option<BlobId>) -> Self {
-        PartFinder { root, way: Vec::new() }
+    /// Looks into a blob of trees or of attachments.
+    pub(super) fn new(kind: BlobKind, root: Option<BlobId>) -> Self {
+        PartFinder { kind, root, way: Vec::new() }
+    }
+
+    /// Returns the parts that a blob refers to; none if it holds nodes or entries.
+    fn load(&self, id: &BlobId, reader: &mut BlobReader<'_>) -> Result<Vec<Part>> {
+        if self.kind == BlobKind::Attachment {
+            return Ok(match reader.load_attachment(id)? {
+                AttachmentMap::Entries(_) => Vec::new(),
+                AttachmentMap::Parts(parts) => {
+                    parts.into_iter().map(|(key, id)| Part(key, id)).collect()
+                }
+            });
+        }
+        Ok(match reader.load_tree(id)? {
+            Tree::Nodes(_) => Vec::new(),
+            Tree::Parts(parts) => parts,
+        })
     }
 
     /// Returns the part that covers `name`: of nodes at height 0, of parts of nodes at height 1.
@@ -37,10 +57,7 @@ impl PartFinder {
         loop {
             if self.way.get(level).is_none_or(|(id, _)| *id != wanted) {
                 self.way.truncate(level);
-                let parts = match reader.load_tree(&wanted).ok()? {
-                    Tree::Nodes(_) => Vec::new(),
-                    Tree::Parts(parts) => parts,
-                };
+                let parts = self.load(&wanted, reader).ok()?;
                 self.way.push((wanted, parts));
             }
             let (_, parts) = self.way.get(level)?;

@@ -148,6 +148,7 @@ impl Producer<'_, '_> {
         if let Some(print) = &print {
             node.mtime = node.mtime.max(print.newest_write());
         }
+        let notes = self.observe_taken(&entry.path, &taken, node.mtime);
         match finish(taken, &read, attempt) {
             Ok(true) => {}
             Ok(false) => {
@@ -170,7 +171,9 @@ impl Producer<'_, '_> {
             }
         }
         self.met_database(&node);
+        let (size, mtime) = (read.size, node.mtime);
         self.store_node(entry, node, &entry.stat, read, hash, parent.cloned())?;
+        self.note_database(&entry.path, size, mtime, notes);
         Ok(Attempt::Stored(true))
     }
 

@@ -31,6 +31,9 @@ impl Producer<'_, '_> {
         if self.carry_over(entry, parent.as_ref())? {
             return Ok(parent.is_some());
         }
+        if parent.as_ref().is_some_and(|node| node.kind == NodeKind::Directory) {
+            self.forget_entries_below(entry.path.as_os_str().as_bytes());
+        }
         let parent = self.present(entry, parent)?;
         let hash = self.path_hash(&entry.path);
         let action = match &parent {
@@ -58,6 +61,7 @@ impl Producer<'_, '_> {
         let parent = match parent {
             Some(node)
                 if is_same(&node)
+                    && !self.needs_first_look(entry)
                     && (!self.backup.has_gaps || self.parent.stands(&node, self.index)) =>
             {
                 return self.take_over(entry, hash, &look, node);
@@ -72,7 +76,8 @@ impl Producer<'_, '_> {
             self.would_read(entry, action);
             return Ok(true);
         }
-        let stored = if entry.stat.kind == NodeKind::File {
+        let is_file = entry.stat.kind == NodeKind::File;
+        let stored = if is_file {
             if Self::begins_as_database(entry) {
                 self.read_database(entry, hash, parent.as_ref())?
             } else {
@@ -81,6 +86,9 @@ impl Producer<'_, '_> {
         } else {
             self.read_other(entry, hash, parent.as_ref())?
         };
+        if !(stored && is_file && self.is_observed(&entry.path)) {
+            self.forget_entries(entry.path.as_os_str().as_bytes());
+        }
         Counters::add(&self.backup.counters.done_items, 1);
         Ok(stored)
     }
@@ -216,7 +224,9 @@ impl Producer<'_, '_> {
                     let look = self.look_of(&stat);
                     self.walked.seen.now.enter(hash, &look);
                 }
+                let size = read.size;
                 self.store_node(entry, node, &stat, read, hash, parent)?;
+                self.observe_text(&entry.path, file, &stat, size);
                 return Ok(true);
             }
             if attempt < ATTEMPTS {
@@ -224,15 +234,17 @@ impl Producer<'_, '_> {
                     self.reader.abandon(file);
                 }
             } else {
-                last = Some((node, stat, read));
+                last = Some((file, node, stat, read));
             }
         }
-        let Some((node, stat, read)) = last else { return Ok(false) };
+        let Some((file, node, stat, read)) = last else { return Ok(false) };
         let error = Error::failed("changed each of three times while it was read")
             .object(entry.path.display().to_string())
             .hint("it is saved as last read, which may be torn");
         self.failed(&entry.path, &error);
+        let size = read.size;
         self.store_node(entry, node, &stat, read, hash, parent)?;
+        self.observe_text(&entry.path, file, &stat, size);
         Ok(true)
     }
 

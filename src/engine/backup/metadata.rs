@@ -1,7 +1,7 @@
 //! Directories and lists into blobs (`format-spec/6-tree.md`): the cut rules, and the units of
 //! metadata.
 
-use super::before::PartFinder;
+use super::cut::Cutter;
 use super::difference::DifferenceWriter;
 use crate::codec::crypto::RepositoryKeys;
 use crate::codec::{CodecError, Compression, UnitEncoder};
@@ -10,7 +10,7 @@ use crate::format::LIMITS;
 use crate::format::cbor;
 use crate::format::pack::BlobKind;
 use crate::format::record::encode_list;
-use crate::format::tree::{Node, Part, Subtree, Tree, encode_nodes};
+use crate::format::tree::{Node, Subtree};
 use crate::id::BlobId;
 use crate::repository::container::PlainUnit;
 use crate::repository::index::{Claim, Index};
@@ -106,12 +106,13 @@ fn encoder_failed(error: CodecError) -> Error {
     Error::failed("cannot start compression").source(error)
 }
 
-/// Stores trees and lists.
+/// Stores trees, lists and attachments.
 pub(crate) struct MetadataWriter<'a> {
     keys: &'a RepositoryKeys,
     index: &'a Index,
     trees: UnitWriter<'a>,
     lists: UnitWriter<'a>,
+    attachments: UnitWriter<'a>,
     differences: Option<DifferenceWriter<'a>>,
 }
 
@@ -126,8 +127,14 @@ impl<'a> MetadataWriter<'a> {
             index,
             trees: UnitWriter::new(BlobKind::Tree, packer, Compression::Auto)?,
             lists: UnitWriter::new(BlobKind::List, packer, Compression::Auto)?,
+            attachments: UnitWriter::new(BlobKind::Attachment, packer, Compression::Auto)?,
             differences: None,
         })
+    }
+
+    /// Returns the number that says where a list of names or keys is cut.
+    pub(super) fn name_hash(&self, name: &[u8]) -> u64 {
+        self.keys.name_hash(name)
     }
 
     /// Lets blobs be differences of what the parent had in their place.
@@ -137,7 +144,7 @@ impl<'a> MetadataWriter<'a> {
     }
 
     /// Stores a blob, if it is new. `find_base` tells what the parent had in its place.
-    fn store(
+    pub(super) fn store(
         &mut self,
         kind: BlobKind,
         blob: &[u8],
@@ -153,7 +160,11 @@ impl<'a> MetadataWriter<'a> {
         {
             difference = writer.encode(kind, &id, blob, &base, false)?;
         }
-        let units = if kind == BlobKind::List { &mut self.lists } else { &mut self.trees };
+        let units = match kind {
+            BlobKind::List => &mut self.lists,
+            BlobKind::Attachment => &mut self.attachments,
+            BlobKind::Tree | BlobKind::Data => &mut self.trees,
+        };
         match difference {
             Some(unit) => units.add_unit(unit)?,
             None => units.add(id, blob)?,
@@ -169,16 +180,19 @@ impl<'a> MetadataWriter<'a> {
     /// Closes the units under way.
     pub(crate) fn finish(&mut self) -> Result<()> {
         self.trees.flush()?;
-        self.lists.flush()
+        self.lists.flush()?;
+        self.attachments.flush()
     }
 
     /// Returns raw bytes, stored bytes and blobs written.
-    pub(crate) fn sums(&self) -> (u64, u64, u64) {
-        (
-            self.trees.raw_bytes.saturating_add(self.lists.raw_bytes),
-            self.trees.stored_bytes.saturating_add(self.lists.stored_bytes),
-            self.trees.blob_count.saturating_add(self.lists.blob_count),
-        )
+    pub(crate) fn sums(&self) -> Sums {
+        let mut sums = (0_u64, 0_u64, 0_u64);
+        for units in [&self.trees, &self.lists, &self.attachments] {
+            sums.0 = sums.0.saturating_add(units.raw_bytes);
+            sums.1 = sums.1.saturating_add(units.stored_bytes);
+            sums.2 = sums.2.saturating_add(units.blob_count);
+        }
+        sums
     }
 }
 
@@ -186,40 +200,33 @@ impl<'a> MetadataWriter<'a> {
 ///
 /// They wait until it is clear that the directory is too large for its node; only then is it cut.
 /// Where it is cut is a function of the nodes alone (`6-tree.md`, rules 14 to 16).
-#[derive(Default)]
 pub(crate) struct DirectoryBuilder {
     nodes: Vec<Node>,
     /// Length of `nodes`, each encoded, in bytes.
     node_bytes: usize,
     /// Whether the directory is too large for its node.
     is_cut: bool,
-    /// References not yet stored, by level.
-    levels: Vec<Level>,
     /// The deepest inlining among the nodes.
     inline_depth: usize,
-    /// The parent's directory in this one's place.
-    before: PartFinder,
+    cutter: Cutter<Node>,
 }
 
-/// The references of one level that are not stored yet.
-#[derive(Default)]
-struct Level {
-    parts: Vec<Part>,
-    /// Their length, each encoded, in bytes.
-    bytes: usize,
-}
-
-/// Returns whether an array of `count` items may take one of `length` bytes more.
-fn has_room(count: usize, bytes: usize, length: usize) -> bool {
-    let head = cbor::array_head_length(count.saturating_add(1));
-    count < LIMITS.part_items
-        && head.saturating_add(bytes).saturating_add(length) <= LIMITS.part_bytes
+impl Default for DirectoryBuilder {
+    fn default() -> Self {
+        DirectoryBuilder::with_before(None)
+    }
 }
 
 impl DirectoryBuilder {
     /// Returns a builder of a directory in whose place the parent had `before`.
     pub(super) fn with_before(before: Option<BlobId>) -> Self {
-        DirectoryBuilder { before: PartFinder::new(before), ..DirectoryBuilder::default() }
+        DirectoryBuilder {
+            nodes: Vec::new(),
+            node_bytes: 0,
+            is_cut: false,
+            inline_depth: 0,
+            cutter: Cutter::new(before),
+        }
     }
 
     /// Adds a node. `inline_depth` says how deep directories lie within it.
@@ -231,7 +238,7 @@ impl DirectoryBuilder {
     ) -> Result<()> {
         self.inline_depth = self.inline_depth.max(inline_depth);
         if self.is_cut {
-            return self.push_cut(node, writer);
+            return self.cutter.push(node, writer);
         }
         self.node_bytes = self.node_bytes.saturating_add(cbor::encoded_length(&node));
         self.nodes.push(node);
@@ -240,90 +247,19 @@ impl DirectoryBuilder {
             self.is_cut = true;
             self.node_bytes = 0;
             for node in std::mem::take(&mut self.nodes) {
-                self.push_cut(node, writer)?;
+                self.cutter.push(node, writer)?;
             }
         }
         Ok(())
     }
 
-    fn push_cut(&mut self, node: Node, writer: &mut MetadataWriter<'_>) -> Result<()> {
-        let length = cbor::encoded_length(&node);
-        let is_border = writer.keys.name_hash(&node.name).trailing_zeros() >= 8;
-        if is_border || !has_room(self.nodes.len(), self.node_bytes, length) {
-            self.flush_nodes(writer)?;
-        }
-        self.node_bytes = self.node_bytes.saturating_add(length);
-        self.nodes.push(node);
-        Ok(())
-    }
-
-    fn flush_nodes(&mut self, writer: &mut MetadataWriter<'_>) -> Result<()> {
-        self.node_bytes = 0;
-        let nodes = std::mem::take(&mut self.nodes);
-        let Some(first) = nodes.first() else { return Ok(()) };
-        let name = first.name.clone();
-        let find_base = |reader: &mut BlobReader<'_>| self.before.find(&name, 0, reader);
-        let id = writer.store(BlobKind::Tree, &encode_nodes(&nodes), find_base)?;
-        self.push_part(Part(name, id), 0, writer)
-    }
-
-    fn push_part(
-        &mut self,
-        part: Part,
-        level: usize,
-        writer: &mut MetadataWriter<'_>,
-    ) -> Result<()> {
-        let shift = u32::try_from(level.saturating_add(1).saturating_mul(8)).unwrap_or(u32::MAX);
-        let bits = writer.keys.name_hash(&part.0).checked_shr(shift).unwrap_or(0);
-        // Past the hash's end every name would be a border; there only the count cuts.
-        let is_border = shift < 64 && bits.trailing_zeros() >= 8;
-        let length = cbor::encoded_length(&part);
-        if self.levels.len() <= level {
-            self.levels.push(Level::default());
-        }
-        let must_flush = self
-            .levels
-            .get(level)
-            .is_some_and(|level| is_border || !has_room(level.parts.len(), level.bytes, length));
-        if must_flush {
-            self.flush_level(level, writer)?;
-        }
-        if let Some(level) = self.levels.get_mut(level) {
-            level.parts.push(part);
-            level.bytes = level.bytes.saturating_add(length);
-        }
-        Ok(())
-    }
-
-    fn flush_level(&mut self, level: usize, writer: &mut MetadataWriter<'_>) -> Result<()> {
-        let parts = self.levels.get_mut(level).map(std::mem::take).unwrap_or_default().parts;
-        let Some(first) = parts.first() else { return Ok(()) };
-        let name = first.0.clone();
-        let height = level.saturating_add(1);
-        let find_base = |reader: &mut BlobReader<'_>| self.before.find(&name, height, reader);
-        let id = writer.store(BlobKind::Tree, &Tree::Parts(parts).encode(), find_base)?;
-        self.push_part(Part(name, id), level.saturating_add(1), writer)
-    }
-
     /// Ends the directory: its content, and how deep directories lie within it.
-    pub(crate) fn finish(mut self, writer: &mut MetadataWriter<'_>) -> Result<(Subtree, usize)> {
+    pub(crate) fn finish(self, writer: &mut MetadataWriter<'_>) -> Result<(Subtree, usize)> {
         if !self.is_cut {
             let depth = self.inline_depth.saturating_add(usize::from(!self.nodes.is_empty()));
             return Ok((Subtree::Inline(self.nodes), depth));
         }
-        self.flush_nodes(writer)?;
-        let mut level = 0_usize;
-        loop {
-            let is_top = self.levels.len() == level.saturating_add(1);
-            match self.levels.get(level).map(|level| level.parts.as_slice()) {
-                Some([only]) if is_top => return Ok((Subtree::Blob(only.1), 0)),
-                Some([]) | None if is_top => {
-                    return Err(Error::failed("a directory was cut into no parts"));
-                }
-                _ => self.flush_level(level, writer)?,
-            }
-            level = level.saturating_add(1);
-        }
+        Ok((Subtree::Blob(self.cutter.finish(writer)?), 0))
     }
 }
 
@@ -334,6 +270,7 @@ mod tests {
     use super::*;
     use crate::codec::crypto::MasterKeys;
     use crate::format::cbor::Bytes;
+    use crate::format::tree::Tree;
     use crate::id::RepositoryId;
     use crate::repository::cache::{Cache, Swept};
     use crate::store::Store;

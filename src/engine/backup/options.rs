@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::contributors::Contributor;
+use super::observer::Observer;
 use crate::codec::Compression;
 use crate::error::Result;
 use crate::files::Excludes;
@@ -107,6 +108,9 @@ pub struct BackupOptions {
     /// After how many nanoseconds a database that is read is looked through again by SQLite; `None`
     /// never does. One last found damaged is looked through each time.
     pub check_databases_after: Option<i64>,
+    /// What takes notes of the agents' files, if anything does. A snapshot that is made without has no
+    /// attachments; neither has one of what was gathered from elsewhere, or is about to be overwritten.
+    pub observer: Option<Arc<dyn Observer>>,
     /// Where private copies of databases are made in the rare cases that need one; it must exist.
     /// Others may get no way to read it.
     pub temporary_folder: PathBuf,

@@ -15,6 +15,7 @@ use crossbeam_channel::Sender;
 use super::contributors::Contributors;
 use super::health::Health;
 use super::message::{Item, Message};
+use super::observing::{ObservedWalk, Observing};
 use super::options::AgentSource;
 use super::parent::{ParentCursor, without_content};
 use super::seen::Seen;
@@ -45,6 +46,7 @@ pub(super) struct Producer<'a, 'b> {
     pub(super) last_partial: i64,
     pub(super) last_partial_bytes: u64,
     levels: Vec<Level>,
+    pub(super) observing: Option<Observing<'a>>,
     /// The agent whose root is walked.
     pub(super) agent: Option<Arc<AgentSource>>,
     /// The path of the directory that the walk is in.
@@ -82,6 +84,7 @@ impl<'a, 'b> Producer<'a, 'b> {
         poisoned: &'a AtomicBool,
         reader: ContentReader<'a>,
         messages: Sender<Message>,
+        observing: Option<Observing<'a>>,
     ) -> Result<Self> {
         let seen = SeenPair { before: backup.load_seen(), now: Seen::default(), reused: 0 };
         Ok(Producer {
@@ -101,10 +104,12 @@ impl<'a, 'b> Producer<'a, 'b> {
                 health: Health::load(backup.repository.state()),
                 published: 0,
                 contributors: Contributors::default(),
+                observed: ObservedWalk::default(),
             },
             last_partial: backup.began_boot,
             last_partial_bytes: 0,
             levels: Vec::new(),
+            observing,
             agent: None,
             directories: Vec::new(),
         })
@@ -131,13 +136,16 @@ impl<'a, 'b> Producer<'a, 'b> {
                 message: &format!("{error}; what it held was read again"),
             });
         }
+        self.walked.observed = self.observing.map(Observing::finish).unwrap_or_default();
         Ok(self.walked)
     }
 
     fn walk_root(&mut self, path: &Path, agent: Option<&Arc<AgentSource>>) -> Result<()> {
         self.agent = agent.cloned();
         self.parent.keeps_passed = agent.is_some();
-        let mut parent_root = self.backup.find_parent_root(agent.map(AsRef::as_ref), path);
+        let parent_root = self.backup.find_parent_root(agent.map(AsRef::as_ref), path);
+        self.observe_root(parent_root.as_ref());
+        let mut parent_root = parent_root.map(|root| root.node);
         let kind = if agent.is_some() { RootKind::Agent } else { RootKind::Path };
         let excludes = agent.map_or(&self.backup.options.excludes, |agent| &agent.excludes);
         let walk = Walk::start(
@@ -319,6 +327,9 @@ impl<'a, 'b> Producer<'a, 'b> {
 
     fn enter(&mut self, entry: &Entry, parent: Option<Node>) -> Result<()> {
         let hash = self.path_hash(&entry.path);
+        if parent.as_ref().is_some_and(|node| node.kind != NodeKind::Directory) {
+            self.forget_entries(entry.path.as_os_str().as_bytes());
+        }
         let parent = parent.filter(|node| node.kind == NodeKind::Directory);
         let look = self.look_of(&entry.stat);
         let known = parent.as_ref().filter(|_| self.walked.seen.before.is_same(hash, &look));

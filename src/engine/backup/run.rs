@@ -11,13 +11,14 @@ use super::difference::DifferenceWriter;
 use super::health::Health;
 use super::message::Batch;
 use super::metadata::{MetadataWriter, Sums};
+use super::observing::{Changes, Observing, WAITING, observe_texts};
 use super::producer::Producer;
 use super::source::ContentReader;
 use super::survey::survey;
 use super::walked::{SeenPair, Walked};
 use super::{Backup, BackupReport, Packer, StreamSource};
 use crate::error::{Error, Result};
-use crate::format::record::{Root, RootKind};
+use crate::format::record::{Attachment, Root, RootKind};
 use crate::repository::index::Index;
 use crate::repository::packer::Packed;
 
@@ -28,6 +29,7 @@ const MESSAGES: usize = 4096;
 pub(super) struct Outcome {
     pub(super) report: BackupReport,
     pub(super) roots: Vec<Root>,
+    pub(super) attachment: Option<Attachment>,
     pub(super) packed: Packed,
     pub(super) seen: SeenPair,
     pub(super) health: Health,
@@ -66,7 +68,9 @@ pub(super) fn run(
         compression: backup.options.compression,
         parent_stands: !backup.has_gaps,
     };
-    let (walked, assembled, sums) = std::thread::scope(|scope| {
+    let (text_sender, text_receiver) = crossbeam_channel::bounded(WAITING);
+    let observer = backup.observer();
+    let (walked, assembled, sums, texts) = std::thread::scope(|scope| {
         // Closed with this scope's end, whichever way it ends.
         let (_running, ended) = crossbeam_channel::bounded::<()>(0);
         if stream.is_none() && backup.counters.is_watched.load(Ordering::Relaxed) {
@@ -90,12 +94,25 @@ pub(super) fn run(
             message_sender.clone(),
             backup.counters,
         );
-        let producer = Producer::new(backup, index, &packer, &poisoned, reader, message_sender);
+        let poisoned = &poisoned;
+        let watcher = observer.map(|observer| {
+            let (counters, reporter) = (backup.counters, backup.reporter);
+            let work =
+                move || observe_texts(observer, &text_receiver, poisoned, counters, reporter);
+            scope.spawn(work)
+        });
+        let observing = observer.map(|observer| Observing::start(backup, observer, text_sender));
+        let producer = observing.transpose().and_then(|observing| {
+            Producer::new(backup, index, &packer, poisoned, reader, message_sender, observing)
+        });
         let walked = producer.and_then(|producer| producer.run(stream));
-        gather(walked, workers, assembler)
+        let gathered = gather(walked, workers, assembler);
+        let texts = watcher.map_or_else(|| Ok(Changes::default()), ScopedJoinHandle::join);
+        let (walked, assembled, sums) = gathered?;
+        Ok((walked, assembled, sums, texts.map_err(|_| panicked())?))
     })?;
     let Assembled { roots: root_nodes, same_files, .. } = assembled;
-    let Walked { mut report, places, seen, health, published, contributors } = walked;
+    let Walked { mut report, places, seen, health, published, contributors, observed } = walked;
     report.statistics.files_changed = report.statistics.files_changed.saturating_sub(same_files);
     report.files_unchanged = report.files_unchanged.saturating_add(same_files);
     let (added, stored, blobs) = sums;
@@ -124,9 +141,18 @@ pub(super) fn run(
         let key = |root: &Root| (is_path(root), root.agent.clone(), root.label.clone());
         key(one).cmp(&key(other))
     });
+    let (attachment, sums) = backup.attach(index, &packer, &roots, observed, texts)?;
+    let statistics = &mut report.statistics;
+    statistics.added_bytes = statistics.added_bytes.saturating_add(sums.0);
+    statistics.stored_bytes = statistics.stored_bytes.saturating_add(sums.1);
+    report.blobs_added = report.blobs_added.saturating_add(sums.2);
     let packed = packer.finish()?;
     let published = published.saturating_add(packed.1);
-    Ok(Outcome { report, roots, packed: packed.0, seen, health, published })
+    Ok(Outcome { report, roots, attachment, packed: packed.0, seen, health, published })
+}
+
+fn panicked() -> Error {
+    Error::failed("a worker of the backup has panicked")
 }
 
 /// Joins all threads. The first failure that is not a mere echo of another is returned.
@@ -135,7 +161,6 @@ fn gather(
     workers: Vec<ScopedJoinHandle<'_, Result<Sums>>>,
     assembler: ScopedJoinHandle<'_, Result<Assembled>>,
 ) -> Result<(Walked, Assembled, Sums)> {
-    let panicked = || Error::failed("a worker of the backup has panicked");
     let mut sums = (0_u64, 0_u64, 0_u64);
     let add = |sums: &mut Sums, more: Sums| {
         sums.0 = sums.0.saturating_add(more.0);

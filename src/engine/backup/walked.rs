@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::BackupReport;
 use super::contributors::Contributors;
 use super::health::Health;
+use super::observing::ObservedWalk;
 use super::seen::Seen;
 use crate::format::record::RootKind;
 
@@ -34,4 +35,5 @@ pub(super) struct Walked {
     /// Bytes of partial records.
     pub(super) published: u64,
     pub(super) contributors: Contributors,
+    pub(super) observed: ObservedWalk,
 }

@@ -105,6 +105,7 @@ impl Fixture {
             compression: Compression::Auto,
             threads: 2,
             check_databases_after: None,
+            observer: None,
             temporary_folder: std::env::temp_dir(),
         };
         backup(&self.repository, &options, &self.clock, &Counters::default(), &Silent).unwrap();

@@ -67,6 +67,12 @@ pub(super) fn begin(connection: &Connection) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Ends a read transaction.
+pub(super) fn end(connection: &Connection) {
+    // It ends in any case; there is nothing to lose.
+    let _ended = connection.execute_batch("ROLLBACK");
+}
+
 /// Opens a database and begins, waiting for locks for about `patience`.
 pub(super) fn open_and_begin(path: &Path, patience: Duration) -> Result<Connection, Refusal> {
     let connection = patiently(patience, || open_read_only(path))?;

@@ -12,19 +12,26 @@
 //!    *begun* to carry frames beyond N, no page that we read can have been overwritten. This holds
 //!    even if the lock was lost on the way (see `place`).
 //!
+//! A commit between 1 and 2 makes N newer than M: the image is then one of N, and the connection
+//! sees another state. It begins again a few times, so that the two are mostly the same; whether
+//! they are is noted, for who asks the connection for rows.
+//!
 //! Whatever does not hold begins again from 1, a few times. Writers are never waited for and never
 //! made to wait; only a checkpoint that insists on the whole log (`FULL`, `RESTART`, `TRUNCATE`)
 //! does not complete before we are done, and the log grows meanwhile.
 
 use rusqlite::Connection;
 
-use super::connect::open_and_begin;
+use super::connect::{Refusal, begin, end, open_and_begin, patiently};
 use super::image::Image;
 use super::place::{Opened, Place};
 use super::wal::{Index, Scan, WalHeader, is_followed, scan};
 use super::{Check, Method, Outcome, TakeOptions, Taken};
 use crate::error::{IoContext as _, Result};
 use crate::files::metadata::stat_file;
+
+/// So often the transaction is begun so that no commit lies between its beginning and the head.
+const EXACT_TRIES: usize = 8;
 
 /// What must still hold when a live image has been read.
 #[derive(Debug)]
@@ -50,13 +57,23 @@ impl LiveCheck {
 
 /// Takes a database that other processes have open in WAL mode.
 pub(super) fn take(place: &Place, opened: Opened, options: &TakeOptions<'_>) -> Result<Outcome> {
+    let before = newest_commit(&opened);
     let connection = match open_and_begin(&place.database, options.patience) {
         Ok(connection) => connection,
         Err(refusal) => return Ok(Outcome::Refused(refusal, opened)),
     };
+    let before = match begin_between_commits(&connection, &opened, before, options) {
+        Ok(before) => before,
+        Err(refusal) => {
+            // The connection goes before the raw descriptors.
+            drop(connection);
+            return Ok(Outcome::Refused(refusal, opened));
+        }
+    };
     let outcome = under_transaction(place, &connection, opened, options)?;
     Ok(match outcome {
-        Step::Held(mut taken) => {
+        Step::Held(mut taken, newest) => {
+            taken.is_exact = before == Some(newest);
             taken.connection = Some(connection);
             Outcome::Taken(taken)
         }
@@ -74,8 +91,41 @@ pub(super) fn take(place: &Place, opened: Opened, options: &TakeOptions<'_>) -> 
     })
 }
 
+/// Which commit is the newest: the log's salts, and its last frame.
+type Commit = ([u8; 8], u32);
+
+fn commit_of(index: &Index) -> Commit {
+    (index.salts, index.max_frame)
+}
+
+/// Returns the newest commit; `None` while a writer is at the head.
+fn newest_commit(opened: &Opened) -> Option<Commit> {
+    let index = opened.shm.as_ref().and_then(|shm| Index::read(shm).ok().flatten());
+    index.as_ref().map(commit_of)
+}
+
+/// Begins the transaction again, a few times, until no commit came while it began: then the mark M
+/// is the newest commit. Returns the commit before which it began.
+fn begin_between_commits(
+    connection: &Connection,
+    opened: &Opened,
+    mut before: Option<Commit>,
+    options: &TakeOptions<'_>,
+) -> Result<Option<Commit>, Refusal> {
+    for _ in 0..EXACT_TRIES {
+        if before.is_some() && newest_commit(opened) == before {
+            break;
+        }
+        end(connection);
+        before = newest_commit(opened);
+        patiently(options.patience, || begin(connection))?;
+    }
+    Ok(before)
+}
+
 enum Step {
-    Held(Box<Taken>),
+    /// With the commit that the image is of.
+    Held(Box<Taken>, Commit),
     Copied(Box<Taken>, Opened),
     Moved(&'static str, Opened),
 }
@@ -130,7 +180,7 @@ fn under_transaction(
     let check = LiveCheck { shm, salts: index.salts, max_frame: index.max_frame };
     let mut taken = Taken::new(Method::LiveWal, image, Check::Live(check));
     taken.is_traceable = !is_followed;
-    Ok(Step::Held(taken))
+    Ok(Step::Held(taken, commit_of(&index)))
 }
 
 /// The file alone: nothing may write to it while the transaction is held.
@@ -159,5 +209,5 @@ fn alone(place: &Place, index: Index, opened: Opened) -> Result<Step> {
     taken.is_traceable = !is_followed;
     // Closed with the image, after the connection.
     taken.kept = [opened.wal.map(|it| it.0), opened.shm].into_iter().flatten().collect();
-    Ok(Step::Held(taken))
+    Ok(Step::Held(taken, commit_of(&index)))
 }

@@ -43,6 +43,7 @@ mod copy;
 mod fingerprint;
 mod header;
 mod health;
+mod held;
 mod image;
 mod live;
 mod overlay;
@@ -62,6 +63,7 @@ use rusqlite::Connection;
 pub use fingerprint::Fingerprint;
 pub use header::is_database;
 pub use health::{integrity_check, quick_check};
+pub use held::Held;
 pub use image::Image;
 pub use replace::{Holder, find_holder, has_companions, remove_companions};
 
@@ -158,6 +160,8 @@ pub struct Taken {
     companions: Vec<PathBuf>,
     fingerprint: Option<Fingerprint>,
     is_traceable: bool,
+    /// Whether the connection's transaction sees what the image holds, and nothing else.
+    is_exact: bool,
     place: Option<Place>,
     patience: Duration,
     position: u64,
@@ -176,6 +180,7 @@ impl Taken {
             companions: Vec::new(),
             fingerprint: None,
             is_traceable: true,
+            is_exact: false,
             place: None,
             patience: Duration::ZERO,
             position: 0,

@@ -23,7 +23,7 @@ use std::os::unix::fs::FileExt as _;
 
 use rusqlite::Connection;
 
-use super::connect::{Refusal, begin, open_and_begin, patiently};
+use super::connect::{Refusal, begin, end, open_and_begin, patiently};
 use super::header::{DatabaseHeader, Mode};
 use super::image::{Image, PRIVATE_NAME};
 use super::place::{Opened, Place, clone_file, make_file, private_folder, settle};
@@ -183,11 +183,6 @@ fn watch(
     Err(Obstacle::Restless)
 }
 
-fn end(connection: &Connection) {
-    // A read transaction ends in any case; there is nothing to lose.
-    let _ended = connection.execute_batch("ROLLBACK");
-}
-
 /// Makes a private copy; the lock is held at the beginning.
 fn copy(
     place: &Place,
@@ -233,7 +228,10 @@ fn copy(
     // No room: the file itself, with the lock.
     let file = opened.file.try_clone().at("cannot read", &place.database)?;
     let length = stat_file(&file)?.size;
-    Ok(Taken::new(Method::Shared, Image::of_file(file, length, page_size), Check::Nothing))
+    let mut taken =
+        Taken::new(Method::Shared, Image::of_file(file, length, page_size), Check::Nothing);
+    taken.is_exact = true;
+    Ok(taken)
 }
 
 /// A copy that comes nearer with each pass.
