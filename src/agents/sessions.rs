@@ -1,5 +1,6 @@
 //! Which files hold sessions, without reading any.
 
+use std::borrow::Borrow;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -11,32 +12,44 @@ use super::patterns;
 
 /// The files that hold an agent's sessions, made ready for matching.
 #[derive(Debug)]
-pub struct SessionFiles<'a> {
-    agent: &'a Agent,
-    stores: Vec<(GlobSet, &'a SessionStore)>,
+pub struct SessionFiles<A> {
+    agent: A,
+    /// Of each store its patterns; `None` if they can't be used.
+    sets: Vec<Option<GlobSet>>,
 }
 
 impl Agent {
     /// Returns what tells the files that hold sessions.
-    pub fn session_files(&self) -> SessionFiles<'_> {
-        let stores = self.sessions.iter().filter_map(|store| Some((set(&store.globs)?, store)));
-        SessionFiles { agent: self, stores: stores.collect() }
+    pub fn session_files(&self) -> SessionFiles<&Agent> {
+        SessionFiles::of(self)
     }
 }
 
-impl<'a> SessionFiles<'a> {
+impl<A: Borrow<Agent>> SessionFiles<A> {
+    /// Returns what tells the files that hold an agent's sessions.
+    pub fn of(agent: A) -> SessionFiles<A> {
+        let sets = agent.borrow().sessions.iter().map(|store| set(&store.globs)).collect();
+        SessionFiles { agent, sets }
+    }
+
+    /// Returns the agent.
+    pub fn agent(&self) -> &Agent {
+        self.agent.borrow()
+    }
+
     /// Returns the store that a file belongs to, by the label of its root and its path below that
     /// (empty for a root that is a file). What only belongs to a session beside its file has none.
-    pub fn find(&self, label: &str, relative: &[u8]) -> Option<&'a SessionStore> {
-        let label = self.agent.declared_label(label)?;
+    pub fn find(&self, label: &str, relative: &[u8]) -> Option<&SessionStore> {
+        let agent = self.agent.borrow();
+        let label = agent.declared_label(label)?;
         let path = Path::new(OsStr::from_bytes(relative));
         let fits =
             |set: &GlobSet| if relative.is_empty() { set.is_empty() } else { set.is_match(path) };
-        let found = self
-            .stores
-            .iter()
-            .find(|(set, store)| store.roots.iter().any(|root| root == label) && fits(set));
-        found.map(|(_, store)| *store)
+        let mut stores = self.sets.iter().zip(&agent.sessions);
+        let found = stores.find(|(set, store)| {
+            store.roots.iter().any(|root| root == label) && set.as_ref().is_some_and(fits)
+        });
+        found.map(|(_, store)| store)
     }
 }
 
@@ -65,7 +78,8 @@ mod tests {
         assert_eq!(shape("history.jsonl"), None);
         assert!(files.find("state", b"").is_none());
         let opencode = catalog.find("opencode").unwrap();
-        let store = opencode.session_files().find("data", b"opencode.db").unwrap();
+        let files = opencode.session_files();
+        let store = files.find("data", b"opencode.db").unwrap();
         assert!(store.shape.holds_many() && !SessionShape::ClaudeJsonl.holds_many());
     }
 }

@@ -7,6 +7,7 @@ pub mod key;
 pub mod object;
 pub mod pack;
 pub mod record;
+pub mod session;
 pub mod tree;
 
 /// What a reader accepts before it allocates. The numbers are the format's (`format-spec/1-objects.md`).

@@ -78,6 +78,20 @@ use super::stat::Stat;
 use crate::error::{Error, IoContext as _, Kind, Result};
 use crate::time::Clock;
 
+/// Opens a database for queries, as it is now, and leaves nothing beside it; waits for locks for about
+/// `patience`. What is read comes from one transaction, which lasts as long as the connection.
+pub fn open_to_read(path: &Path, patience: Duration) -> Result<Connection> {
+    const DOING: &str = "cannot read the database";
+    let log = [path.as_os_str(), "-wal".as_ref()].concat();
+    let has_log = find_stat(Path::new(&log)).ok().flatten().is_some_and(|stat| stat.size > 0);
+    let opened = if has_log {
+        connect::open_and_begin(path, patience)
+    } else {
+        connect::open_immutable(path).map_err(Refusal::from)
+    };
+    opened.map_err(|error| Error::failed(DOING).object(path.display().to_string()).source(error))
+}
+
 /// The attempt that is content with less: what needs to be looked at again at the end is taken raw.
 pub const LAST_ATTEMPT: u32 = 3;
 /// The oldest SQLite that may be built in: before it, a log could be reset under a reader.
