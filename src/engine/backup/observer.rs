@@ -44,7 +44,8 @@ pub trait Observer: Send + Sync {
     ) -> Result<Vec<ObservedEntry>>;
 
     /// Returns the entries of a file that is kept although it is not there any more, from those that
-    /// it had. Asked once, when that is seen; `since` is that moment (nanoseconds, UTC).
+    /// it had. Asked once, when that is seen, and again if a folder that was gone comes back without
+    /// the file; `since` is that moment (nanoseconds, UTC).
     fn vanished(&self, before: Vec<ObservedEntry>, since: i64) -> Result<Vec<ObservedEntry>>;
 }
 
