@@ -9,6 +9,7 @@
 //! UTF-8, a line of 100 MB and a schema newer than this program are no errors: what can be read is
 //! read, and [`Session::gaps`] says what could not. An error means that the input itself failed.
 
+pub mod database;
 mod source;
 mod value;
 
