@@ -147,6 +147,21 @@ words! {
 }
 
 impl SessionShape {
+    /// Returns whether it is a database.
+    pub fn is_database(self) -> bool {
+        matches!(
+            self,
+            SessionShape::OpencodeDb
+                | SessionShape::GooseDb
+                | SessionShape::CrushDb
+                | SessionShape::CursorKv
+                | SessionShape::CursorStore
+                | SessionShape::KiroDb
+                | SessionShape::ZedDb
+                | SessionShape::OpenclawDb
+        )
+    }
+
     /// Returns whether one file holds many sessions, so that files can't be counted for them.
     pub fn holds_many(self) -> bool {
         matches!(

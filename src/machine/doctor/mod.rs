@@ -41,7 +41,7 @@ pub use databases::{check_databases, find_databases, remembered_databases};
 pub use fix::{Fix, FixStep};
 pub use folders::{free_space, leftovers, own_folders};
 pub use keys::{device_key, opened_unattended, recovery_code, unattended_command};
-pub use purge::{PurgeForecast, forecast, purge_clocks};
+pub use purge::{PurgeForecast, forecast, purge_clocks, purge_days};
 pub use runs::last_success;
 pub use schedule::{ScheduleFound, cron_line, find_schedule, schedule};
 pub use settings::configuration;

@@ -62,6 +62,22 @@ pub fn forecast<'s>(
     roots.map(|source| of_root(found, retention, setting, source, saved(source), now)).collect()
 }
 
+/// Returns after how many days an agent deletes the sessions of a root, by files' times; `None` if it
+/// deletes none, or by rules that are not known.
+pub fn purge_days(found: &FoundAgent, source: &AgentSource) -> Option<u64> {
+    let retention = found.agent.retention.as_ref().filter(|it| it.deletes)?;
+    let setting = retention.setting.as_ref()?;
+    if found.agent.declared_label(&source.label) != Some(setting.root.as_str()) {
+        return None;
+    }
+    match stated_days(&source.place.join(&setting.file), setting) {
+        Ok(Stated::Days(days)) => Some(days),
+        Ok(Stated::Off) => None,
+        // What it does with settings that can't be read is not known; the usual is the safe guess.
+        Ok(Stated::Nothing) | Err(_) => retention.days.map(u64::from),
+    }
+}
+
 fn nothing(found: &FoundAgent, retention: &Retention) -> PurgeForecast {
     PurgeForecast {
         agent: found.agent.name.clone(),
