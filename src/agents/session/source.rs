@@ -23,6 +23,9 @@ pub trait RootFiles {
 pub struct Source<'a> {
     /// How it is laid out.
     pub shape: SessionShape,
+    /// Its root's path on the machine that it was saved on, absolute: sessions that their agent gives
+    /// no id, and projects that are the folder a file lies in, are named by it.
+    pub root: &'a [u8],
     /// Its path below its root; empty for a root that is a file.
     pub relative: &'a [u8],
     /// Its size in bytes.
