@@ -41,6 +41,8 @@
 //! | `input` | paths, lists and commands that a person hands in |
 //! | `job_command` | a job's own commands, before and after it |
 //! | `runs` | what came of each backup on this machine |
+//! | `private_copy` | files that are unpacked for a moment |
+//! | `sessions` | sessions of coding agents, wherever they are |
 //! | `limits` | how many files and threads we may have |
 //! | `secret_scan` | which files hold what looks like a credential |
 //! | `sealed` | files that a passphrase or a key opens (age) |
@@ -76,12 +78,14 @@ mod lock;
 mod moment;
 mod passphrase;
 mod places;
+mod private_copy;
 mod remote_location;
 mod runs;
 mod sample;
 mod saved_agents;
 mod sealed;
 mod secret_scan;
+pub mod sessions;
 mod settings_archive;
 mod settings_export;
 mod settings_import;
