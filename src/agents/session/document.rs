@@ -308,7 +308,8 @@ mod tests {
 
     #[test]
     fn fields_and_elements_come_one_by_one() {
-        let text = br#" {"a": {"b":[1,"]}"]} , "messages":[ {"c":"\"}"}, 2,"x" ],"d":[1,2],"e":"," }"#;
+        let text =
+            br#" {"a": {"b":[1,"]}"]} , "messages":[ {"c":"\"}"}, 2,"x" ],"d":[1,2],"e":"," }"#;
         let expected =
             [r#"a={"b":[1,"]}"]}"#, r#"messages[{"c":"\"}"}]"#, "messages[2]", r#"messages["x"]"#];
         let seen = read(text);

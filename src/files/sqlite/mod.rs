@@ -82,7 +82,8 @@ use crate::time::Clock;
 /// `patience`. What is read comes from one transaction, which lasts as long as the connection.
 pub fn open_to_read(path: &Path, patience: Duration) -> Result<Connection> {
     const DOING: &str = "cannot read the database";
-    let log = [path.as_os_str(), "-wal".as_ref()].concat();
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
     let has_log = find_stat(Path::new(&log)).ok().flatten().is_some_and(|stat| stat.size > 0);
     let opened = if has_log {
         connect::open_and_begin(path, patience)

@@ -189,4 +189,3 @@ fn absolute(file: &LocalFile) -> Vec<u8> {
 fn joined(place: &[u8], relative: &[u8]) -> Vec<u8> {
     if relative.is_empty() { place.to_vec() } else { [place, b"/", relative].concat() }
 }
-

@@ -57,7 +57,9 @@ pub fn local_files(agents: &[&FoundAgent], sources: &AgentSources) -> Vec<LocalF
             for folder in begins(stores) {
                 let place = source.place.join(OsStr::from_bytes(&folder));
                 for file in below(found, source, &place) {
-                    let Some(store) = sessions.find(&source.label, &file.relative) else { continue };
+                    let Some(store) = sessions.find(&source.label, &file.relative) else {
+                        continue;
+                    };
                     let expires =
                         days.map(|days| file.mtime.saturating_add(days.saturating_mul(DAY)));
                     files.push(LocalFile { shape: store.shape, expires, ..file });

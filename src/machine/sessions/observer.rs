@@ -78,7 +78,8 @@ impl Observer for SessionObserver {
                 return database_entries(&source, &connection, before, mtime);
             }
         };
-        let entries = sessions.iter().map(|session| observed(&session.id, &entry_of(session, mtime)));
+        let entries =
+            sessions.iter().map(|session| observed(&session.id, &entry_of(session, mtime)));
         Ok(without_doubles(entries.collect()))
     }
 

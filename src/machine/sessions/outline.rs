@@ -80,8 +80,13 @@ pub(super) fn entry_of(session: &Session, file_time: i64) -> SessionEntry {
         model: text(&session.model),
         parent: text(&session.parent),
         revision: session.revision,
-        flags: if session.gaps == crate::agents::session::Gaps::default() { 0 } else { SESSION_GAPS },
+        flags: if session.gaps == crate::agents::session::Gaps::default() {
+            0
+        } else {
+            SESSION_GAPS
+        },
         gone: None,
+        ..SessionEntry::default()
     }
 }
 

@@ -12,7 +12,7 @@ use crate::agents::session::{
     RootFiles, Session, Sink, Source, Turn, Wanted, Which, read_database, read_file,
 };
 use crate::agents::{Catalog, SessionShape};
-use crate::engine::inspect::FileReader;
+use crate::engine::inspect::dump::FileReader;
 use crate::error::{Error, Result};
 use crate::format::record::{Root, RootKind};
 use crate::format::tree::NodeKind;

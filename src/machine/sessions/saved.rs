@@ -96,9 +96,9 @@ fn newest_roots<'e>(
                 root.label.as_str(),
                 root.place.0.as_slice(),
             );
-            let is_newer = newest
-                .get(&key)
-                .is_none_or(|(other, old)| read_at(snapshot, root) >= read_at(&other.snapshot, old));
+            let is_newer = newest.get(&key).is_none_or(|(other, old)| {
+                read_at(snapshot, root) >= read_at(&other.snapshot, old)
+            });
             if is_newer {
                 newest.insert(key, (entry, root));
             }
@@ -126,10 +126,9 @@ fn read_root(
     for entry in attachments::read(repository, snapshot, KIND, &prefix)? {
         let entry = entry?;
         let Some(key) = KeyParts::of(&entry.key) else { continue };
-        let (Ok(id), Ok(session)) = (
-            String::from_utf8(key.suffix.to_vec()),
-            SessionEntry::decode(&entry.value),
-        ) else {
+        let (Ok(id), Ok(session)) =
+            (String::from_utf8(key.suffix.to_vec()), SessionEntry::decode(&entry.value))
+        else {
             continue;
         };
         sessions.push(SavedSession {

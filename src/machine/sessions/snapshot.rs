@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::super::private_copy;
 use crate::agents::session::RootFiles;
 use crate::engine::browse::{descend_to, join};
-use crate::engine::inspect::FileReader;
+use crate::engine::inspect::dump::FileReader;
 use crate::error::{Error, Result};
 use crate::format::record::Root;
 use crate::format::tree::{Node, NodeKind};
