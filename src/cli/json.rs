@@ -13,6 +13,7 @@ mod portable;
 mod prune;
 mod repo;
 mod retention;
+mod sessions;
 mod summaries;
 mod verify;
 
@@ -37,6 +38,7 @@ pub use repo::{RepoChange, RepoLine};
 pub use retention::{
     ChangedLine, ChangedSummary, ForgetGroup, ForgottenLine, ForgottenRow, PurgeSummary, PurgedLine,
 };
+pub use sessions::{SessionLine, SessionVersionLine, TurnLine, role_name};
 pub use summaries::{BackupContributor, BackupSummary, Initialized, RestoreSummary};
 pub use verify::{
     CheckSummary, FindingLine, NoteLine, RepairIndexSummary, RepairSnapshotsSummary, RepairedLine,
@@ -217,8 +219,8 @@ of the same name with `_b64` appended (`item`, `item_b64`).
         retention::MESSAGE_TYPES,
         prune::MESSAGE_TYPES,
         copy::MESSAGE_TYPES,
-        prune::MESSAGE_TYPES,
         items::MESSAGE_TYPES,
+        sessions::MESSAGE_TYPES,
         portable::MESSAGE_TYPES,
         repo::MESSAGE_TYPES,
     ];
@@ -228,7 +230,15 @@ of the same name with `_b64` appended (`item`, `item_b64`).
     text.push_str("\n`stash status` prints one object:\n");
     push(&mut text, &health::STATUS);
     text.push_str("\nLists print an array of such objects:\n");
-    let lists = [LISTS, agents::LISTS, repo::LISTS, retention::LISTS, items::LISTS, health::LISTS];
+    let lists = [
+        LISTS,
+        agents::LISTS,
+        repo::LISTS,
+        retention::LISTS,
+        items::LISTS,
+        health::LISTS,
+        sessions::LISTS,
+    ];
     for list in lists.into_iter().flatten() {
         push(&mut text, list);
     }

@@ -29,6 +29,7 @@
 //! | `health` | when each job last succeeded, and whether it is overdue |
 //! | `keychain` | the operating system's keychain |
 //! | `known_store` | what was found out about remote stores |
+//! | `pager` | a person's pager |
 //! | `passphrase` | passphrases: where one comes from, and what a new one must be |
 //! | `device_key` | the key file of this machine, and the recovery code that waits to be tested |
 //! | `saved_agents` | what the snapshots hold of this machine's agents |
@@ -76,6 +77,7 @@ mod limits;
 mod location;
 mod lock;
 mod moment;
+pub mod pager;
 mod passphrase;
 mod places;
 mod private_copy;
@@ -138,7 +140,9 @@ pub use location::{
     Chosen, Location, LocationOptions, choose, choose_source, chosen_entry, is_named, read_location,
 };
 pub use lock::{RunLock, SharedLock};
-pub use moment::{Bare, parse as parse_moment, show as show_moment, zone as local_zone};
+pub use moment::{
+    Bare, parse as parse_moment, show as show_moment, show_minute, zone as local_zone,
+};
 pub use passphrase::{
     Ask, MINIMUM_PASSPHRASE_CHARS, Passphrase, SecretOptions, SecretText, configured_source,
     explicit_source, new_passphrase, other_source,

@@ -42,6 +42,14 @@ pub fn zone() -> TimeZone {
     TimeZone::system()
 }
 
+/// Returns a moment as local date and minute, for lists and conversations.
+pub fn show_minute(moment: Timestamp, zone: &TimeZone) -> String {
+    let Ok(moment) = jiff::Timestamp::from_nanosecond(i128::from(moment.0)) else {
+        return moment.to_rfc3339();
+    };
+    moment.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M").to_string()
+}
+
 /// Returns a moment as people are shown it: local time with seconds and offset.
 pub fn show(moment: Timestamp, zone: &TimeZone) -> String {
     to_zoned(moment, zone).map_or_else(

@@ -23,6 +23,7 @@ mod prune;
 mod repo;
 mod restore;
 mod retention;
+mod sessions;
 mod setup;
 mod upkeep;
 mod values;
@@ -52,6 +53,10 @@ pub use repo::{
 pub use restore::{Destination, DumpArguments, Overwrite, RestoreArguments, UndoArguments};
 pub use retention::{
     ForgetArguments, KeepOptions, PinArguments, TagArguments, TagList, UnforgetArguments,
+};
+pub use sessions::{
+    SessionFilterOptions, SessionsArguments, SessionsCommand, SessionsHistoryArguments,
+    SessionsListArguments, SessionsShowArguments,
 };
 pub use setup::SetupArguments;
 pub use upkeep::{
@@ -374,6 +379,17 @@ pub enum Command {
     /// Manages what opens the repository
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Lists and shows sessions: conversations with agents, of all machines, deleted or not
+    ///
+    /// A session is listed though its agent deleted it, if a backup has it. What lies on this disk
+    /// and is not saved yet is listed, too.
+    Sessions(SessionsArguments),
+    /// Lists sessions, as `stash sessions list` does
+    #[command(name = "list", hide = true)]
+    SessionsList(SessionsListArguments),
+    /// Shows the turns of a session
+    #[command(visible_alias = "peek")]
+    Show(SessionsShowArguments),
     /// Shows which coding agents are known and here, and what they keep
     #[command(subcommand)]
     Agents(AgentsCommand),
@@ -461,6 +477,8 @@ impl Command {
             Command::Check(_) => "check",
             Command::Repair(_) => "repair",
             Command::Key(_) => "key",
+            Command::Sessions(_) | Command::SessionsList(_) => "sessions",
+            Command::Show(_) => "show",
             Command::Agents(_) => "agents",
             Command::Repo(_) | Command::Backend(_) => "repo",
             Command::Config(_) => "config",

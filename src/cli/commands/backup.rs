@@ -16,10 +16,11 @@ use crate::cli::args::{BackupArguments, SecretsPolicy};
 use crate::cli::name;
 use crate::codec::crypto::object_hash;
 use crate::engine::backup::{
-    AgentSources, BackupOptions, BackupReport, StreamSource, backup, backup_stream,
+    AgentSources, BackupOptions, BackupReport, Observer, StreamSource, backup, backup_stream,
 };
 use crate::error::{Error, Kind, Result};
 use crate::files::{ExcludeOptions, Excludes};
+use crate::machine::sessions::SessionObserver;
 use crate::machine::{
     self, AgentCounts, AgentWish, Bare, FoundAgent, MachineAgents, RunFigures, RunRecord,
     SourceCommand, holdings, outside_links,
@@ -269,10 +270,16 @@ fn told(run: &Run, arguments: &BackupArguments, wish: &Wish, repository: &Opened
         compression: arguments.compression.into(),
         threads: machine::worker_count(),
         check_databases_after: arguments.check_databases.interval(),
-        observer: None,
+        observer: wish.agents.as_ref().map(|agents| observer(agents)),
         temporary_folder: temporary_folder(run)?,
     };
     Ok(Told { options, counts })
+}
+
+/// Returns what notes the sessions of the agents that are read.
+fn observer(agents: &AgentsWish) -> Arc<dyn Observer> {
+    let read = agents.all.found.iter().filter(|it| agents.read.contains(&it.agent.id));
+    Arc::new(SessionObserver::new(read.map(|found| Arc::clone(&found.agent))))
 }
 
 /// Returns what is read of agents, and the places that are theirs alone.

@@ -42,6 +42,7 @@ mod restore;
 mod restore_agent;
 mod rotate;
 mod scan;
+mod sessions;
 mod setup;
 mod snapshots;
 mod stats;
@@ -90,6 +91,9 @@ pub fn run(arguments: Arguments, screen: &Arc<Screen>, environment: Environment)
         Command::Forget(forget) => forget::run(&run, &forget),
         Command::Unforget(unforget) => marks::unforget(&run, &unforget),
         Command::Undo(undo) => restore_agent::undo(&run, &undo),
+        Command::Sessions(sessions) => sessions::run(&run, &sessions),
+        Command::SessionsList(list) => sessions::list(&run, &list),
+        Command::Show(show) => sessions::show(&run, &show),
         Command::Agents(agents) => agents::run(&run, &agents),
         Command::Repo(repo) => repo::run(&run, &repo),
         Command::Backend(BackendCommand::Set(arguments)) => {

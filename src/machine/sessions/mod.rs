@@ -14,9 +14,11 @@ mod outline;
 mod read;
 mod saved;
 mod snapshot;
+mod versions;
 
 pub use list::{SessionRow, SessionState, list_sessions};
 pub use local::{LocalFile, local_files};
 pub use observer::SessionObserver;
 pub use read::SessionReader;
 pub use saved::{SavedSession, SessionsWish, saved_sessions};
+pub use versions::{SessionVersion, session_versions};

@@ -1,0 +1,131 @@
+//! Arguments of `sessions`.
+
+use clap::{Args, Subcommand};
+
+/// Arguments of `sessions` and its commands.
+#[derive(Debug, Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:
+  stash sessions
+  stash sessions --agent codex --last 10
+  stash sessions show 5c0d2b7e
+  stash sessions history 5c0d2b7e"
+)]
+pub struct SessionsArguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<SessionsCommand>,
+    /// Without a command they are listed.
+    #[command(flatten)]
+    pub list: SessionsListArguments,
+}
+
+/// What to do with sessions.
+#[derive(Debug, Subcommand)]
+pub enum SessionsCommand {
+    /// Lists the sessions of all agents and machines, newest first
+    List(SessionsListArguments),
+    /// Shows the turns of a session
+    #[command(visible_alias = "peek")]
+    Show(SessionsShowArguments),
+    /// Shows how a session grew from snapshot to snapshot
+    History(SessionsHistoryArguments),
+}
+
+/// Which sessions.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Which sessions")]
+pub struct SessionFilterOptions {
+    /// Sessions of these agents, by id
+    #[arg(long = "agent", value_name = "ID", value_delimiter = ',')]
+    pub agents: Vec<String>,
+    /// Sessions that worked in this folder or below it; a word without `/` is looked for in its path
+    #[arg(long, value_name = "PATH")]
+    pub project: Option<String>,
+    /// Sessions of this machine; may be repeated
+    #[arg(long = "machine", value_name = "NAME", visible_alias = "host")]
+    pub hosts: Vec<String>,
+    /// Sessions with a turn at or after this time
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Sessions that began at or before this time
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// Sessions that were active on this day
+    #[arg(long, value_name = "DAY", conflicts_with_all = ["since", "until"])]
+    pub date: Option<String>,
+    /// Only sessions that are no more where they were
+    #[arg(long)]
+    pub deleted: bool,
+}
+
+/// Arguments of `sessions list`.
+#[derive(Debug, Clone, Default, Args)]
+#[command(after_help = "Examples:
+  stash sessions list
+  stash list --project ~/code/shop --since 'last monday'
+  stash list --deleted --last 20
+  stash list --expiring                  what its agent will delete within three days
+  stash list --json")]
+pub struct SessionsListArguments {
+    /// Which sessions.
+    #[command(flatten)]
+    pub filter: SessionFilterOptions,
+    /// Only sessions that their agent will delete within three days
+    #[arg(long)]
+    pub expiring: bool,
+    /// Lists subagents' sessions, too
+    #[arg(short, long)]
+    pub all: bool,
+    /// Lists the newest N
+    #[arg(long, value_name = "N")]
+    pub last: Option<usize>,
+}
+
+/// Arguments of `sessions show`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:
+  stash show 5c0d2b7e
+  stash show 5c0d2b7e --tail 6 --full
+  stash show 5c0d2b7e --at '3 days ago'
+  stash show 5c0d2b7e --json")]
+pub struct SessionsShowArguments {
+    /// The session: its id, or the beginning of it
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// Shows the first N turns
+    #[arg(long, value_name = "N", conflicts_with = "tail")]
+    pub head: Option<usize>,
+    /// Shows the last N turns
+    #[arg(long, value_name = "N")]
+    pub tail: Option<usize>,
+    /// Shows what tools were given and what they answered, and what the model thought, in full
+    #[arg(long)]
+    pub full: bool,
+    /// Shows the session as the newest snapshot at or before this time has it
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<String>,
+    /// The session of this agent, if several have one of that id
+    #[arg(long, value_name = "ID")]
+    pub agent: Option<String>,
+    /// The session of this machine, if several have it
+    #[arg(long = "machine", value_name = "NAME", visible_alias = "host")]
+    pub host: Option<String>,
+}
+
+/// Arguments of `sessions history`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:
+  stash sessions history 5c0d2b7e")]
+pub struct SessionsHistoryArguments {
+    /// The session: its id, or the beginning of it
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// The session of this agent, if several have one of that id
+    #[arg(long, value_name = "ID")]
+    pub agent: Option<String>,
+    /// The session of this machine, if several have it
+    #[arg(long = "machine", value_name = "NAME", visible_alias = "host")]
+    pub host: Option<String>,
+}

@@ -1,0 +1,23 @@
+//! `stash sessions`: conversations with agents, of all machines, deleted or not.
+
+mod history;
+mod list;
+mod pick;
+mod show;
+mod turns;
+
+use super::open::Run;
+use crate::cli::args::{SessionsArguments, SessionsCommand};
+use crate::error::Result;
+
+pub(super) use list::run as list;
+pub(super) use show::run as show;
+
+pub(super) fn run(run: &Run, arguments: &SessionsArguments) -> Result<u8> {
+    match &arguments.command {
+        None => list::run(run, &arguments.list),
+        Some(SessionsCommand::List(arguments)) => list::run(run, arguments),
+        Some(SessionsCommand::Show(arguments)) => show::run(run, arguments),
+        Some(SessionsCommand::History(arguments)) => history::run(run, arguments),
+    }
+}
