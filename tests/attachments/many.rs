@@ -38,12 +38,12 @@ fn fill(scene: &Scene, count: u64) {
     let mut random = fastrand::Rng::with_seed(7);
     for number in 0..count {
         let text = format!("{number:08x}:{}\n", title(&mut random));
-        scene.put(&format!("one/sessions/{}/{number:05}.jsonl", number % 40), &text);
+        scene.put(&format!("one/sessions/{}/{number:05}.jsonl", number % 200), &text);
     }
 }
 
 fn add_a_turn(scene: &Scene, number: u64, random: &mut fastrand::Rng) {
-    let path = format!("one/sessions/{}/{number:05}.jsonl", number % 40);
+    let path = format!("one/sessions/{}/{number:05}.jsonl", number % 200);
     let before = std::fs::read_to_string(scene.path(&path)).unwrap();
     scene.put(&path, &format!("{before}{number:08x}:{}\n", title(random)));
 }
@@ -115,7 +115,7 @@ fn a_warm_cache_answers_without_a_request_and_a_cold_one_asks_for_what_is_needed
     calls.take();
     assert_eq!(notes_of(&cold, &snapshot, b"").len(), 12_000);
     let (_, all) = asked(&calls);
-    let prefix = file_prefix("one", "main", b"sessions/7/00047.jsonl");
+    let prefix = file_prefix("one", "main", b"sessions/7/00007.jsonl");
     assert_eq!(notes_of(&cold, &snapshot, &prefix).len(), 1);
     let (_, few) = asked(&calls);
     assert!(few < all, "{few} of {all} bytes");
