@@ -10,6 +10,7 @@
 )]
 
 mod common_engine;
+mod common_sqlite;
 #[path = "attachments/databases.rs"]
 mod databases;
 #[path = "attachments/many.rs"]
@@ -27,6 +28,16 @@ use common_engine::{open_fresh, snapshots};
 use scene::{KIND, Scene, has_list, notes_of};
 use stash::engine::attachments::{file_prefix, find, folder_prefix, root_prefix};
 use stash::engine::backup::BackupOptions;
+
+#[test]
+fn writer_process() {
+    common_sqlite::writer_process();
+}
+
+#[test]
+fn holder_process() {
+    common_sqlite::holder_process();
+}
 
 fn filled() -> Scene {
     let scene = Scene::new();

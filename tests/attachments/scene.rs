@@ -26,7 +26,8 @@ use crate::common_engine::{
 pub(crate) const KIND: &str = "sessions";
 
 /// Notes of each `.jsonl` one entry for each session in it, which is what stands before the first `:`
-/// of a line: how many lines it has, and the last one. Of each `.db` one for each table `turn`.
+/// of a line: how many lines it has, and the last one. Of each `.db` how many rows its table `turn`
+/// has, or which commit is in `last`.
 #[derive(Default)]
 pub(crate) struct LineObserver {
     /// What it was asked: the path, and how many entries the file had.
@@ -80,8 +81,11 @@ impl Observer for LineObserver {
             ObservedContent::Database(connection) => {
                 self.connected.lock().unwrap().push(connection.is_some());
                 let Some(connection) = connection else { return Ok(Vec::new()) };
-                let count: i64 = connection
-                    .query_row("SELECT count(*) FROM turn", [], |row| row.get(0))
+                let ask = |query| connection.query_row(query, [], |row| row.get::<_, i64>(0));
+                if let Ok(number) = ask("SELECT number FROM last") {
+                    return Ok(vec![entry("last", format!("commit {number}"))]);
+                }
+                let count = ask("SELECT count(*) FROM turn")
                     .map_err(|error| Error::failed("cannot count").source(error))?;
                 return Ok(vec![entry("turn", format!("{count} rows"))]);
             }

@@ -144,3 +144,51 @@ pub(super) fn checked(mut entries: Vec<ObservedEntry>) -> Result<Vec<ObservedEnt
     }
     Ok(entries)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(suffix: &[u8], length: usize) -> ObservedEntry {
+        ObservedEntry { suffix: suffix.to_vec(), value: vec![1; length] }
+    }
+
+    #[test]
+    fn what_is_noted_comes_sorted_and_within_its_bounds() {
+        let sorted =
+            checked(vec![entry(b"b", 1), entry(b"", VALUE_BYTES), entry(b"a", 0)]).unwrap();
+        assert!(sorted.is_sorted());
+        assert!(checked(vec![entry(b"a", 1), entry(b"b", 1), entry(b"a", 2)]).is_err());
+        assert!(checked(vec![entry(b"a", VALUE_BYTES + 1)]).is_err());
+        assert!(checked(vec![entry(&[7; SUFFIX_BYTES], 1)]).is_ok());
+        assert!(checked(vec![entry(&[7; SUFFIX_BYTES + 1], 1)]).is_err());
+        let many = |count: usize, length| {
+            (0..count).map(|number| entry(&number.to_be_bytes(), length)).collect::<Vec<_>>()
+        };
+        assert!(checked(many(FILE_ENTRIES, 0)).is_ok());
+        assert!(checked(many(FILE_ENTRIES + 1, 0)).is_err());
+        assert!(checked(many(FILE_BYTES / VALUE_BYTES, VALUE_BYTES)).is_err());
+    }
+
+    #[test]
+    fn a_file_is_read_up_to_the_size_that_was_saved_wherever_one_begins() {
+        let file = tempfile::tempfile().unwrap();
+        file.write_all_at(b"0123456789", 0).unwrap();
+        let mut bytes = ObservedBytes::new(&file, 6);
+        let mut text = String::new();
+        bytes.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "012345");
+        for (to, expected) in [
+            (SeekFrom::Start(4), "45"),
+            (SeekFrom::End(-1), "5"),
+            (SeekFrom::Current(-3), "345"),
+            (SeekFrom::Start(8), ""),
+        ] {
+            bytes.seek(to).unwrap();
+            text.clear();
+            bytes.read_to_string(&mut text).unwrap();
+            assert_eq!(text, expected, "{to:?}");
+        }
+        assert!(bytes.seek(SeekFrom::End(-7)).is_err());
+    }
+}
