@@ -8,7 +8,7 @@ use std::io::Read;
 use std::ops::ControlFlow;
 
 use super::draft::{Draft, Step};
-use super::lines::{LongLines, Lines, utf8};
+use super::lines::{Lines, LongLines, utf8};
 use super::source::Source;
 use super::value::{Gaps, Part, Role, Session, Sink, Wanted};
 use crate::error::Result;
@@ -114,7 +114,8 @@ impl Fence {
         let is_mark = length >= 3 && line.len() - trimmed.len() <= 3;
         let Some((opened, kind)) = self.open else {
             let info = trimmed.get(length..).unwrap_or_default();
-            if let Some(mark) = mark.filter(|mark| is_mark && !(*mark == b'`' && info.contains('`')))
+            if let Some(mark) =
+                mark.filter(|mark| is_mark && !(*mark == b'`' && info.contains('`')))
             {
                 self.open = Some((length, mark));
                 self.lines = 0;

@@ -71,7 +71,8 @@ struct About {
 impl About {
     fn of_command_line(source: &Source<'_>, id: &str) -> Result<Self> {
         let path = source.beside(0, format!("{id}.json").as_bytes());
-        let names = ["title", "cwd", "workspace_root", "started_at", "ended_at", "model", "metadata"];
+        let names =
+            ["title", "cwd", "workspace_root", "started_at", "ended_at", "model", "metadata"];
         let [title, folder, root, started, ended, model, metadata] =
             document::fields(source, &path, names)?;
         let named = metadata.as_deref().and_then(Raw::parse).and_then(|it| it.field("title"));
@@ -177,9 +178,9 @@ impl Pieces for Anthropic<'_> {
         if summary.is_some_and(Raw::is_true) {
             let summary = super::blocks::text(content).into_owned();
             let summary = Some(summary).filter(|it| !it.is_empty());
-            return self.draft.step(Role::System, &step, || {
-                vec![super::value::Part::Compaction { summary }]
-            });
+            return self
+                .draft
+                .step(Role::System, &step, || vec![super::value::Part::Compaction { summary }]);
         }
         match &*role.and_then(Raw::text).unwrap_or_default() {
             "user" if content.is_some_and(is_answer) => {

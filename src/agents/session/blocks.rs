@@ -231,6 +231,7 @@ pub(super) fn readable(content: Raw<'_>) -> String {
 pub(super) fn person<'a>(content: Option<Raw<'a>>) -> (Role, Option<Cow<'a, str>>) {
     let Some(content) = content else { return (Role::User, None) };
     let words = first_text(content, |text| !text.trim().is_empty() && !is_injected(text));
-    let is_person = words.is_some() || first_text(content, |text| !text.trim().is_empty()).is_none();
+    let is_person =
+        words.is_some() || first_text(content, |text| !text.trim().is_empty()).is_none();
     (if is_person { Role::User } else { Role::System }, words)
 }

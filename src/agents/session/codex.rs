@@ -232,7 +232,8 @@ impl Codex<'_> {
         if let Some(id) = id.and_then(Raw::words) {
             self.draft.session.id = id;
         }
-        let spawn = source.and_then(|it| it.path(&["subagent", "thread_spawn", "parent_thread_id"]));
+        let spawn =
+            source.and_then(|it| it.path(&["subagent", "thread_spawn", "parent_thread_id"]));
         self.draft.session.parent = spawn.or(parent).and_then(Raw::words);
     }
 
@@ -250,8 +251,12 @@ impl Codex<'_> {
                 let words = if words.is_empty() { reasoning_text(content) } else { words };
                 if words.is_empty() { Vec::new() } else { vec![Part::Reasoning(words)] }
             }),
-            "function_call" | "custom_tool_call" | "local_shell_call" | "web_search_call"
-            | "tool_search_call" | "image_generation_call" => self.assistant(at, || {
+            "function_call"
+            | "custom_tool_call"
+            | "local_shell_call"
+            | "web_search_call"
+            | "tool_search_call"
+            | "image_generation_call" => self.assistant(at, || {
                 let [id, name, arguments, input, action] =
                     payload.get(["call_id", "name", "arguments", "input", "action"]);
                 let mut call = make_call(id, name, arguments.or(input).or(action));
@@ -262,8 +267,8 @@ impl Codex<'_> {
                 }
                 vec![call]
             }),
-            "function_call_output" | "custom_tool_call_output" | "tool_search_output" => {
-                self.other(Role::Tool, None, at, || {
+            "function_call_output" | "custom_tool_call_output" | "tool_search_output" => self
+                .other(Role::Tool, None, at, || {
                     let [id, output] = payload.get(["call_id", "output"]);
                     let [content, success] =
                         output.map_or([None; 2], |it| it.get(["content", "success"]));
@@ -273,8 +278,7 @@ impl Codex<'_> {
                     let images = super::blocks::parts(output.filter(|it| it.is_array()));
                     parts.extend(images.into_iter().filter(|it| matches!(it, Part::Media { .. })));
                     parts
-                })
-            }
+                }),
             "compaction" | "compaction_summary" | "context_compaction" | "ghost_snapshot"
             | "other" => ControlFlow::Continue(()),
             _ => self.unknown(),
@@ -345,9 +349,10 @@ impl Codex<'_> {
             word.hash(&mut hasher);
         }
         let (hash, bit) = (hasher.finish(), origin as u8);
-        let known = self.recent.iter_mut().find(|(who, it, seen)| {
-            *who == role && *it == hash && *seen & bit == 0
-        });
+        let known = self
+            .recent
+            .iter_mut()
+            .find(|(who, it, seen)| *who == role && *it == hash && *seen & bit == 0);
         if let Some((.., seen)) = known {
             *seen |= bit;
             return true;

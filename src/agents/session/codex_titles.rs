@@ -1,10 +1,9 @@
 //! The names of Codex's threads, which lie beside the rollouts.
 
-
 use rusqlite::OptionalExtension as _;
 
 use super::json::Record;
-use super::lines::{LongLines, Lines};
+use super::lines::{Lines, LongLines};
 use super::source::Source;
 use crate::error::Result;
 
@@ -21,7 +20,9 @@ fn listed(source: &Source<'_>, id: &str) -> Result<Option<String>> {
     let mut lines = Lines::new(&mut file, LongLines::Json);
     while let Some(line) = lines.next()? {
         let bytes = line.bytes.filter(|bytes| finder.find(bytes).is_some()).unwrap_or_default();
-        let Some(record) = std::str::from_utf8(bytes).ok().and_then(Record::parse) else { continue };
+        let Some(record) = std::str::from_utf8(bytes).ok().and_then(Record::parse) else {
+            continue;
+        };
         if record.text("id").is_some_and(|it| it == id) {
             let name = record.text("thread_name").filter(|name| !name.trim().is_empty());
             found = name.map(std::borrow::Cow::into_owned).or(found);

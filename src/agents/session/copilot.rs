@@ -8,16 +8,32 @@ use std::ops::ControlFlow;
 use super::blocks::{make_answer, make_call, parts, person, readable};
 use super::draft::{Draft, Name, Step};
 use super::json::{Raw, Record};
-use super::lines::{LongLines, Lines, Records, read_records};
+use super::lines::{Lines, LongLines, Records, read_records};
 use super::source::Source;
 use super::value::{Gaps, Part, Role, Sink, Wanted};
 use crate::error::Result;
 
 /// What events are called that are no turns, up to the point.
 const FAMILIES: &[&str] = &[
-    "abort", "assistant", "command", "elicitation", "external_tool", "hook", "mcp", "mode",
-    "pending_messages", "permission", "plan", "sampling", "session", "skill", "subagent", "system",
-    "tool", "user", "user_input",
+    "abort",
+    "assistant",
+    "command",
+    "elicitation",
+    "external_tool",
+    "hook",
+    "mcp",
+    "mode",
+    "pending_messages",
+    "permission",
+    "plan",
+    "sampling",
+    "session",
+    "skill",
+    "subagent",
+    "system",
+    "tool",
+    "user",
+    "user_input",
 ];
 /// Lines of `workspace.yaml` that are looked at; it has about ten.
 const MAX_LINES: usize = 200;
@@ -149,7 +165,10 @@ impl Records for Copilot<'_> {
                 })
             }
             ("tool.execution_complete", Some(data)) => self.tool(data, step),
-            ("system.message" | "session.error" | "session.info" | "session.warning", Some(data)) => {
+            (
+                "system.message" | "session.error" | "session.info" | "session.warning",
+                Some(data),
+            ) => {
                 let [content, message] = data.get(["content", "message"]);
                 self.draft.step(Role::System, &step, || parts(content.or(message)))
             }

@@ -160,7 +160,9 @@ mod tests {
 
     #[test]
     fn a_string_is_cut_between_characters_and_escapes_and_what_follows_is_whole() {
-        for (unit, step) in [("a", 4096), ("ä", 4095), ("😀", 4097), ("\\n", 999), ("\\u00e4", 1001)] {
+        for (unit, step) in
+            [("a", 4096), ("ä", 4095), ("😀", 4097), ("\\n", 999), ("\\u00e4", 1001)]
+        {
             let long = unit.repeat(2 * MAX_STRING / unit.len());
             let text = format!(r#"{{"a":"x{long}","b":"y"}}"#);
             let (output, cut_values) = copy(text.as_bytes(), step);

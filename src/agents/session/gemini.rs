@@ -286,7 +286,8 @@ impl Live {
 
     fn hand_over(self, source: &Source<'_>, draft: &mut Draft<'_>) -> Result<ControlFlow<()>> {
         if !self.is_over {
-            for message in self.entries.iter().filter_map(|entry| Raw::parse(entry.text.as_ref()?)) {
+            for message in self.entries.iter().filter_map(|entry| Raw::parse(entry.text.as_ref()?))
+            {
                 if take(draft, message).is_break() {
                     return Ok(ControlFlow::Break(()));
                 }

@@ -101,7 +101,8 @@ impl Tree<'_, '_> {
             self.draft.session.last = at;
         }
         self.draft.session.started = self.draft.session.started.or(at);
-        let model = record.text("modelID").or_else(|| record.field("model")?.field("modelID")?.text());
+        let model =
+            record.text("modelID").or_else(|| record.field("model")?.field("modelID")?.text());
         let role = match &*record.text("role").unwrap_or_default() {
             "user" => Role::User,
             "assistant" => Role::Assistant,
@@ -195,9 +196,8 @@ impl Said {
 
     fn tool(&mut self, record: &Record<'_>) {
         let [id, name, state] = ["callID", "tool", "state"].map(|it| record.field(it));
-        let [status, input, output, error, time] = state.map_or([None; 5], |state| {
-            state.get(["status", "input", "output", "error", "time"])
-        });
+        let [status, input, output, error, time] = state
+            .map_or([None; 5], |state| state.get(["status", "input", "output", "error", "time"]));
         self.parts.push(make_call(id, name, input));
         let is_error = status.and_then(Raw::text).is_some_and(|it| it == "error");
         if let Some(answer) = output.or(error).map(readable) {

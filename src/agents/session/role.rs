@@ -54,7 +54,8 @@ impl Records for RoleLines<'_> {
         let at = record.moment("created").or_else(|| record.moment("timestamp"));
         self.draft.seen_at(at);
         let message = record.field("message");
-        let content = message.and_then(|it| it.field("content")).or_else(|| record.field("content"));
+        let content =
+            message.and_then(|it| it.field("content")).or_else(|| record.field("content"));
         let id = record.text("id");
         let step = Step { id: id.as_deref(), at, is_side: self.is_side, ..Step::default() };
         match &*role {
