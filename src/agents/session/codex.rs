@@ -345,9 +345,7 @@ impl Codex<'_> {
     /// Returns whether another source has just told the same message.
     fn is_copy(&mut self, role: Role, words: &str, origin: Origin) -> bool {
         let mut hasher = DefaultHasher::new();
-        for word in words.split_whitespace() {
-            word.hash(&mut hasher);
-        }
+        words.trim().hash(&mut hasher);
         let (hash, bit) = (hasher.finish(), origin as u8);
         let known = self
             .recent

@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 
 use super::cutter::Cutter;
 use super::json::Raw;
-use super::lines::{MAX_RECORD, PIECE, read_some, utf8};
+use super::lines::{BOM, MAX_RECORD, PIECE, read_some, utf8};
 use super::source::Source;
 use super::value::Gaps;
 use crate::error::Result;
@@ -48,7 +48,7 @@ pub(super) fn read_document(
     }
     let gaps = pieces.gaps();
     gaps.cut_values += splitter.cutter.cut_values;
-    gaps.is_torn |= !matches!(splitter.place, Place::Behind | Place::Before);
+    gaps.is_torn |= !matches!(splitter.place, Place::Before | Place::Behind | Place::Lost);
     Ok(ControlFlow::Continue(()))
 }
 
@@ -88,7 +88,8 @@ pub(super) fn whole(input: &mut dyn Read, gaps: &mut Gaps) -> Result<Option<Stri
         }
     }
     gaps.cut_values += cutter.cut_values;
-    Ok(Some(utf8(&text, gaps).into_owned()))
+    let text = text.strip_prefix(BOM).unwrap_or(&text);
+    Ok(Some(utf8(text, gaps).into_owned()))
 }
 
 struct Wanted<'n, const N: usize> {
@@ -136,6 +137,8 @@ enum Place {
     List,
     Element,
     Behind,
+    /// Where no JSON is to be expected any more.
+    Lost,
 }
 
 #[derive(Debug, Default)]
@@ -185,11 +188,7 @@ impl Splitter {
             (Place::Before, b' ' | b'\t' | b'\r' | b'\n' | 0xef | 0xbb | 0xbf)
             | (Place::Name | Place::List, b',')
             | (Place::Colon, b':')
-            | (Place::Behind, _) => {}
-            (Place::Before, _) => {
-                pieces.gaps().bad_records += 1;
-                self.place = Place::Behind;
-            }
+            | (Place::Lost, _) => {}
             (Place::Name, b'"') => {
                 self.name.clear();
                 self.place = Place::InName;
@@ -199,7 +198,8 @@ impl Splitter {
             (Place::List, b']') => {
                 self.place = if self.is_bare { Place::Behind } else { Place::Name };
             }
-            (Place::Colon | Place::List | Place::Name, byte) if byte.is_ascii_whitespace() => {}
+            (Place::Colon | Place::List | Place::Name | Place::Behind, byte)
+                if byte.is_ascii_whitespace() => {}
             (Place::Colon, b'[') if pieces.is_list(self.name()) => self.place = Place::List,
             (Place::Colon, _) => {
                 self.place = Place::Field;
@@ -219,10 +219,9 @@ impl Splitter {
                 return flow;
             }
             (Place::Field | Place::Element, _) => self.copy(byte),
-            (Place::Name | Place::InName, _) => {
-                // Names stand where they should, or this is no JSON.
+            (Place::Before | Place::Name | Place::InName | Place::Behind, _) => {
                 pieces.gaps().bad_records += 1;
-                self.place = Place::Behind;
+                self.place = Place::Lost;
             }
         }
         ControlFlow::Continue(())

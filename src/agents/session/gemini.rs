@@ -2,7 +2,7 @@
 //!
 //! What counts is known only at the end: a record may be written again under its id, and a rewind drops
 //! what came before it. So the file's messages are held until then, up to [`MAX_HELD`] bytes; a larger file is
-//! read to learn which records count (at most [`MAX_MESSAGES`], 24 bytes each), and opened again
+//! read to learn which records count (at most [`MAX_MESSAGES`], 40 bytes each), and opened again
 //! to hand these over. There, a message that was written again comes where its last text lies.
 //!
 //! A document beside the same chat in lines is no session: the lines count.

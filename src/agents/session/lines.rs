@@ -22,7 +22,7 @@ pub(super) const MAX_RECORD: usize = 16 << 20;
 /// Bytes that are asked for at once.
 pub(super) const PIECE: usize = 256 << 10;
 
-const BOM: &[u8] = b"\xef\xbb\xbf";
+pub(super) const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// What a long line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,6 +148,7 @@ impl<'r> Lines<'r> {
                 break true;
             }
             self.start = self.end;
+            self.searched = self.end;
             if self.is_at_end {
                 break false;
             }

@@ -71,3 +71,6 @@ pub fn read_file(
             .object(String::from_utf8_lossy(source.relative))),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -63,7 +63,8 @@ pub enum Role {
     System,
 }
 
-/// One step of a conversation. Records that its agent stores apart but means as one are one turn.
+/// One step of a conversation. Records that its agent stores apart but means as one are one turn. What
+/// tools answered is a turn of its own, right after the one that called them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Turn {
     /// What its agent calls it.
