@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use super::super::{Gaps, Part, Role, Session, Source, Turn};
 use super::json::{self, Raw};
 use super::reading::{Parts, Reading};
-use super::rows::{self, Cell, Database, Revision, Step, Stop, Table};
+use super::rows::{self, Cell, Database, Revision, Step, Table};
 use super::{Run, Which};
 
 const SESSION: &str = "composerData:";
@@ -146,16 +146,14 @@ impl Composer<'_> {
         };
         let before = reading.session.gaps;
         let key = format!("bubbleId:{id}:{bubble}");
-        match self.value("key = ?1", key, reading.gaps())? {
-            Some(document) => turn(serde_json::from_str(&document).ok(), reading),
-            None => {
-                // A message that is listed, and is gone.
-                if reading.session.gaps == before {
-                    reading.gaps().bad_records += 1;
-                }
-                Ok::<(), Stop>(())
-            }
+        if let Some(document) = self.value("key = ?1", key, reading.gaps())? {
+            return turn(serde_json::from_str(&document).ok(), reading);
         }
+        // A message that is listed, and is gone.
+        if reading.session.gaps == before {
+            reading.gaps().bad_records += 1;
+        }
+        Ok(())
     }
 }
 

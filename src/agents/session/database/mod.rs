@@ -16,7 +16,7 @@
 //!   error comes at the end, and says what was read.
 //! - **Unchanged sessions cost a few rows each** ([`Which::Changed`]): see the readers' `revision`.
 //!
-//! Schemas seen: OpenCode's made by its own client, 1.18.33. The others from what is written about
+//! Schemas seen: `OpenCode`'s made by its own client, 1.18.33. The others from what is written about
 //! them: the readers say where.
 
 mod crush;

@@ -10,8 +10,8 @@ use rusqlite::{Connection, Row};
 use serde_json::{Map, Value};
 
 use super::super::Gaps;
-use super::json;
 use super::rows::{self, Cell, Database, Step, Stop, Table};
+use super::{document, json};
 use crate::error::{Error, Result};
 
 /// Writes the session `id` to `out`.
@@ -50,8 +50,8 @@ impl Export<'_> {
         if !session.has("id") {
             return Ok(false);
         }
-        let select =
-            format!("SELECT {} FROM session WHERE session.id = ?1", session.short(&COLUMNS));
+        let columns = session.up_to(document::WHOLE_BYTES, &COLUMNS);
+        let select = format!("SELECT {columns} FROM session WHERE session.id = ?1");
         let Some(info) = database.first(&select, [id], info)? else { return Ok(false) };
         self.write(b"{\"info\":")?;
         self.write(Value::Object(info).to_string().as_bytes())?;
@@ -185,7 +185,7 @@ impl<R: Read> Read for Watched<'_, R> {
     }
 }
 
-const COLUMNS: [&str; 28] = [
+const COLUMNS: [&str; 29] = [
     "id",
     "slug",
     "project_id",
@@ -214,6 +214,7 @@ const COLUMNS: [&str; 28] = [
     "time_created",
     "time_updated",
     "time_compacting",
+    "time_archived",
 ];
 
 /// Returns the session's own fields, under the client's names.
@@ -250,6 +251,7 @@ fn info(row: &Row<'_>) -> Map<String, Value> {
         ("created", number("time_created")),
         ("updated", number("time_updated").or_else(|| number("time_created"))),
         ("compacting", number("time_compacting")),
+        ("archived", number("time_archived")),
     ]);
     let share = text("share_url").and_then(|url| group(vec![("url", Some(url))]));
     let all = vec![

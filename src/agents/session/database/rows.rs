@@ -193,9 +193,15 @@ impl Table {
 
     /// Returns SQL for short values, separated by commas; what is long reads as NULL.
     pub(super) fn short(&self, names: &[&str]) -> String {
+        self.up_to(SHORT_BYTES, names)
+    }
+
+    /// Returns SQL for values of at most `limit` bytes, separated by commas; longer ones read as
+    /// NULL.
+    pub(super) fn up_to(&self, limit: usize, names: &[&str]) -> String {
         let one = |name: &&str| {
             let column = self.column(name);
-            format!("CASE WHEN octet_length({column}) <= {SHORT_BYTES} THEN {column} END")
+            format!("CASE WHEN octet_length({column}) <= {limit} THEN {column} END")
         };
         names.iter().map(one).collect::<Vec<_>>().join(", ")
     }
@@ -279,7 +285,9 @@ impl Revision {
             // A text too: some agents write times so.
             match row.get_ref(index) {
                 Ok(ValueRef::Text(bytes) | ValueRef::Blob(bytes)) => {
-                    bytes.iter().for_each(|byte| self.number(i64::from(*byte)));
+                    for byte in bytes {
+                        self.number(i64::from(*byte));
+                    }
                 }
                 _ => self.number(number(row, index)),
             }
@@ -382,7 +390,9 @@ pub(super) mod tests {
     fn a_revision_is_another_when_a_number_is() {
         let of = |numbers: &[i64]| {
             let mut revision = Revision::new();
-            numbers.iter().for_each(|number| revision.number(*number));
+            for number in numbers {
+                revision.number(*number);
+            }
             revision.finish()
         };
         assert_eq!(of(&[1, 2]), of(&[1, 2]));

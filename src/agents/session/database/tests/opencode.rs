@@ -332,3 +332,8 @@ fn an_export_copies_values_of_any_size() {
     let text = document["messages"][0]["parts"][0]["text"].as_str().unwrap();
     assert_eq!(text.len(), 26_000_000);
 }
+
+#[test]
+fn values_altered_at_random_are_read_as_far_as_they_go() {
+    mutated::survives(OpencodeDb, rich);
+}
