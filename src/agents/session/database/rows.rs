@@ -1,7 +1,7 @@
 //! Tables of an unknown schema, rows stepped one at a time, and values fetched in bounds.
 //!
-//! Only plain tables count: a view or a virtual table of the same name could compute for ever. A
-//! column that is not there reads as NULL. Whatever type a value has, it is read as far as it makes
+//! Only plain tables count: a view or a virtual table of the same name could compute for ever, and
+//! a table without row numbers is none that these readers know. A column that is not there reads as NULL. Whatever type a value has, it is read as far as it makes
 //! sense. SQLite holds one row: a large value is fetched only up to
 //! [`WHOLE_BYTES`](document::WHOLE_BYTES), and read as a stream above that.
 
@@ -66,7 +66,8 @@ impl<'c> Database<'c> {
     pub(super) fn table(&self, name: &'static str) -> Step<Table> {
         let mut columns = Vec::new();
         let plain = "SELECT p.name FROM sqlite_schema s, pragma_table_info(s.name) p \
-                     WHERE s.name = ?1 COLLATE NOCASE AND s.type = 'table' AND s.rootpage > 0";
+                     WHERE s.name = ?1 COLLATE NOCASE AND s.type = 'table' AND s.rootpage > 0 \
+                     AND s.sql NOT LIKE '%WITHOUT%ROWID%'";
         self.each(plain, [name], &mut |row| {
             columns.extend(text(row, 0));
             Ok(())
@@ -338,13 +339,17 @@ pub(super) mod tests {
     fn views_and_virtual_tables_are_no_tables() {
         let connection = Connection::open_in_memory().unwrap();
         connection
-            .execute_batch("CREATE TABLE Real(a, \"B\"); CREATE VIEW fake AS SELECT 1 AS a;")
+            .execute_batch(
+                "CREATE TABLE Real(a, \"B\"); CREATE VIEW fake AS SELECT 1 AS a;
+                 CREATE TABLE keyed(a PRIMARY KEY) WITHOUT ROWID;",
+            )
             .unwrap();
         let database = Database::new(&connection).unwrap();
         let real = database.table("real").unwrap();
         assert!(real.has("b") && real.lacks(&["a", "c"]));
         assert_eq!(real.column("c"), "NULL");
         assert!(!database.table("fake").unwrap().has("a"));
+        assert!(!database.table("keyed").unwrap().has("a"));
         assert!(database.table("none").unwrap().lacks(&["a"]));
     }
 

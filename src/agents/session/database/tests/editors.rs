@@ -9,7 +9,7 @@ fn cursor() -> Connection {
         r#"CREATE TABLE ItemTable(key TEXT UNIQUE ON CONFLICT REPLACE, value BLOB);
         CREATE TABLE cursorDiskKV(key TEXT UNIQUE ON CONFLICT REPLACE, value BLOB);
         INSERT INTO cursorDiskKV VALUES('bubbleId:c1:b2','{"type":2,"bubbleId":"b2","thinking":{"text":"Hm"},"text":"","createdAt":"2026-11-08T10:00:05.000Z","modelInfo":{"modelName":"example"}}');
-        INSERT INTO cursorDiskKV VALUES('bubbleId:c1:b1','{"type":1,"bubbleId":"b1","text":"Add a retry","createdAt":"2026-11-08T10:00:00.000Z","workspaceProjectDir":"/home/user/code/shop","images":[{"mimeType":"image/png","data":"AAAA"}]}');
+        INSERT INTO cursorDiskKV VALUES('bubbleId:c1:b1','{"type":1,"bubbleId":"b1","text":"Add a retry","createdAt":"2026-11-08T10:00:00.000Z","workspaceProjectDir":"/home/user/.cursor/projects/shop","workspaceUris":["file:///home/user/code/my%20shop"],"images":[{"mimeType":"image/png","data":"AAAA"}]}');
         INSERT INTO cursorDiskKV VALUES('bubbleId:c1:b3','{"type":2,"bubbleId":"b3","text":"Looking.","toolFormerData":{"tool":15,"toolCallId":"t1","name":"run","rawArgs":"{\"command\":\"ls\"}","status":"completed","result":"{\"output\":\"a\"}"}}');
         INSERT INTO cursorDiskKV VALUES('bubbleId:c1:b4','{"type":2,"bubbleId":"b4","toolFormerData":{"toolCallId":"t2","name":"rm","params":"{}","status":"cancelled"}}');
         INSERT INTO cursorDiskKV VALUES('bubbleId:c1:b5','{"type":9}');
@@ -38,7 +38,7 @@ fn cursors_messages_come_in_the_order_of_the_headers() {
         ]
     );
     assert_eq!(session.title.as_deref(), Some("Importer retry"));
-    assert_eq!(session.project.as_deref(), Some("/home/user/code/shop"));
+    assert_eq!(session.project.as_deref(), Some("/home/user/code/my shop"));
     assert_eq!(session.model.as_deref(), Some("example"));
     assert_eq!(session.started.unwrap().to_rfc3339(), "2026-11-08T10:00:00Z");
     assert_eq!(session.last.unwrap().to_rfc3339(), "2026-11-08T10:05:00Z");
