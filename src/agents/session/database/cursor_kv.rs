@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use super::super::{Gaps, Part, Role, Session, Source, Turn};
 use super::json::{self, Raw};
 use super::reading::{Parts, Reading};
-use super::rows::{self, Cell, Database, Revision, Step, Stop, Table};
+use super::rows::{self, Cell, Database, Revision, Step, Table};
 use super::{Run, Which};
 
 const SESSION: &str = "composerData:";
@@ -146,16 +146,14 @@ impl Composer<'_> {
         };
         let before = reading.session.gaps;
         let key = format!("bubbleId:{id}:{bubble}");
-        match self.value("key = ?1", key, reading.gaps())? {
-            Some(document) => turn(serde_json::from_str(&document).ok(), reading),
-            None => {
-                // A message that is listed, and is gone.
-                if reading.session.gaps == before {
-                    reading.gaps().bad_records += 1;
-                }
-                Ok::<(), Stop>(())
-            }
+        if let Some(document) = self.value("key = ?1", key, reading.gaps())? {
+            return turn(serde_json::from_str(&document).ok(), reading);
         }
+        // A message that is listed, and is gone.
+        if reading.session.gaps == before {
+            reading.gaps().bad_records += 1;
+        }
+        Ok(())
     }
 }
 
@@ -171,9 +169,10 @@ fn turn(bubble: Raw<'_>, reading: &mut Reading<'_>) -> Step {
         "images",
         "modelInfo",
         "workspaceProjectDir",
+        "workspaceUris",
         "bubbleId",
     ];
-    let [kind, text, raw_text, created, timestamp, thinking, tool, images, model, folder, id] =
+    let [kind, text, raw_text, created, timestamp, thinking, tool, images, model, folder, uris, id] =
         json::inner(bubble, names);
     let role = match json::number(kind) {
         Some(1) => Role::User,
@@ -184,7 +183,10 @@ fn turn(bubble: Raw<'_>, reading: &mut Reading<'_>) -> Step {
         }
     };
     if reading.session.project.is_none() {
-        reading.session.project = json::words(folder);
+        let uri = json::list(uris).first().and_then(|uri| json::words(Some(*uri)));
+        // The folder may be one of the editor's own, which is named after the project's.
+        let folder = json::words(folder).filter(|folder| !folder.contains("/.cursor/projects/"));
+        reading.session.project = uri.as_deref().and_then(path_of).or(folder);
     }
     let mut parts = Parts::default();
     let gaps = reading.gaps();
@@ -208,6 +210,21 @@ fn turn(bubble: Raw<'_>, reading: &mut Reading<'_>) -> Step {
         is_side: false,
         parts: parts.take(),
     })
+}
+
+/// Returns the path that a `file:` address names.
+fn path_of(uri: &str) -> Option<String> {
+    let mut rest = uri.strip_prefix("file://")?.bytes();
+    let mut path = Vec::new();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            path.push(byte);
+            continue;
+        }
+        let mut digit = || char::from(rest.next()?).to_digit(16);
+        path.push(u8::try_from(digit()? * 16 + digit()?).ok()?);
+    }
+    String::from_utf8(path).ok().filter(|path| path.starts_with('/'))
 }
 
 fn call(tool: Raw<'_>, parts: &mut Parts, gaps: &mut Gaps) {

@@ -15,8 +15,11 @@
 //! - **Damage.** A session that lies on bad pages ends where these begin; the others are read. The
 //!   error comes at the end, and says what was read.
 //! - **Unchanged sessions cost a few rows each** ([`Which::Changed`]): see the readers' `revision`.
+//!   Measured on 1.3 GB of `OpenCode`'s, 6,000 sessions with 1.2 million parts, without
+//!   optimisation on a shared core: 0.5 s where nothing had changed, 1.7 s for all outlines, 6 s for
+//!   all turns; 8 MiB of memory at most.
 //!
-//! Schemas seen: OpenCode's made by its own client, 1.18.33. The others from what is written about
+//! Schemas seen: `OpenCode`'s made by its own client, 1.18.33. The others from what is written about
 //! them: the readers say where.
 
 mod crush;
@@ -105,11 +108,10 @@ fn failed(source: &Source<'_>, session_count: u64, error: rusqlite::Error) -> Er
         relative => String::from_utf8_lossy(relative).into_owned(),
     };
     let result = Error::failed("cannot read all sessions of").object(name).source(error);
-    let sessions = if session_count == 1 { "1 session was" } else { "sessions were" };
     let read = match session_count {
         0 => "none could be read".to_owned(),
-        1 => sessions.to_owned() + " read, perhaps not to its end",
-        count => format!("{count} {sessions} read, not all to their end"),
+        1 => "1 session was read, perhaps not to its end".to_owned(),
+        count => format!("{count} sessions were read, not all to their end"),
     };
     if is_damage {
         result.hint(format!("{read}; an earlier snapshot may hold this database unharmed"))

@@ -230,13 +230,11 @@ impl Openclaw<'_> {
         if !is_zstd {
             return lines(blob, reading);
         }
-        match zed::decoder(blob) {
-            Some(stream) => lines(stream, reading),
-            None => {
-                reading.gaps().bad_records += 1;
-                Ok(())
-            }
+        if let Some(stream) = zed::decoder(blob) {
+            return lines(stream, reading);
         }
+        reading.gaps().bad_records += 1;
+        Ok(())
     }
 }
 

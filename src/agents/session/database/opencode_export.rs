@@ -2,7 +2,9 @@
 //!
 //! `{"info": …, "messages": [{"info": …, "parts": […]}]}`: as the client 1.18.33 exports it, the
 //! columns under the client's names, and each row's JSON with the ids that the client keeps in
-//! columns. Written as rows are stepped; values of any size are copied as streams.
+//! columns. Written as rows are stepped; values of any size are copied as streams. That client takes
+//! all of a document or stops within it: rows whose JSON is torn are left out, and fields that older
+//! clients did not write are added.
 
 use std::io::{self, Read, Write};
 
@@ -10,8 +12,8 @@ use rusqlite::{Connection, Row};
 use serde_json::{Map, Value};
 
 use super::super::Gaps;
-use super::json;
 use super::rows::{self, Cell, Database, Step, Stop, Table};
+use super::{document, json};
 use crate::error::{Error, Result};
 
 /// Writes the session `id` to `out`.
@@ -50,8 +52,8 @@ impl Export<'_> {
         if !session.has("id") {
             return Ok(false);
         }
-        let select =
-            format!("SELECT {} FROM session WHERE session.id = ?1", session.short(&COLUMNS));
+        let columns = session.up_to(document::WHOLE_BYTES, &COLUMNS);
+        let select = format!("SELECT {columns} FROM session WHERE session.id = ?1");
         let Some(info) = database.first(&select, [id], info)? else { return Ok(false) };
         self.write(b"{\"info\":")?;
         self.write(Value::Object(info).to_string().as_bytes())?;
@@ -80,15 +82,18 @@ impl Export<'_> {
         part: &Table,
     ) -> Step {
         let order = if message.has("time_created") { "time_created, id" } else { "id" };
-        let select =
-            format!("SELECT rowid, id FROM message WHERE session_id = ?1 ORDER BY {order}");
-        let mut is_first = true;
+        let document = message.document("data");
+        let select = format!(
+            "SELECT rowid, id, {document} FROM message WHERE session_id = ?1 ORDER BY {order}"
+        );
+        let (mut is_first, mut question) = (true, None);
         database.each(&select, [id], &mut |row| {
             let cell = Cell { table: "message", column: "data", rowid: rows::number(row, 0) };
             let message = rows::text(row, 1).unwrap_or_default();
-            let ids = [("id", message.as_str()), ("sessionID", id)];
+            let mut fields = missing(rows::bytes(row, 2), &message, &mut question);
+            fields.extend([("id", message.as_str().into()), ("sessionID", id.into())]);
             let before: &[u8] = if is_first { b"{\"info\":" } else { b",{\"info\":" };
-            if !self.value(database, cell, before, &ids)? {
+            if !self.value(database, cell, before, &fields)? {
                 return Ok(());
             }
             is_first = false;
@@ -108,21 +113,22 @@ impl Export<'_> {
         database.each(select, [message], &mut |row| {
             let cell = Cell { table: "part", column: "data", rowid: rows::number(row, 0) };
             let id = rows::text(row, 1).unwrap_or_default();
-            let ids = [("id", id.as_str()), ("sessionID", session), ("messageID", message)];
+            let fields =
+                [("id", id.into()), ("sessionID", session.into()), ("messageID", message.into())];
             let before: &[u8] = if is_first { b"" } else { b"," };
-            is_first &= !self.value(database, cell, before, &ids)?;
+            is_first &= !self.value(database, cell, before, &fields)?;
             Ok(())
         })
     }
 
-    /// Writes `before`, and an object of the database with `ids` as its last fields, which is what
+    /// Writes `before`, and an object of the database with `fields` as its last, which is what
     /// counts where a name is there twice. Writes nothing and returns `false` if it is no object.
     fn value(
         &mut self,
         database: &Database<'_>,
         cell: Cell<'_>,
         before: &[u8],
-        ids: &[(&str, &str)],
+        fields: &[(&str, Value)],
     ) -> Step<bool> {
         // Read twice: what is written can't be taken back.
         let mut has_fields = false;
@@ -153,11 +159,11 @@ impl Export<'_> {
                 waiting.extend_from_slice(read);
             }
         }
-        for (index, (name, id)) in ids.iter().enumerate() {
+        for (index, (name, field)) in fields.iter().enumerate() {
             if has_fields || index > 0 {
                 self.write(b",")?;
             }
-            self.write(format!("\"{name}\":{}", Value::from(*id)).as_bytes())?;
+            self.write(format!("\"{name}\":{field}").as_bytes())?;
         }
         self.write(b"}")?;
         Ok(true)
@@ -169,6 +175,42 @@ impl Export<'_> {
             Stop::Asked
         })
     }
+}
+
+/// Returns the fields that older clients did not write, and without which a newer one takes no
+/// message. `question` is the last message of the user, which an answer names.
+fn missing(
+    data: Option<&[u8]>,
+    message: &str,
+    question: &mut Option<String>,
+) -> Vec<(&'static str, Value)> {
+    let text = data.and_then(|data| std::str::from_utf8(data).ok()).unwrap_or_default();
+    let names = ["role", "agent", "mode", "model", "parentID"];
+    let [role, agent, mode, model, parent] = json::fields(text, names).unwrap_or_default();
+    let one =
+        json::words(agent).or_else(|| json::words(mode)).unwrap_or_else(|| "build".to_owned());
+    let mut fields = Vec::new();
+    let mut add = |is_missing: bool, name, value| {
+        if is_missing {
+            fields.push((name, value));
+        }
+    };
+    match json::text(role).as_deref() {
+        Some("user") => {
+            *question = Some(message.to_owned());
+            let unknown = serde_json::json!({"providerID": "unknown", "modelID": "unknown"});
+            add(!json::is_some(agent), "agent", one.into());
+            add(!json::is_some(model), "model", unknown);
+        }
+        Some("assistant") => {
+            let question = question.clone().unwrap_or_else(|| message.to_owned());
+            add(!json::is_some(agent), "agent", one.clone().into());
+            add(!json::is_some(mode), "mode", one.into());
+            add(!json::is_some(parent), "parentID", question.into());
+        }
+        _ => {}
+    }
+    fields
 }
 
 /// Passes a value on, and notes whether it holds any field.
@@ -185,7 +227,7 @@ impl<R: Read> Read for Watched<'_, R> {
     }
 }
 
-const COLUMNS: [&str; 28] = [
+const COLUMNS: [&str; 29] = [
     "id",
     "slug",
     "project_id",
@@ -214,6 +256,7 @@ const COLUMNS: [&str; 28] = [
     "time_created",
     "time_updated",
     "time_compacting",
+    "time_archived",
 ];
 
 /// Returns the session's own fields, under the client's names.
@@ -250,6 +293,7 @@ fn info(row: &Row<'_>) -> Map<String, Value> {
         ("created", number("time_created")),
         ("updated", number("time_updated").or_else(|| number("time_created"))),
         ("compacting", number("time_compacting")),
+        ("archived", number("time_archived")),
     ]);
     let share = text("share_url").and_then(|url| group(vec![("url", Some(url))]));
     let all = vec![

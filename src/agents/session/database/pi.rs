@@ -103,7 +103,9 @@ fn said(message: Raw<'_>, mut turn: Turn, reading: &mut Reading<'_>) -> Step {
             let (text, media) = answer(content, gaps);
             let is_error = json::is_true(failed);
             parts.push(Part::Result { id: json::text(call), text, is_error }, gaps);
-            media.into_iter().for_each(|media| parts.push(media, gaps));
+            for media in media {
+                parts.push(media, gaps);
+            }
         }
         Some("bashExecution") => {
             turn.role = Role::User;

@@ -1,7 +1,7 @@
 //! Tables of an unknown schema, rows stepped one at a time, and values fetched in bounds.
 //!
-//! Only plain tables count: a view or a virtual table of the same name could compute for ever. A
-//! column that is not there reads as NULL. Whatever type a value has, it is read as far as it makes
+//! Only plain tables count: a view or a virtual table of the same name could compute for ever, and
+//! a table without row numbers is none that these readers know. A column that is not there reads as NULL. Whatever type a value has, it is read as far as it makes
 //! sense. SQLite holds one row: a large value is fetched only up to
 //! [`WHOLE_BYTES`](document::WHOLE_BYTES), and read as a stream above that.
 
@@ -66,7 +66,8 @@ impl<'c> Database<'c> {
     pub(super) fn table(&self, name: &'static str) -> Step<Table> {
         let mut columns = Vec::new();
         let plain = "SELECT p.name FROM sqlite_schema s, pragma_table_info(s.name) p \
-                     WHERE s.name = ?1 COLLATE NOCASE AND s.type = 'table' AND s.rootpage > 0";
+                     WHERE s.name = ?1 COLLATE NOCASE AND s.type = 'table' AND s.rootpage > 0 \
+                     AND s.sql NOT LIKE '%WITHOUT%ROWID%'";
         self.each(plain, [name], &mut |row| {
             columns.extend(text(row, 0));
             Ok(())
@@ -193,9 +194,15 @@ impl Table {
 
     /// Returns SQL for short values, separated by commas; what is long reads as NULL.
     pub(super) fn short(&self, names: &[&str]) -> String {
+        self.up_to(SHORT_BYTES, names)
+    }
+
+    /// Returns SQL for values of at most `limit` bytes, separated by commas; longer ones read as
+    /// NULL.
+    pub(super) fn up_to(&self, limit: usize, names: &[&str]) -> String {
         let one = |name: &&str| {
             let column = self.column(name);
-            format!("CASE WHEN octet_length({column}) <= {SHORT_BYTES} THEN {column} END")
+            format!("CASE WHEN octet_length({column}) <= {limit} THEN {column} END")
         };
         names.iter().map(one).collect::<Vec<_>>().join(", ")
     }
@@ -279,7 +286,9 @@ impl Revision {
             // A text too: some agents write times so.
             match row.get_ref(index) {
                 Ok(ValueRef::Text(bytes) | ValueRef::Blob(bytes)) => {
-                    bytes.iter().for_each(|byte| self.number(i64::from(*byte)));
+                    for byte in bytes {
+                        self.number(i64::from(*byte));
+                    }
                 }
                 _ => self.number(number(row, index)),
             }
@@ -330,13 +339,17 @@ pub(super) mod tests {
     fn views_and_virtual_tables_are_no_tables() {
         let connection = Connection::open_in_memory().unwrap();
         connection
-            .execute_batch("CREATE TABLE Real(a, \"B\"); CREATE VIEW fake AS SELECT 1 AS a;")
+            .execute_batch(
+                "CREATE TABLE Real(a, \"B\"); CREATE VIEW fake AS SELECT 1 AS a;
+                 CREATE TABLE keyed(a PRIMARY KEY) WITHOUT ROWID;",
+            )
             .unwrap();
         let database = Database::new(&connection).unwrap();
         let real = database.table("real").unwrap();
         assert!(real.has("b") && real.lacks(&["a", "c"]));
         assert_eq!(real.column("c"), "NULL");
         assert!(!database.table("fake").unwrap().has("a"));
+        assert!(!database.table("keyed").unwrap().has("a"));
         assert!(database.table("none").unwrap().lacks(&["a"]));
     }
 
@@ -382,7 +395,9 @@ pub(super) mod tests {
     fn a_revision_is_another_when_a_number_is() {
         let of = |numbers: &[i64]| {
             let mut revision = Revision::new();
-            numbers.iter().for_each(|number| revision.number(*number));
+            for number in numbers {
+                revision.number(*number);
+            }
             revision.finish()
         };
         assert_eq!(of(&[1, 2]), of(&[1, 2]));

@@ -3,6 +3,7 @@
 mod damage;
 mod editors;
 mod events;
+mod mutated;
 mod opencode;
 mod others;
 

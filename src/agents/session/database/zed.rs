@@ -14,7 +14,7 @@ use super::rows::{self, Cell, Database, Revision, Step};
 use super::{Run, document};
 
 /// A document may refer back no further than this, as a power of two: so much memory it costs.
-const WINDOW_LOG: u32 = 27;
+const WINDOW_LOG: u32 = 24;
 
 pub(super) fn read(_: &Source<'_>, database: &Database<'_>, run: &mut Run<'_>) -> Step {
     let threads = database.table("threads")?;

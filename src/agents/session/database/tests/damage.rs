@@ -1,4 +1,5 @@
 //! Databases that are cut, overwritten, written to meanwhile, or no databases.
+#![expect(clippy::disallowed_methods, reason = "a test damages files of its own")]
 
 use std::path::Path;
 
@@ -98,7 +99,7 @@ fn damage_of_any_kind_is_an_error_at_most_and_changes_nothing() {
         }
         for _ in 0..random.usize(1..40) {
             // Mostly the heads of pages, where damage hurts most.
-            let page = random.usize(0..bytes.len() / 512 + 1) * 512;
+            let page = random.usize(0..=bytes.len() / 512) * 512;
             let place = (page + random.usize(0..40)).min(bytes.len() - 1);
             bytes[place] = random.u8(..);
         }
@@ -111,6 +112,29 @@ fn damage_of_any_kind_is_an_error_at_most_and_changes_nothing() {
     }
 }
 
+/// Writes to the database whenever it is told of a session.
+struct Writing<'w>(&'w Connection, Collected);
+
+impl Sink for Writing<'_> {
+    fn begin(&mut self, id: &str) -> ControlFlow<()> {
+        self.0
+            .execute_batch(
+                "INSERT INTO messages(session_id, role, content_json) SELECT id, 'user', '[]' FROM sessions;
+                 INSERT INTO sessions(id) VALUES('later' || random());",
+            )
+            .unwrap();
+        self.1.begin(id)
+    }
+
+    fn turn(&mut self, turn: Turn) -> ControlFlow<()> {
+        self.1.turn(turn)
+    }
+
+    fn end(&mut self, session: Session) -> ControlFlow<()> {
+        self.1.end(session)
+    }
+}
+
 #[test]
 fn a_live_writer_goes_on_and_the_reader_sees_one_moment() {
     let folder = tempfile::tempdir().unwrap();
@@ -118,29 +142,6 @@ fn a_live_writer_goes_on_and_the_reader_sees_one_moment() {
     let writer = many(&path);
     writer.pragma_update(None, "journal_mode", "wal").unwrap();
     writer.execute_batch("DELETE FROM messages WHERE session_id > 's2'").unwrap();
-
-    /// Writes to the database whenever it is told of a session.
-    struct Writing<'w>(&'w Connection, Collected);
-
-    impl Sink for Writing<'_> {
-        fn begin(&mut self, id: &str) -> ControlFlow<()> {
-            self.0
-                .execute_batch(
-                    "INSERT INTO messages(session_id, role, content_json) SELECT id, 'user', '[]' FROM sessions;
-                     INSERT INTO sessions(id) VALUES('later' || random());",
-                )
-                .unwrap();
-            self.1.begin(id)
-        }
-
-        fn turn(&mut self, turn: Turn) -> ControlFlow<()> {
-            self.1.turn(turn)
-        }
-
-        fn end(&mut self, session: Session) -> ControlFlow<()> {
-            self.1.end(session)
-        }
-    }
 
     let mut sink = Writing(&writer, Collected::default());
     let source = Source { shape: GooseDb, relative: b"", size: 0, files: &NoFiles };

@@ -9,7 +9,7 @@ fn cursor() -> Connection {
         r#"CREATE TABLE ItemTable(key TEXT UNIQUE ON CONFLICT REPLACE, value BLOB);
         CREATE TABLE cursorDiskKV(key TEXT UNIQUE ON CONFLICT REPLACE, value BLOB);
         INSERT INTO cursorDiskKV VALUES('bubbleId:c1:b2','{"type":2,"bubbleId":"b2","thinking":{"text":"Hm"},"text":"","createdAt":"2026-11-08T10:00:05.000Z","modelInfo":{"modelName":"example"}}');
-        INSERT INTO cursorDiskKV VALUES('bubbleId:c1:b1','{"type":1,"bubbleId":"b1","text":"Add a retry","createdAt":"2026-11-08T10:00:00.000Z","workspaceProjectDir":"/home/user/code/shop","images":[{"mimeType":"image/png","data":"AAAA"}]}');
+        INSERT INTO cursorDiskKV VALUES('bubbleId:c1:b1','{"type":1,"bubbleId":"b1","text":"Add a retry","createdAt":"2026-11-08T10:00:00.000Z","workspaceProjectDir":"/home/user/.cursor/projects/shop","workspaceUris":["file:///home/user/code/my%20shop"],"images":[{"mimeType":"image/png","data":"AAAA"}]}');
         INSERT INTO cursorDiskKV VALUES('bubbleId:c1:b3','{"type":2,"bubbleId":"b3","text":"Looking.","toolFormerData":{"tool":15,"toolCallId":"t1","name":"run","rawArgs":"{\"command\":\"ls\"}","status":"completed","result":"{\"output\":\"a\"}"}}');
         INSERT INTO cursorDiskKV VALUES('bubbleId:c1:b4','{"type":2,"bubbleId":"b4","toolFormerData":{"toolCallId":"t2","name":"rm","params":"{}","status":"cancelled"}}');
         INSERT INTO cursorDiskKV VALUES('bubbleId:c1:b5','{"type":9}');
@@ -38,7 +38,7 @@ fn cursors_messages_come_in_the_order_of_the_headers() {
         ]
     );
     assert_eq!(session.title.as_deref(), Some("Importer retry"));
-    assert_eq!(session.project.as_deref(), Some("/home/user/code/shop"));
+    assert_eq!(session.project.as_deref(), Some("/home/user/code/my shop"));
     assert_eq!(session.model.as_deref(), Some("example"));
     assert_eq!(session.started.unwrap().to_rfc3339(), "2026-11-08T10:00:00Z");
     assert_eq!(session.last.unwrap().to_rfc3339(), "2026-11-08T10:05:00Z");
@@ -75,11 +75,11 @@ fn chat(root: &str) -> Connection {
     let about = format!(
         r#"{{"agentId":"chat-9","latestRootBlobId":"{root}","name":"New Agent","createdAt":1794132000000,"lastUsedModel":"example"}}"#
     );
-    let hex: String = about.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let hex: Vec<_> = about.bytes().map(|byte| format!("{byte:02x}")).collect();
     let connection = memory(
         "CREATE TABLE blobs(id TEXT PRIMARY KEY, data BLOB); CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT);",
     );
-    connection.execute("INSERT INTO meta VALUES('0', ?1)", [hex]).unwrap();
+    connection.execute("INSERT INTO meta VALUES('0', ?1)", [hex.concat()]).unwrap();
     for (name, data) in [
         (
             "3",
@@ -144,8 +144,7 @@ fn a_chat_without_a_graph_is_read_as_it_was_inserted() {
     assert!(found.find("chat-1").0.gaps.is_other_schema);
 }
 
-#[test]
-fn zeds_threads_of_both_versions_are_read_packed_or_not() {
+fn zed() -> Connection {
     let newer = r#"{"title":"Importer retry","version":"0.3.0","updated_at":"2026-11-08T10:05:00Z","model":{"provider":"p","model":"example"},"messages":[
         {"User":{"id":"u1","content":[{"Text":"Add a retry"},{"Mention":{"uri":{"File":{}},"content":"fn main"}},{"Image":{"source":"AAAA","size":null}}]}},
         {"Agent":{"content":[{"Thinking":{"text":"Hm","signature":null}},{"Text":"Looking."},{"ToolUse":{"id":"t1","name":"read","raw_input":"{}","input":{"path":"a"},"is_input_complete":true}},{"RedactedThinking":"x"}],
@@ -171,7 +170,12 @@ fn zeds_threads_of_both_versions_are_read_packed_or_not() {
     connection.execute(insert, ("z2", "", "json", older.as_bytes(), None::<String>)).unwrap();
     connection.execute(insert, ("z3", "Torn", "zstd", half, None::<String>)).unwrap();
     connection.execute(insert, ("z4", "Strange", "brotli", "x", None::<String>)).unwrap();
-    let found = read(ZedDb, &connection);
+    connection
+}
+
+#[test]
+fn zeds_threads_of_both_versions_are_read_packed_or_not() {
+    let found = read(ZedDb, &zed());
     let (session, turns) = found.find("z1");
     assert_eq!(
         lines(turns),
@@ -218,4 +222,11 @@ fn a_thread_that_unpacks_to_a_gigabyte_costs_little() {
     let (session, turns) = found.find("z");
     assert_eq!(session.gaps.cut_values, 1);
     assert!(matches!(&turns[0].parts[0], Part::Text(text) if text.len() == 256 << 10));
+}
+
+#[test]
+fn values_altered_at_random_are_read_as_far_as_they_go() {
+    mutated::survives(CursorKv, cursor);
+    mutated::survives(CursorStore, || chat(&"a".repeat(64)));
+    mutated::survives(ZedDb, zed);
 }

@@ -126,3 +126,15 @@ fn a_database_of_events_alone_is_read() {
     assert!(session.gaps.is_other_schema);
     assert_eq!(session.started.unwrap().to_rfc3339(), "2026-11-05T07:00:09Z");
 }
+
+#[test]
+fn values_altered_at_random_are_read_as_far_as_they_go() {
+    mutated::survives(OpenclawDb, || {
+        let connection = openclaw();
+        // Without its promise of types, so that there is more to alter.
+        connection
+            .execute_batch("CREATE TABLE e AS SELECT * FROM transcript_events; DROP TABLE transcript_events; ALTER TABLE e RENAME TO transcript_events")
+            .unwrap();
+        connection
+    });
+}

@@ -319,6 +319,28 @@ fn an_export_is_the_document_that_the_client_imports() {
 }
 
 #[test]
+fn an_export_adds_what_older_clients_did_not_write() {
+    let connection = rich();
+    connection
+        .execute_batch(
+            r#"UPDATE message SET data = '{"role":"user","time":{"created":1}}' WHERE id = 'msg_03';
+            UPDATE message SET data = '{"role":"assistant","time":{"created":1},"mode":"plan"}' WHERE id = 'msg_04';"#,
+        )
+        .unwrap();
+    let mut out = Vec::new();
+    export_opencode(&connection, "ses_01", &mut out).unwrap();
+    let document: serde_json::Value = serde_json::from_slice(&out).unwrap();
+    let [question, answer] = [2, 3].map(|index| &document["messages"][index]["info"]);
+    assert_eq!(
+        (&question["agent"], &question["model"]["modelID"]),
+        (&"build".into(), &"unknown".into())
+    );
+    assert_eq!((&answer["agent"], &answer["mode"]), (&"plan".into(), &"plan".into()));
+    assert_eq!(answer["parentID"], "msg_03");
+    assert_eq!(document["messages"][0]["info"]["model"]["modelID"], "y");
+}
+
+#[test]
 fn an_export_copies_values_of_any_size() {
     let connection = rich();
     connection
@@ -331,4 +353,9 @@ fn an_export_copies_values_of_any_size() {
     let document: serde_json::Value = serde_json::from_slice(&out).unwrap();
     let text = document["messages"][0]["parts"][0]["text"].as_str().unwrap();
     assert_eq!(text.len(), 26_000_000);
+}
+
+#[test]
+fn values_altered_at_random_are_read_as_far_as_they_go() {
+    mutated::survives(OpencodeDb, rich);
 }

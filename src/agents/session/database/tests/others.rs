@@ -73,9 +73,8 @@ fn a_grown_message_of_goose_changes_the_revision() {
     assert_ne!(before[1], after[1]);
 }
 
-#[test]
-fn crush_is_read_whatever_unit_its_times_have() {
-    let connection = memory(
+fn crush() -> Connection {
+    memory(
         r#"CREATE TABLE sessions(id TEXT PRIMARY KEY, parent_session_id TEXT, title TEXT NOT NULL, message_count INTEGER,
           prompt_tokens INTEGER, completion_tokens INTEGER, cost REAL, updated_at INTEGER NOT NULL, created_at INTEGER NOT NULL, summary_message_id TEXT);
         CREATE TABLE messages(id TEXT PRIMARY KEY, session_id TEXT NOT NULL, role TEXT NOT NULL, parts TEXT NOT NULL DEFAULT '[]',
@@ -87,7 +86,12 @@ fn crush_is_read_whatever_unit_its_times_have() {
         INSERT INTO messages VALUES('m2','s1','assistant','[{"type":"reasoning","data":{"thinking":"Hm","signature":""}},{"type":"text","data":{"text":"Looking."}},{"type":"tool_call","data":{"id":"c1","name":"ls","input":"{\"path\":\".\"}","finished":true}},{"type":"riddle"}]','example',1794132000,1,1,0);
         INSERT INTO messages VALUES('m3','s1','tool','[{"type":"tool_result","data":{"tool_call_id":"c1","name":"ls","content":"a","is_error":false}},{"type":"tool_result","data":{"tool_call_id":"c2","name":"rm","content":"no","is_error":true}}]',NULL,1794132000,1,1,0);
         INSERT INTO messages VALUES('m4','s1','assistant','[{"type":"text","data":{"text":"All said."}}]','example',1794132300,1,1,1);"#,
-    );
+    )
+}
+
+#[test]
+fn crush_is_read_whatever_unit_its_times_have() {
+    let connection = crush();
     let found = read(CrushDb, &connection);
     let (session, turns) = found.find("s1");
     assert_eq!(
@@ -107,9 +111,8 @@ fn crush_is_read_whatever_unit_its_times_have() {
     assert_eq!(found.find("m2$$c1").0.parent.as_deref(), Some("s1"));
 }
 
-#[test]
-fn kiro_is_read_in_both_tables_and_both_forms() {
-    let connection = memory(
+fn kiro() -> Connection {
+    memory(
         r#"CREATE TABLE auth_kv(key TEXT PRIMARY KEY, value TEXT);
         CREATE TABLE conversations(key TEXT PRIMARY KEY, value TEXT);
         CREATE TABLE conversations_v2(key TEXT NOT NULL, conversation_id TEXT NOT NULL, value TEXT NOT NULL,
@@ -123,7 +126,12 @@ fn kiro_is_read_in_both_tables_and_both_forms() {
           {"riddle":1}]}',1794132000000,1794132300000);
         INSERT INTO conversations VALUES('/home/user/old','{"history":[[{"content":{"Prompt":{"prompt":"Old one"}}},{"Response":{"content":"Yes."}}]]}');
         INSERT INTO conversations VALUES('/home/user/torn','{"history":[[{"content":{"Prompt":{"prompt":"Torn o');"#,
-    );
+    )
+}
+
+#[test]
+fn kiro_is_read_in_both_tables_and_both_forms() {
+    let connection = kiro();
     let found = read(KiroDb, &connection);
     let (session, turns) = found.find("k1");
     assert_eq!(
@@ -146,4 +154,24 @@ fn kiro_is_read_in_both_tables_and_both_forms() {
     let (session, turns) = found.find("/home/user/torn");
     assert_eq!(lines(turns), ["User: Torn o"]);
     assert!(session.gaps.is_torn);
+}
+
+#[test]
+fn values_altered_at_random_are_read_as_far_as_they_go() {
+    mutated::survives(GooseDb, goose);
+    mutated::survives(CrushDb, crush);
+    mutated::survives(KiroDb, kiro);
+}
+
+#[test]
+fn one_session_is_found_by_indexes() {
+    for (shape, id, connection) in [(GooseDb, "20261108_1", goose()), (CrushDb, "s1", crush())] {
+        let plans = plans(|| {
+            let ids = Which::Ids(&[id]);
+            read_which(shape, &connection, ids, Wanted::Turns).1.unwrap();
+        });
+        let scan =
+            plans.iter().find(|it| it.contains("SCAN messages") || it.contains("SCAN sessions"));
+        assert_eq!(scan, None);
+    }
 }
