@@ -146,7 +146,7 @@ fn a_live_writer_goes_on_and_the_reader_sees_one_moment() {
     writer.execute_batch("DELETE FROM messages WHERE session_id > 's2'").unwrap();
 
     let mut sink = Writing(&writer, Collected::default());
-    let source = Source { shape: GooseDb, relative: b"", size: 0, files: &NoFiles };
+    let source = Source { shape: GooseDb, root: b"/root", relative: b"", size: 0, files: &NoFiles };
     let reader = open(&path);
     read_database(&source, &reader, Which::All, Wanted::Turns, &mut sink).unwrap();
     let found = sink.1;
@@ -170,7 +170,7 @@ fn a_sink_that_has_enough_ends_the_reading_without_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let connection = many(&folder.path().join("a.db"));
     let mut found = Collected { stop_after: Some(1), ..Collected::default() };
-    let source = Source { shape: GooseDb, relative: b"", size: 0, files: &NoFiles };
+    let source = Source { shape: GooseDb, root: b"/root", relative: b"", size: 0, files: &NoFiles };
     read_database(&source, &connection, Which::All, Wanted::Turns, &mut found).unwrap();
     assert_eq!(found.turns.len(), 1);
     // The connection is as it was.
