@@ -68,7 +68,7 @@ const FIRST_ROW: [(&str, &str, &str, &str); 8] = [
 fn configure_projects(home: &Home) {
     let folder = home.folder().join(".config/stash");
     std::fs::create_dir_all(&folder).unwrap();
-    let config = format!("[agents.aider]\nprojects = [{:?}]\n", home.project());
+    let config = format!("[agents.aider]\nprojects = ['{}']\n", home.project().display());
     std::fs::write(folder.join("config.toml"), config).unwrap();
 }
 

@@ -97,12 +97,12 @@ impl Filter {
     pub(super) fn takes(&self, row: &SessionRow) -> bool {
         let entry = &row.entry;
         let first = entry.started.or(entry.last);
-        let is_in = |project: &String| match project.contains('/') {
-            true => {
-                let rest = entry.project.strip_prefix(project.trim_end_matches('/'));
-                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        let is_in = |project: &String| {
+            if !project.contains('/') {
+                return entry.project.to_lowercase().contains(&project.to_lowercase());
             }
-            false => entry.project.to_lowercase().contains(&project.to_lowercase()),
+            let rest = entry.project.strip_prefix(project.trim_end_matches('/'));
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
         self.project.as_ref().is_none_or(is_in)
             && self.since.is_none_or(|since| row.last() >= since)
