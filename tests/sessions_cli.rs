@@ -250,3 +250,29 @@ fn sessions_of_another_machine_are_listed_and_read() {
     let lines = shown(second.folder(), &[&[CLAUDE], &words[..]].concat());
     assert!(text_of(&lines[1]).contains("lose a cent"));
 }
+
+#[test]
+fn what_an_agent_will_delete_soon_is_told_after_each_backup_and_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::new(folder.path()).claude_code().codex();
+    let at = home.folder();
+    let said = done(at, &["backup"]);
+    assert!(!said.contains("within three days"), "{said}");
+    let below = common_agents::files_below(&at.join(".claude/projects"));
+    let file = below.iter().find(|it| it.ends_with(&format!("{CLAUDE}.jsonl"))).unwrap();
+    let file = std::fs::File::options().append(true).open(at.join(".claude/projects").join(file));
+    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(28 * 24 * 3600);
+    file.unwrap().set_modified(old).unwrap();
+    let output = stash(at, &["backup", "--force", "--always"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("1 session will be deleted by their agents within three days"), "{said}");
+    let rows = listed(at, &["--expiring"]);
+    assert_eq!(rows.len(), 1, "{rows:#?}");
+    assert_eq!((&rows[0]["id"], &rows[0]["state"]), (&CLAUDE.into(), &"saved".into()));
+    let told = done(at, &["status"]);
+    assert!(told.contains("Claude Code deletes sessions older than 30 days: 1 will go"), "{told}");
+    assert!(told.contains("is saved"), "{told}");
+    // By its own setting it stays longer.
+    std::fs::write(at.join(".claude/settings.json"), "{\"cleanupPeriodDays\": 3650}").unwrap();
+    assert!(listed(at, &["--expiring"]).is_empty());
+}

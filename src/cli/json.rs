@@ -23,7 +23,9 @@ use serde::Serialize;
 
 pub use agents::{AgentHoldingsLine, AgentLine, AgentPlanLine, AgentRootLine, CapabilityLine};
 pub use copy::{AlsoLine, CopiedLine, CopySummary, RepairDataSummary, RepairableLine};
-pub use health::{AgentStatusRow, AnswerRow, ChangesRow, JobRow, RepositoryRow, StatusReport};
+pub use health::{
+    AgentStatusRow, AnswerRow, ChangesRow, ExpiringRow, JobRow, RepositoryRow, StatusReport,
+};
 pub use items::{
     ChangeLine, DiffStatistics, KeyDeviceLine, KeyLine, KeyRow, RotatedLine, SnapshotLine,
     StatsLine, VersionRow, ratio,

@@ -1,6 +1,6 @@
 //! `stash sessions list`.
 
-use super::pick::{Filter, find, is_expiring, short_length, wish};
+use super::pick::{Filter, find, short_length, wish};
 use crate::cli::args::SessionsListArguments;
 use crate::cli::commands::open::Run;
 use crate::cli::figures::{count, counted, size};
@@ -25,7 +25,7 @@ pub(in crate::cli::commands) fn run(run: &Run, arguments: &SessionsListArguments
     sessions.rows.retain(|row| {
         filter.takes(row)
             && (arguments.all || row.entry.parent.is_empty())
-            && (!arguments.expiring || is_expiring(row, now))
+            && (!arguments.expiring || row.local.as_ref().is_some_and(|file| file.is_expiring(now)))
     });
     if let Some(last) = arguments.last {
         sessions.rows.truncate(last);

@@ -13,7 +13,7 @@ use crate::machine::sessions::{
     SessionRow, SessionState, SessionsWish, list_sessions, local_files, saved_sessions,
 };
 use crate::machine::{AgentWish, Bare, MachineAgents, absolute_path};
-use crate::time::{Clock as _, SECOND, Timestamp};
+use crate::time::{Clock as _, Timestamp};
 
 /// So many candidates are named where an id is ambiguous.
 const CANDIDATES: usize = 10;
@@ -165,10 +165,4 @@ pub(super) fn short_length(rows: &[SessionRow]) -> usize {
         _ => None,
     });
     pairs.max().unwrap_or(0).max(SHORT)
-}
-
-/// Returns whether a session goes within three days.
-pub(super) fn is_expiring(row: &SessionRow, now: Timestamp) -> bool {
-    const AHEAD: i64 = 3 * 24 * 3600 * SECOND;
-    row.expires().is_some_and(|moment| moment <= now.0.saturating_add(AHEAD))
 }
