@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use super::MessageType;
 use crate::agents::session::{Part, Role, Turn};
 use crate::cli::name;
+use crate::format::session::SESSION_GAPS;
 use crate::machine::sessions::SessionRow;
 use crate::machine::sessions::index::Hit;
 use crate::time::Timestamp;
@@ -61,7 +62,7 @@ impl SessionLine {
             parent: entry.parent.clone(),
             state: row.state.name(),
             local: row.local.is_some(),
-            partial: entry.flags != 0,
+            partial: entry.flags & SESSION_GAPS != 0,
             expires: time(row.expires()),
             snapshot_id: row.snapshot.map(|id| id.to_string()),
             path,

@@ -22,4 +22,4 @@ pub use local::{LocalFile, local_files};
 pub use observer::SessionObserver;
 pub use read::SessionReader;
 pub use saved::{SavedSession, SessionsWish, saved_sessions};
-pub use versions::{SessionVersion, session_versions};
+pub use versions::{SessionVersion, keep_vanished, session_versions};
