@@ -76,7 +76,7 @@ fn table(run: &Run, rows: &[SessionRow], length: usize) -> Table {
 }
 
 /// What is worth saying of where it is.
-fn state(row: &SessionRow, host: &str) -> String {
+pub(super) fn state(row: &SessionRow, host: &str) -> String {
     let word = match row.state {
         SessionState::Saved | SessionState::Elsewhere => "",
         other => other.name(),
@@ -109,7 +109,7 @@ fn cut_front(text: &str, letters: usize) -> String {
     ['…'].into_iter().chain(text.chars().skip(rest)).collect()
 }
 
-fn short_path(path: &str, home: Option<&str>) -> String {
+pub(super) fn short_path(path: &str, home: Option<&str>) -> String {
     let rest = home.and_then(|home| path.strip_prefix(home));
     let shown = match rest {
         Some(rest) if rest.is_empty() || rest.starts_with('/') => format!("~{rest}"),

@@ -3,6 +3,7 @@
 mod history;
 mod list;
 mod pick;
+mod search;
 mod show;
 mod turns;
 
@@ -11,6 +12,7 @@ use crate::cli::args::{SessionsArguments, SessionsCommand};
 use crate::error::Result;
 
 pub(super) use list::run as list;
+pub(super) use search::run as search;
 pub(super) use show::run as show;
 
 pub(super) fn run(run: &Run, arguments: &SessionsArguments) -> Result<u8> {
@@ -18,6 +20,7 @@ pub(super) fn run(run: &Run, arguments: &SessionsArguments) -> Result<u8> {
         None => list::run(run, &arguments.list),
         Some(SessionsCommand::List(arguments)) => list::run(run, arguments),
         Some(SessionsCommand::Show(arguments)) => show::run(run, arguments),
+        Some(SessionsCommand::Search(arguments)) => search::run(run, arguments),
         Some(SessionsCommand::History(arguments)) => history::run(run, arguments),
     }
 }
