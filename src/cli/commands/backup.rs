@@ -11,6 +11,7 @@ use super::backup_summary::{AgentPlan, show};
 use super::jobs::Job;
 use super::open::Run;
 use super::repository::{Make, Opened};
+use super::sessions::keep_index;
 use super::{forget, jobs, maintenance};
 use crate::cli::args::{BackupArguments, SecretsPolicy};
 use crate::cli::figures::counted;
@@ -97,6 +98,9 @@ pub(super) fn save_job(run: &Run, job: &Job, record: &mut RunRecord) -> Result<u
             })?;
         }
         keep(run, job, &repository, &report, false);
+    }
+    if let Some(agents) = wish.agents.as_ref().filter(|_| report.snapshot.is_some()) {
+        keep_index(run, &repository, &agents.all);
     }
     maintenance::after_backup(run, arguments, &repository);
     Ok(if report.statistics.errors > 0 || failed > 0 { 3 } else { 0 })

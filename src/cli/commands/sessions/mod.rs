@@ -1,6 +1,7 @@
 //! `stash sessions`: conversations with agents, of all machines, deleted or not.
 
 mod history;
+mod keep_index;
 mod list;
 mod pick;
 mod search;
@@ -11,6 +12,7 @@ use super::open::Run;
 use crate::cli::args::{SessionsArguments, SessionsCommand};
 use crate::error::Result;
 
+pub(super) use keep_index::keep_index;
 pub(super) use list::run as list;
 pub(super) use search::run as search;
 pub(super) use show::run as show;
