@@ -140,8 +140,11 @@ impl Agent {
             Capability::List | Capability::Show if is_drilled => {
                 Support::Yes("sessions_of_every_agent_are_listed_and_shown")
             }
-            Capability::List | Capability::Show => self.reading(),
-            Capability::Search => Support::No("no search in sessions is built in yet"),
+            Capability::Search if is_drilled => {
+                Support::Yes("sessions_of_every_agent_are_searched")
+            }
+            // What a reader reads is searched as any session is.
+            Capability::List | Capability::Show | Capability::Search => self.reading(),
             Capability::RestoreThatOpens => {
                 Support::No("no restore of single sessions is built in yet")
             }

@@ -173,9 +173,17 @@ fn lock(path: &Path, patience: Duration) -> Result<File> {
 /// Returns an error of the index; damage is of kind [`Kind::Damaged`].
 fn wrap(path: &Path, error: rusqlite::Error) -> Error {
     let kind = match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Kind::Damaged,
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Kind::Busy,
-        _ => Kind::Failed,
+        Some(
+            ErrorCode::DiskFull
+            | ErrorCode::ReadOnly
+            | ErrorCode::CannotOpen
+            | ErrorCode::PermissionDenied
+            | ErrorCode::SystemIoFailure
+            | ErrorCode::OutOfMemory,
+        ) => Kind::Failed,
+        // What is left, a table that is not there or a text that is none, comes of no computer in order.
+        _ => Kind::Damaged,
     };
     Error::new(kind, "cannot use the search index")
         .object(path.display().to_string())

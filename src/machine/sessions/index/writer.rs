@@ -195,7 +195,7 @@ impl Batch<'_> {
         if !session.pieces.is_empty() {
             let (first, next) = match open {
                 Some(span) if self.has_room(span, session.pieces.len())? => span,
-                _ => self.free(session.last)?,
+                _ => self.free(number, session.last)?,
             };
             let next = self.blocks(next, &session.pieces)?;
             if next.saturating_sub(first) >= 1 << SECOND_BITS {
@@ -228,9 +228,17 @@ impl Batch<'_> {
             .map_err(|error| self.wrap(error))
     }
 
-    /// Returns an empty span of free numbers for a session that ended then.
-    fn free(&self, last: i64) -> Result<(i64, i64)> {
-        let second = (last / SECOND).clamp(0, (1 << TIME_BITS) - 1) << SECOND_BITS;
+    /// Returns an empty span of free numbers for a session that ended then; they are behind those that it
+    /// has, even if its time went back.
+    fn free(&self, session: i64, last: i64) -> Result<(i64, i64)> {
+        let own: Option<i64> = self
+            .transaction
+            .prepare_cached("SELECT max(next) FROM spans WHERE session = ?1")
+            .and_then(|mut it| it.query_row([session], |row| row.get(0)))
+            .map_err(|error| self.wrap(error))?;
+        let own = own.unwrap_or(0) >> SECOND_BITS;
+        let latest = (1 << TIME_BITS) - 1;
+        let second = (last / SECOND).clamp(0, latest).max(own) << SECOND_BITS;
         let behind = second.saturating_add(1 << SECOND_BITS);
         let taken: Option<i64> = self
             .transaction
