@@ -28,6 +28,7 @@ mod json;
 mod lines;
 mod opencode;
 mod pi;
+pub mod placement;
 mod role;
 mod source;
 mod title;
@@ -38,6 +39,7 @@ use std::io::Read;
 use super::words::SessionShape;
 use crate::error::{Error, Result};
 
+pub use aider::{aider_blocks, aider_ordinal};
 pub use database::{Which, export_opencode, read_database};
 pub use source::{RootFiles, Source};
 pub use value::{Gaps, Part, Role, Session, Sink, Turn, Wanted};
