@@ -244,7 +244,9 @@ pub fn aider_blocks(input: &mut dyn Read) -> Result<Vec<Vec<u8>>> {
         .read_to_end(&mut bytes)
         .map_err(|error| crate::error::Error::failed("cannot read the history").source(error))?;
     if bytes.len() > LONGEST_FILE {
-        return Err(crate::error::Error::failed("the history is too long to take a session out of"));
+        return Err(crate::error::Error::failed(
+            "the history is too long to take a session out of",
+        ));
     }
     let mut blocks = vec![Vec::new()];
     let mut fence = Fence::default();
@@ -261,7 +263,8 @@ pub fn aider_blocks(input: &mut dyn Read) -> Result<Vec<Vec<u8>>> {
             block.extend_from_slice(line);
         }
     }
-    if let Some(last) = blocks.last_mut().filter(|last| !last.is_empty() && !last.ends_with(b"\n")) {
+    if let Some(last) = blocks.last_mut().filter(|last| !last.is_empty() && !last.ends_with(b"\n"))
+    {
         last.push(b'\n');
     }
     Ok(blocks)

@@ -56,7 +56,7 @@ pub use retention::{
 };
 pub use sessions::{
     SessionFilterOptions, SessionsArguments, SessionsCommand, SessionsHistoryArguments,
-    SessionsListArguments, SessionsShowArguments,
+    SessionsListArguments, SessionsRestoreArguments, SessionsShowArguments,
 };
 pub use setup::SetupArguments;
 pub use upkeep::{

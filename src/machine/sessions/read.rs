@@ -140,7 +140,11 @@ impl SessionReader<'_> {
 }
 
 /// Returns the root that holds a session in a snapshot.
-pub(super) fn root_of(repository: &Repository, snapshot: SnapshotId, row: &SessionRow) -> Result<Root> {
+pub(super) fn root_of(
+    repository: &Repository,
+    snapshot: SnapshotId,
+    row: &SessionRow,
+) -> Result<Root> {
     let heads = repository.cached_heads()?;
     let head = heads.iter().find(|entry| entry.id == snapshot);
     let head = head.ok_or_else(|| Error::failed("no snapshot").object(snapshot.short()))?;

@@ -7,7 +7,7 @@
 mod rows;
 pub mod slug;
 
-pub use rows::{RowRules, RowTable, Rebind, schema_only_keeps};
+pub use rows::{Rebind, RowRules, RowTable, schema_only_keeps};
 
 use super::super::words::SessionShape;
 
@@ -80,9 +80,7 @@ impl Placing<'_> {
             SessionShape::RoleJsonl if self.agent == "goose" => Placement::Impossible(
                 "Goose reads such files only when it makes its database: restore the whole agent",
             ),
-            SessionShape::RoleJsonl => {
-                self.in_folder("projects", |path| Some(slug::cursor(path)))
-            }
+            SessionShape::RoleJsonl => self.in_folder("projects", |path| Some(slug::cursor(path))),
             SessionShape::PiJsonl if self.agent == "openclaw" => Placement::Impossible(OPENCLAW),
             SessionShape::PiJsonl if self.agent == "droid" => {
                 self.in_folder("sessions", |path| self.droid(path))
@@ -109,9 +107,9 @@ impl Placing<'_> {
             SessionShape::OpencodeJson => Placement::Impossible(
                 "OpenCode reads such files only when it makes its database: restore the whole agent",
             ),
-            SessionShape::Opaque => {
-                Placement::Impossible("its agent keeps sessions in a form that nobody else can read")
-            }
+            SessionShape::Opaque => Placement::Impossible(
+                "its agent keeps sessions in a form that nobody else can read",
+            ),
             shape => match rows::rules(shape) {
                 Some(rules) => Placement::Rows(rules),
                 None => Placement::Impossible("nothing is known of how its agent finds sessions"),
@@ -191,9 +189,7 @@ impl Placing<'_> {
             SessionShape::CopilotEvents if name == "events.jsonl" => vec![folder.to_owned()],
             SessionShape::AnthropicJson | SessionShape::CursorStore => vec![folder.to_owned()],
             // A folder that bears the file's name is the session's own.
-            SessionShape::RoleJsonl
-                if folder.rsplit('/').next() == Some(stem) =>
-            {
+            SessionShape::RoleJsonl if folder.rsplit('/').next() == Some(stem) => {
                 vec![folder.to_owned()]
             }
             _ => Vec::new(),

@@ -43,7 +43,6 @@ pub enum Rebind {
     Opencode,
 }
 
-
 /// Returns whether the rows of a table say which schema a database has.
 pub fn schema_only_keeps(table: &str) -> bool {
     let table = table.to_ascii_lowercase();

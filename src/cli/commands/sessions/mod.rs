@@ -3,6 +3,7 @@
 mod history;
 mod list;
 mod pick;
+mod restore;
 mod show;
 mod turns;
 
@@ -18,6 +19,7 @@ pub(super) fn run(run: &Run, arguments: &SessionsArguments) -> Result<u8> {
         None => list::run(run, &arguments.list),
         Some(SessionsCommand::List(arguments)) => list::run(run, arguments),
         Some(SessionsCommand::Show(arguments)) => show::run(run, arguments),
+        Some(SessionsCommand::Restore(arguments)) => restore::run(run, arguments),
         Some(SessionsCommand::History(arguments)) => history::run(run, arguments),
     }
 }

@@ -104,9 +104,8 @@ mod tests {
 
     #[test]
     fn a_beginning_is_told_from_something_else() {
-        let relation = |here: &str, saved: &str| {
-            compare(&mut here.as_bytes(), &mut saved.as_bytes()).unwrap()
-        };
+        let relation =
+            |here: &str, saved: &str| compare(&mut here.as_bytes(), &mut saved.as_bytes()).unwrap();
         assert_eq!(relation("", ""), Relation::Equal);
         assert_eq!(relation("ab", "ab"), Relation::Equal);
         assert_eq!(relation("a", "ab"), Relation::Shorter);

@@ -79,8 +79,7 @@ impl RowWork {
     }
 
     fn insert(&self, connection: &mut Connection) -> rusqlite::Result<()> {
-        let transaction =
-            Transaction::new(connection, TransactionBehavior::Immediate)?;
+        let transaction = Transaction::new(connection, TransactionBehavior::Immediate)?;
         // Rows are put before what they refer to: a trigger that counts messages must not find the
         // session, whose row has the right count already.
         transaction.pragma_update(None, "defer_foreign_keys", true)?;
@@ -88,7 +87,8 @@ impl RowWork {
         if self.replaces {
             for table in self.rules.tables.iter().rev() {
                 if !columns(&transaction, "main", table.name)?.is_empty() {
-                    let sql = format!("DELETE FROM main.{} WHERE {} = ?1", table.name, table.session);
+                    let sql =
+                        format!("DELETE FROM main.{} WHERE {} = ?1", table.name, table.session);
                     transaction.execute(&sql, [&self.new_id])?;
                 }
             }
@@ -106,7 +106,8 @@ impl RowWork {
         let expression = |column: &str| self.expression(column, project.is_some());
         let values: [(&str, &dyn rusqlite::ToSql); 4] =
             [(":old", &old), (":new", &new), (":project", &project), (":path", &path)];
-        let count = put(&transaction, self.rules.sessions, self.rules.id, None, &expression, &values)?;
+        let count =
+            put(&transaction, self.rules.sessions, self.rules.id, None, &expression, &values)?;
         if count == 0 {
             return Err(rusqlite::Error::QueryReturnedNoRows);
         }
@@ -240,8 +241,7 @@ fn common(
 
 /// Returns a table's columns; none if there is no such table. Those that are computed are not among them.
 fn columns(connection: &Connection, database: &str, table: &str) -> rusqlite::Result<Vec<String>> {
-    let mut statement =
-        connection.prepare_cached("SELECT name FROM pragma_table_info(?1, ?2)")?;
+    let mut statement = connection.prepare_cached("SELECT name FROM pragma_table_info(?1, ?2)")?;
     let names = statement.query_map([table, database], |row| row.get(0))?;
     names.collect()
 }

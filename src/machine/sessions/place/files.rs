@@ -56,12 +56,7 @@ impl FileWork {
         Ok(made)
     }
 
-    fn write(
-        &self,
-        target: &Target,
-        item: &FileItem,
-        reader: &mut BlobReader<'_>,
-    ) -> Result<bool> {
+    fn write(&self, target: &Target, item: &FileItem, reader: &mut BlobReader<'_>) -> Result<bool> {
         let names: Vec<&[u8]> = item.to.split('/').map(str::as_bytes).collect();
         let Some((name, folders)) = names.split_last() else {
             return Err(Error::failed("a session's file without a name"));

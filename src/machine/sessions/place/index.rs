@@ -31,7 +31,8 @@ pub(super) fn gemini_name(root: &Path, project: &str) -> Result<String> {
             Err(_) => true,
         })
     };
-    let is_name = |name: &str| !name.is_empty() && name != ".." && name != "." && !name.contains('/');
+    let is_name =
+        |name: &str| !name.is_empty() && name != ".." && name != "." && !name.contains('/');
     let registered = projects.and_then(|it| it.get(project)).and_then(Value::as_str);
     if let Some(name) = registered.filter(|name| is_name(name) && is_free(name)) {
         return Ok(name.to_owned());
@@ -110,7 +111,8 @@ pub(super) fn list(
     if also == Also::RooList && here.is_none() {
         return Ok(Vec::new());
     }
-    let mut entry = saved_entry(saved, file, key, listed.id).unwrap_or_else(|| new_entry(also, listed));
+    let mut entry =
+        saved_entry(saved, file, key, listed.id).unwrap_or_else(|| new_entry(also, listed));
     bind(&mut entry, listed.project);
     let entry = Value::Object(entry);
     let bytes = here.unwrap_or_else(|| b"[]".to_vec());
@@ -144,7 +146,8 @@ pub(super) fn is_listed(also: Also, root: &Path, id: &str) -> Result<bool> {
     let Some((file, key)) = list_of(also) else { return Ok(true) };
     let Some(bytes) = read(&root.join(file))? else { return Ok(also == Also::RooList) };
     let whole: Option<Value> = serde_json::from_slice(&bytes).ok();
-    let entries = whole.as_ref().and_then(|it| it.as_array().or_else(|| it.get("entries")?.as_array()));
+    let entries =
+        whole.as_ref().and_then(|it| it.as_array().or_else(|| it.get("entries")?.as_array()));
     let is_it = |it: &Value| it.get(key).and_then(Value::as_str) == Some(id);
     Ok(entries.is_some_and(|entries| entries.iter().any(is_it)))
 }
@@ -160,7 +163,12 @@ fn list_of(also: Also) -> Option<(&'static str, &'static str)> {
 }
 
 /// Returns what the snapshot's list says of a session.
-fn saved_entry(saved: &dyn RootFiles, file: &str, key: &str, id: &str) -> Option<Map<String, Value>> {
+fn saved_entry(
+    saved: &dyn RootFiles,
+    file: &str,
+    key: &str,
+    id: &str,
+) -> Option<Map<String, Value>> {
     use std::io::Read as _;
     let mut bytes = Vec::new();
     let input = saved.open(file.as_bytes()).ok()??;
@@ -229,8 +237,9 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>> {
 
 /// Writes a file whole or not at all. Returns it if it was not there.
 fn write(path: &Path, value: &impl serde::Serialize) -> Result<Vec<PathBuf>> {
-    let bytes = serde_json::to_vec_pretty(value)
-        .map_err(|error| Error::failed("cannot write").object(path.display().to_string()).source(error))?;
+    let bytes = serde_json::to_vec_pretty(value).map_err(|error| {
+        Error::failed("cannot write").object(path.display().to_string()).source(error)
+    })?;
     if std::fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) {
         return Err(Error::failed("a link is where the agent's own file should be:")
             .object(path.display().to_string())

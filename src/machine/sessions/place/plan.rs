@@ -15,7 +15,9 @@ use super::files::{self, Beside, FileItem, FileWork};
 use super::index::{self, Listed};
 use super::project::{FoundBy, ProjectWish, TargetProject, git_folder, git_top, root_commit};
 use super::{Fate, SessionPlacer, SessionPlan};
-use crate::agents::session::placement::{Also, FilePlacement, Placement, Placing, Rebind, RowRules};
+use crate::agents::session::placement::{
+    Also, FilePlacement, Placement, Placing, Rebind, RowRules,
+};
 use crate::agents::session::{aider_blocks, aider_ordinal};
 use crate::agents::{Agent, PROJECT, SessionShape};
 use crate::engine::inspect::dump::FileReader;
@@ -90,14 +92,17 @@ impl<'a> SessionPlacer<'a> {
                 "a single session of {} can't be put back: {reason}",
                 case.agent.name
             ))
-            .hint(format!("`stash restore --agent {} --target DIR` gives its files", case.agent.id))),
+            .hint(format!(
+                "`stash restore --agent {} --target DIR` gives its files",
+                case.agent.id
+            ))),
         }
     }
 
     fn repository(&self) -> Result<&'a Repository> {
-        self.reader.repository.ok_or_else(|| {
-            Error::new(Kind::NoRepository, "no repository to take the session from")
-        })
+        self.reader
+            .repository
+            .ok_or_else(|| Error::new(Kind::NoRepository, "no repository to take the session from"))
     }
 
     fn case(&'a self, row: &'a SessionRow) -> Result<Case<'a>> {
@@ -112,9 +117,8 @@ impl<'a> SessionPlacer<'a> {
             Error::failed("the session's file has a name that is no text")
                 .object(String::from_utf8_lossy(&row.relative))
         })?;
-        let is_it = |it: &&SessionRow| {
-            it.local.is_some() && it.agent == row.agent && it.id == row.id
-        };
+        let is_it =
+            |it: &&SessionRow| it.local.is_some() && it.agent == row.agent && it.id == row.id;
         let here = self.rows.iter().filter(is_it).collect();
         let project = self.target(row, &found, shape, &saved)?;
         Ok(Case { row, agent, found, shape, snapshot, saved, relative, here, project })
@@ -171,7 +175,8 @@ impl<'a> SessionPlacer<'a> {
             Some(Relation::Longer) => Ok(Fate::Longer),
             Some(Relation::Diverged) => {
                 let copies = case.agent.id == "claude-code";
-                let hint = if copies { ", `--as-copy` adds the saved one under another id" } else { "" };
+                let hint =
+                    if copies { ", `--as-copy` adds the saved one under another id" } else { "" };
                 Err(Error::failed("the session here went another way than the saved one:")
                     .object(path.display().to_string())
                     .hint(format!("`--force` replaces it (`stash undo` brings it back){hint}")))
@@ -203,7 +208,8 @@ impl<'a> SessionPlacer<'a> {
             case.saved.node(&mut reader, case.relative.as_bytes())?
         };
         let node = node.filter(|node| node.kind == NodeKind::File).ok_or_else(|| {
-            Error::failed("the snapshot does not hold the session's file:").object(case.relative.clone())
+            Error::failed("the snapshot does not hold the session's file:")
+                .object(case.relative.clone())
         })?;
         let path = root.join(&placement.to);
         let mut relation = files::relation(&path, &node, &case.saved)?;
@@ -213,11 +219,14 @@ impl<'a> SessionPlacer<'a> {
             && matches!(relation, Some(it) if it != Relation::Equal)
         {
             relation = Some(self.turns(&case, there)?.0);
-            let endings = [&placement.to, &case.relative].map(|it| it.rsplit('.').next() == Some("zst"));
+            let endings =
+                [&placement.to, &case.relative].map(|it| it.rsplit('.').next() == Some("zst"));
             if endings == [true, false] || endings == [false, true] {
-                return Err(Error::failed("the session is compressed in one place and plain in the other:")
-                    .object(path.display().to_string())
-                    .hint("it is here; `stash show` reads both"));
+                return Err(Error::failed(
+                    "the session is compressed in one place and plain in the other:",
+                )
+                .object(path.display().to_string())
+                .hint("it is here; `stash show` reads both"));
             }
         }
         let mut fate = match copy {
@@ -251,10 +260,15 @@ impl<'a> SessionPlacer<'a> {
         let refresh = rules.is_some_and(|it| it.refresh_mtime.contains(&Category::Sessions));
         let mut remarks = case.remarks();
         if refresh && fate.writes() {
-            remarks.push(format!("it got the present time, since {} deletes old ones by it", case.agent.name));
+            remarks.push(format!(
+                "it got the present time, since {} deletes old ones by it",
+                case.agent.name
+            ));
         }
         if matches!(placement.also, Also::ClineList | Also::RooList) && fate.writes() {
-            remarks.push("close the editor first: it writes its own list of tasks over this one".to_owned());
+            remarks.push(
+                "close the editor first: it writes its own list of tasks over this one".to_owned(),
+            );
         }
         let project = text(&case.project.path)?;
         let resume = case.resume(&id);
@@ -280,7 +294,8 @@ impl<'a> SessionPlacer<'a> {
         let there = case.only_place()?;
         if let Some(local) = there.and_then(|there| there.local.as_ref()) {
             let relative = String::from_utf8_lossy(&local.relative).into_owned();
-            live = if relative.is_empty() { local.place.clone() } else { local.place.join(relative) };
+            live =
+                if relative.is_empty() { local.place.clone() } else { local.place.join(relative) };
         }
         let id = case.row.id.clone();
         let mut new_id = id.clone();
@@ -292,7 +307,8 @@ impl<'a> SessionPlacer<'a> {
             if rules.renumbers && !is_same_session {
                 relation = None;
                 new_id = self.free_number(&id, &case.row.agent);
-                remarks.push(format!("`{id}` is another session here, so that it becomes `{new_id}`"));
+                remarks
+                    .push(format!("`{id}` is another session here, so that it becomes `{new_id}`"));
             }
         }
         let fate = self.fate(relation, &case, &live)?;
@@ -326,16 +342,19 @@ impl<'a> SessionPlacer<'a> {
             resume,
         };
         let relative = case.relative.into_bytes();
-        Ok(Prepared { plan, saved: case.saved, work: Work::Rows { work: Box::new(work), live, relative } })
+        Ok(Prepared {
+            plan,
+            saved: case.saved,
+            work: Work::Rows { work: Box::new(work), live, relative },
+        })
     }
 
     /// Returns the next number of a day that no session here has.
     fn free_number(&self, id: &str, agent: &str) -> String {
         let day = id.split('_').next().unwrap_or(id);
         let numbers = self.rows.iter().filter(|row| row.agent == agent && row.local.is_some());
-        let numbers = numbers.filter_map(|row| {
-            row.id.strip_prefix(day)?.strip_prefix('_')?.parse::<u64>().ok()
-        });
+        let numbers = numbers
+            .filter_map(|row| row.id.strip_prefix(day)?.strip_prefix('_')?.parse::<u64>().ok());
         format!("{day}_{}", numbers.max().unwrap_or(0).saturating_add(1))
     }
 
@@ -392,9 +411,11 @@ impl Case<'_> {
         places.sort_unstable();
         places.dedup();
         if places.len() > 1 {
-            return Err(Error::failed("the session lies here more than once, so that its agent may not find it:")
-                .object(places.join(", "))
-                .hint("move all but one of them away"));
+            return Err(Error::failed(
+                "the session lies here more than once, so that its agent may not find it:",
+            )
+            .object(places.join(", "))
+            .hint("move all but one of them away"));
         }
         Ok(self.here.first().copied())
     }
@@ -468,7 +489,9 @@ fn snapshot_of(
     shape: SessionShape,
 ) -> Result<SnapshotId> {
     let unsaved = || {
-        Error::failed("the session is not saved:").object(row.id.clone()).hint("`stash backup` saves it")
+        Error::failed("the session is not saved:")
+            .object(row.id.clone())
+            .hint("`stash backup` saves it")
     };
     let newest = row.snapshot.ok_or_else(unsaved)?;
     if row.entry.gone.is_none() || !shape.holds_many() {
@@ -492,11 +515,15 @@ fn root_place(found: &FoundAgent, label: &str, project: &TargetProject) -> Resul
         };
     }
     let same = found.roots.iter().find(|root| root.label == label);
-    let kin = || found.roots.iter().find(|root| found.agent.declared_label(&root.label) == declared);
+    let kin =
+        || found.roots.iter().find(|root| found.agent.declared_label(&root.label) == declared);
     let root = same.or_else(kin).filter(|root| root.problem.is_none());
     root.map(|root| root.place.clone()).ok_or_else(|| {
-        Error::failed(format!("this machine has no place for the root `{label}` of {}", found.agent.name))
-            .hint("`stash agents show` tells where its roots are looked for")
+        Error::failed(format!(
+            "this machine has no place for the root `{label}` of {}",
+            found.agent.name
+        ))
+        .hint("`stash agents show` tells where its roots are looked for")
     })
 }
 
@@ -589,8 +616,9 @@ fn new_uuid(old: &str) -> Result<String> {
     let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default();
     let new = [part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32)].join("-");
     if new.len() != old.len() {
-        return Err(Error::failed("the session's id is none that a copy could get another of:")
-            .object(old));
+        return Err(
+            Error::failed("the session's id is none that a copy could get another of:").object(old)
+        );
     }
     Ok(new)
 }

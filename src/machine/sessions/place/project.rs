@@ -1,5 +1,8 @@
 //! Where a session's project lies on this machine.
-#![expect(clippy::disallowed_methods, reason = "looks for projects' folders, and into their `.git`")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "looks for projects' folders, and into their `.git`"
+)]
 
 use std::fs::File;
 use std::io::Read as _;
@@ -91,7 +94,8 @@ impl ProjectWish<'_> {
         let remote = self.remote.map(plain_remote).filter(|it| !it.is_empty());
         let fits = |folder: &&PathBuf| {
             let Some(git) = git_folder(folder) else { return false };
-            let by_commit = self.root_commit.is_some() && root_commit(&git).as_deref() == self.root_commit;
+            let by_commit =
+                self.root_commit.is_some() && root_commit(&git).as_deref() == self.root_commit;
             by_commit || remote.as_ref().is_some_and(|remote| remotes(&git).contains(remote))
         };
         let mut found = self.candidates.iter().filter(fits);
@@ -197,7 +201,10 @@ mod tests {
         assert_eq!(found, TargetProject { path: shop.clone(), found: FoundBy::Home });
         let found = wish(shop.to_str().unwrap(), home).find();
         assert_eq!(found.found, FoundBy::Same);
-        let other = ProjectWish { old_home: Some("/srv/people/ann"), ..wish("/srv/people/ann/code/shop", home) };
+        let other = ProjectWish {
+            old_home: Some("/srv/people/ann"),
+            ..wish("/srv/people/ann/code/shop", home)
+        };
         assert_eq!(other.find().found, FoundBy::Home);
 
         let candidates = [shop.clone(), home.join("code")];
