@@ -40,7 +40,9 @@ pub use repo::{RepoChange, RepoLine};
 pub use retention::{
     ChangedLine, ChangedSummary, ForgetGroup, ForgottenLine, ForgottenRow, PurgeSummary, PurgedLine,
 };
-pub use sessions::{FoundSessionLine, SessionLine, SessionVersionLine, TurnLine, role_name};
+pub use sessions::{
+    FoundSessionLine, PlacedLine, SessionLine, SessionVersionLine, TurnLine, role_name,
+};
 pub use summaries::{BackupContributor, BackupSummary, Initialized, RestoreSummary};
 pub use verify::{
     CheckSummary, FindingLine, NoteLine, RepairIndexSummary, RepairSnapshotsSummary, RepairedLine,

@@ -226,3 +226,51 @@ impl<'s> Block<'s> {
         self.draft.end()
     }
 }
+
+/// A block is never longer than this, in bytes.
+const LONGEST_FILE: usize = 256 << 20;
+
+/// Cuts a history into its sessions, in the order of their numbers; what comes before the first has none and
+/// is the first item, empty if there is nothing. Joined they are the file, which ends with a line's end.
+///
+/// # Errors
+///
+/// If the input can't be read, or is longer than 256 MiB.
+pub fn aider_blocks(input: &mut dyn Read) -> Result<Vec<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    let limit = u64::try_from(LONGEST_FILE).unwrap_or(u64::MAX).saturating_add(1);
+    input
+        .take(limit)
+        .read_to_end(&mut bytes)
+        .map_err(|error| crate::error::Error::failed("cannot read the history").source(error))?;
+    if bytes.len() > LONGEST_FILE {
+        return Err(crate::error::Error::failed(
+            "the history is too long to take a session out of",
+        ));
+    }
+    let mut blocks = vec![Vec::new()];
+    let mut fence = Fence::default();
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        let text = String::from_utf8_lossy(line);
+        let text = text.trim_end_matches(['\n', '\r']);
+        let is_fenced = fence.take(text);
+        let is_header = text.starts_with(HEADER) && !is_fenced;
+        if is_header || (blocks.len() == 1 && !text.trim().is_empty()) {
+            fence = Fence::default();
+            blocks.push(Vec::new());
+        }
+        if let Some(block) = blocks.last_mut() {
+            block.extend_from_slice(line);
+        }
+    }
+    if let Some(last) = blocks.last_mut().filter(|last| !last.is_empty() && !last.ends_with(b"\n"))
+    {
+        last.push(b'\n');
+    }
+    Ok(blocks)
+}
+
+/// Returns which session of its file an id means, counted from 1.
+pub fn aider_ordinal(id: &str) -> Option<usize> {
+    id.split('-').nth(1)?.parse().ok()
+}

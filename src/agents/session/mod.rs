@@ -33,6 +33,7 @@ mod json;
 mod lines;
 mod opencode;
 mod pi;
+pub mod placement;
 mod role;
 mod source;
 mod title;
@@ -43,6 +44,7 @@ use std::io::Read;
 use super::words::SessionShape;
 use crate::error::{Error, Result};
 
+pub use aider::{aider_blocks, aider_ordinal};
 pub use database::{Which, export_opencode, read_database};
 pub use source::{RootFiles, Source};
 pub use value::{Gaps, Part, Role, Session, Sink, Turn, Wanted};

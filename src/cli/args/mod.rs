@@ -56,7 +56,8 @@ pub use retention::{
 };
 pub use sessions::{
     SearchRole, SessionFilterOptions, SessionsArguments, SessionsCommand, SessionsHistoryArguments,
-    SessionsListArguments, SessionsSearchArguments, SessionsShowArguments,
+    SessionsListArguments, SessionsRestoreArguments, SessionsSearchArguments,
+    SessionsShowArguments,
 };
 pub use setup::SetupArguments;
 pub use upkeep::{

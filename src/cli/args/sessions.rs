@@ -1,5 +1,7 @@
 //! Arguments of `sessions`.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::agents::session::Role;
@@ -13,7 +15,8 @@ use crate::agents::session::Role;
   stash sessions --agent codex --last 10
   stash sessions show 5c0d2b7e
   stash sessions search lost cent
-  stash sessions history 5c0d2b7e"
+  stash sessions history 5c0d2b7e
+  stash sessions restore 5c0d2b7e"
 )]
 pub struct SessionsArguments {
     /// What to do.
@@ -36,6 +39,12 @@ pub enum SessionsCommand {
     Search(SessionsSearchArguments),
     /// Shows how a session grew from snapshot to snapshot
     History(SessionsHistoryArguments),
+    /// Brings sessions back to where their agents find them
+    ///
+    /// A session of another machine, home or folder is placed for the project's folder here, and the command that
+    /// resumes it is printed. It never comes back twice under one id, and never replaces a longer
+    /// one unless `--force` says so.
+    Restore(SessionsRestoreArguments),
 }
 
 /// Which sessions.
@@ -190,4 +199,46 @@ pub struct SessionsHistoryArguments {
     /// The session of this machine, if several have it
     #[arg(long = "machine", value_name = "NAME", visible_alias = "host")]
     pub host: Option<String>,
+}
+
+/// Arguments of `sessions restore`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:
+  stash sessions restore 5c0d2b7e
+  stash sessions restore 5c0d2b7e --at '3 days ago' --as-copy
+  stash sessions restore 5c0d2b7e --project-dir ~/work/shop
+  stash sessions restore --deleted --project ~/code/shop --dry-run
+  stash sessions restore --machine desktop --last 5 --yes")]
+pub struct SessionsRestoreArguments {
+    /// The sessions: their ids, or the beginnings of them
+    #[arg(value_name = "ID")]
+    pub ids: Vec<String>,
+    /// Which sessions, where no ids are given.
+    #[command(flatten)]
+    pub filter: SessionFilterOptions,
+    /// The newest N
+    #[arg(long, value_name = "N", conflicts_with = "ids", help_heading = "Which sessions")]
+    pub last: Option<usize>,
+    /// All that are saved
+    #[arg(long, conflicts_with = "ids", help_heading = "Which sessions")]
+    pub all: bool,
+    /// Sessions as the newest snapshot at or before this time has them
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<String>,
+    /// The folder of the project on this machine
+    #[arg(long, value_name = "DIR")]
+    pub project_dir: Option<PathBuf>,
+    /// Replaces a session that is longer here or went another way, after a safety snapshot; writes to a
+    /// database though its agent runs
+    #[arg(long)]
+    pub force: bool,
+    /// Adds the session under a new id beside the one that is here, where its agent takes that (Claude Code)
+    #[arg(long)]
+    pub as_copy: bool,
+    /// Shows what would be done; writes nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// Asks nothing
+    #[arg(short, long)]
+    pub yes: bool,
 }

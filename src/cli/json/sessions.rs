@@ -1,14 +1,17 @@
 //! What `sessions` says in JSON.
 
+use std::os::unix::ffi::OsStrExt as _;
+
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::MessageType;
 use crate::agents::session::{Part, Role, Turn};
 use crate::cli::name;
+use crate::error::Error;
 use crate::format::session::SESSION_GAPS;
-use crate::machine::sessions::SessionRow;
 use crate::machine::sessions::index::Hit;
+use crate::machine::sessions::{SessionPlan, SessionRow};
 use crate::time::Timestamp;
 
 /// One session.
@@ -65,6 +68,46 @@ impl SessionLine {
             partial: entry.flags & SESSION_GAPS != 0,
             expires: time(row.expires()),
             snapshot_id: row.snapshot.map(|id| id.to_string()),
+            path,
+        }
+    }
+}
+
+/// `placed_session` of `sessions restore`.
+#[derive(Debug, Serialize)]
+pub struct PlacedLine {
+    id: String,
+    agent: String,
+    title: String,
+    machine: String,
+    action: &'static str,
+    dry_run: bool,
+    project: String,
+    resume: Option<String>,
+    remarks: Vec<String>,
+    error: Option<String>,
+    #[serde(flatten)]
+    path: Map<String, Value>,
+}
+
+impl PlacedLine {
+    /// Returns what became of a session, or would.
+    pub fn new(row: &SessionRow, result: Result<&SessionPlan, &Error>, dry_run: bool) -> Self {
+        let plan = result.ok();
+        let mut path = Map::new();
+        let place = plan.map(|plan| plan.path.as_os_str().as_bytes());
+        name::insert(&mut path, "path", place.unwrap_or_default());
+        PlacedLine {
+            id: plan.map_or(&row.id, |plan| &plan.id).clone(),
+            agent: row.agent.clone(),
+            title: row.entry.title.clone(),
+            machine: row.host.clone(),
+            action: plan.map_or("refused", |plan| plan.fate.name()),
+            dry_run,
+            project: plan.map(|plan| plan.project.path.display().to_string()).unwrap_or_default(),
+            resume: plan.and_then(|plan| plan.resume.clone()),
+            remarks: plan.map(|plan| plan.remarks.clone()).unwrap_or_default(),
+            error: result.err().map(ToString::to_string),
             path,
         }
     }
@@ -242,23 +285,48 @@ pub(super) const LISTS: &[MessageType] = &[
     },
 ];
 
-/// Lines of `sessions show`.
-pub(super) const MESSAGE_TYPES: &[MessageType] = &[MessageType {
-    name: "turn",
-    when: "stdout, `stash show`: a turn each, after the `session` with the fields of `sessions list`",
+const PLACED: MessageType = MessageType {
+    name: "placed_session",
+    when: "stdout, `stash sessions restore`: what became of a session each",
     fields: &[
-        ("number", "counts from 1"),
-        ("role", "`user`, `assistant`, `tool` or `system`"),
-        ("time", "when; null if not known"),
-        ("model", "the model, for a turn of the assistant"),
-        ("subagent", "whether it belongs to a subagent's work"),
+        ("id", "the id that it has now"),
+        ("agent", "the agent's id"),
+        ("title", "its title, or its first words"),
+        ("machine", "the machine that it is of"),
         (
-            "parts",
-            "objects with `type`: text, reasoning, call (name, input), result (text, is_error), media (kind, \
-             bytes), compaction (summary)",
+            "action",
+            "`restore`, `continue` (it was shorter here), `complete`, `replace`, `copy`, `same`, `longer here` \
+             (nothing was written) or `refused`",
         ),
+        ("dry_run", "whether nothing was written"),
+        ("project", "the project's folder on this machine"),
+        ("resume", "the command that resumes it; null if none is known"),
+        ("remarks", "what a person should know"),
+        ("error", "why it was refused; null if it was not"),
+        ("path", "the file that holds it"),
     ],
-}];
+};
+
+/// Lines of `sessions show` and `sessions restore`.
+pub(super) const MESSAGE_TYPES: &[MessageType] = &[
+    PLACED,
+    MessageType {
+        name: "turn",
+        when: "stdout, `stash show`: a turn each, after the `session` with the fields of `sessions list`",
+        fields: &[
+            ("number", "counts from 1"),
+            ("role", "`user`, `assistant`, `tool` or `system`"),
+            ("time", "when; null if not known"),
+            ("model", "the model, for a turn of the assistant"),
+            ("subagent", "whether it belongs to a subagent's work"),
+            (
+                "parts",
+                "objects with `type`: text, reasoning, call (name, input), result (text, is_error), media (kind, \
+             bytes), compaction (summary)",
+            ),
+        ],
+    },
+];
 
 #[cfg(test)]
 mod tests {
@@ -282,6 +350,9 @@ mod tests {
         };
         assert_documented(LISTS, "sessions list", &SessionLine::new(&row), &[]);
         assert_documented(LISTS, "search", &FoundSessionLine::new(&row, &[]), &[]);
+        let error = Error::failed("x");
+        let placed = PlacedLine::new(&row, Err(&error), false);
+        assert_documented(MESSAGE_TYPES, "placed_session", &placed, &[]);
         let turn = Turn {
             id: None,
             role: Role::User,

@@ -146,7 +146,7 @@ impl SessionReader<'_> {
         read_file(&source, &mut input, Wanted::Turns, &mut only)
     }
 
-    fn shape(&self, row: &SessionRow) -> Result<SessionShape> {
+    pub(super) fn shape(&self, row: &SessionRow) -> Result<SessionShape> {
         let agent = self.catalog.find(&row.agent)?;
         let files = agent.session_files();
         let store = files.find(&row.label, &row.relative);
@@ -160,7 +160,11 @@ impl SessionReader<'_> {
 }
 
 /// Returns the root that holds a session in a snapshot.
-fn root_of(repository: &Repository, snapshot: SnapshotId, row: &SessionRow) -> Result<Root> {
+pub(super) fn root_of(
+    repository: &Repository,
+    snapshot: SnapshotId,
+    row: &SessionRow,
+) -> Result<Root> {
     let heads = repository.cached_heads()?;
     let head = heads.iter().find(|entry| entry.id == snapshot);
     let head = head.ok_or_else(|| Error::failed("no snapshot").object(snapshot.short()))?;

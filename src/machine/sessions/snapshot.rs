@@ -57,6 +57,28 @@ impl<'r> SnapshotFiles<'r> {
         }
         descend_to(reader, &self.root, &join(&self.root.place, relative))
     }
+
+    /// Unpacks a file into the private folder, once; returns where it lies for as long as this lives.
+    pub(super) fn unpacked(&self, relative: &[u8]) -> Result<Option<PathBuf>> {
+        if let Some(path) = self.unpacked.borrow().get(relative) {
+            return Ok(Some(path.clone()));
+        }
+        let mut reader = self.reader()?;
+        let Some(node) = self.node(&mut reader, relative)? else { return Ok(None) };
+        if node.kind != NodeKind::File {
+            return Ok(None);
+        }
+        let mut folder = self.folder.borrow_mut();
+        let folder = match folder.take() {
+            Some(kept) => folder.insert(kept),
+            None => folder.insert(private_copy::folder(&self.temporary_folder)?),
+        };
+        let number = self.unpacked.borrow().len();
+        let path = folder.path().join(number.to_string());
+        private_copy::write(&path, &mut FileReader::new(&mut reader, &node))?;
+        self.unpacked.borrow_mut().insert(relative.to_vec(), path.clone());
+        Ok(Some(path))
+    }
 }
 
 impl RootFiles for SnapshotFiles<'_> {
@@ -86,24 +108,6 @@ impl RootFiles for SnapshotFiles<'_> {
     }
 
     fn database(&self, relative: &[u8]) -> Result<Option<Connection>> {
-        if let Some(path) = self.unpacked.borrow().get(relative) {
-            return private_copy::open(path).map(Some);
-        }
-        let mut reader = self.reader()?;
-        let Some(node) = self.node(&mut reader, relative)? else { return Ok(None) };
-        if node.kind != NodeKind::File {
-            return Ok(None);
-        }
-        let mut folder = self.folder.borrow_mut();
-        let folder = match folder.take() {
-            Some(kept) => folder.insert(kept),
-            None => folder.insert(private_copy::folder(&self.temporary_folder)?),
-        };
-        let number = self.unpacked.borrow().len();
-        let path = folder.path().join(number.to_string());
-        private_copy::write(&path, &mut FileReader::new(&mut reader, &node))?;
-        let connection = private_copy::open(&path)?;
-        self.unpacked.borrow_mut().insert(relative.to_vec(), path);
-        Ok(Some(connection))
+        self.unpacked(relative)?.map(|path| private_copy::open(&path)).transpose()
     }
 }

@@ -4,6 +4,7 @@ mod history;
 mod keep_index;
 mod list;
 mod pick;
+mod restore;
 mod search;
 mod show;
 mod turns;
@@ -23,6 +24,7 @@ pub(super) fn run(run: &Run, arguments: &SessionsArguments) -> Result<u8> {
         Some(SessionsCommand::List(arguments)) => list::run(run, arguments),
         Some(SessionsCommand::Show(arguments)) => show::run(run, arguments),
         Some(SessionsCommand::Search(arguments)) => search::run(run, arguments),
+        Some(SessionsCommand::Restore(arguments)) => restore::run(run, arguments),
         Some(SessionsCommand::History(arguments)) => history::run(run, arguments),
     }
 }
