@@ -107,6 +107,9 @@ impl Placing<'_> {
             SessionShape::OpencodeJson => Placement::Impossible(
                 "OpenCode reads such files only when it makes its database: restore the whole agent",
             ),
+            SessionShape::CursorKv => Placement::Impossible(
+                "the editor's chats are keys among its own in one database, which it writes over while it runs, and which keys make one visible differs by version",
+            ),
             SessionShape::Opaque => Placement::Impossible(
                 "its agent keeps sessions in a form that nobody else can read",
             ),
