@@ -384,10 +384,10 @@ pub enum Command {
     ///
     /// A session is listed though its agent deleted it, if a backup has it. What lies on this disk
     /// and is not saved yet is listed, too.
-    Sessions(SessionsArguments),
+    Sessions(Box<SessionsArguments>),
     /// Lists sessions, as `stash sessions list` does
     #[command(name = "list", hide = true)]
-    SessionsList(SessionsListArguments),
+    SessionsList(Box<SessionsListArguments>),
     /// Shows the turns of a session
     #[command(visible_alias = "peek")]
     Show(SessionsShowArguments),
@@ -396,7 +396,7 @@ pub enum Command {
     /// Shows the newest sessions with a turn in which everything stands that is searched for: what was
     /// said and thought, and what tools were given and answered. The first search makes an index, later
     /// ones and backups keep it up. Files are found by name with `stash find`.
-    Search(SessionsSearchArguments),
+    Search(Box<SessionsSearchArguments>),
     /// Shows which coding agents are known and here, and what they keep
     #[command(subcommand)]
     Agents(AgentsCommand),

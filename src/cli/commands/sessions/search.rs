@@ -28,9 +28,10 @@ const TITLE: usize = 60;
 
 pub(in crate::cli::commands) fn run(run: &Run, arguments: &SessionsSearchArguments) -> Result<u8> {
     let settings = &run.config()?.search;
-    let query = match arguments.regex {
-        true => Query::regex(&arguments.words)?,
-        false => Query::words(&arguments.words, settings.finds_parts())?,
+    let query = if arguments.regex {
+        Query::regex(&arguments.words)?
+    } else {
+        Query::words(&arguments.words, settings.finds_parts())?
     };
     let filter = Filter::new(run, &arguments.filter)?;
     run.stop_on_signals()?;

@@ -50,7 +50,7 @@ impl SearchIndex {
             let join = |it: std::thread::ScopedJoinHandle<'_, Result<()>>| {
                 it.join().unwrap_or_else(|_| Err(Error::failed("a thread of the search failed")))
             };
-            threads.into_iter().filter_map(|it| join(it).err()).next()
+            threads.into_iter().find_map(|it| join(it).err())
         });
         match failed {
             Some(error) => Err(error),

@@ -17,6 +17,9 @@ use crate::machine::sessions::{SessionReader, SessionRow};
 const TOGETHER: usize = 1 << 20;
 const MOST_TOGETHER: usize = 1024;
 
+/// What was found, and the rows that can't be read, each with the reason.
+pub type Streamed = (Vec<FoundSession>, Vec<(usize, Error)>);
+
 /// Returns what [`SearchIndex::search`](super::SearchIndex::search) does, and the rows that can't be read,
 /// each with the reason. Nothing is written.
 ///
@@ -29,7 +32,7 @@ pub fn stream(
     rows: &[SessionRow],
     wish: &SearchWish<'_>,
     go_on: &dyn Fn() -> Result<()>,
-) -> Result<(Vec<FoundSession>, Vec<(usize, Error)>)> {
+) -> Result<Streamed> {
     stream_by(&mut |row, sink| reader.read(row, sink), query, rows, wish, go_on)
 }
 
@@ -39,7 +42,7 @@ pub(super) fn stream_by(
     rows: &[SessionRow],
     wish: &SearchWish<'_>,
     go_on: &dyn Fn() -> Result<()>,
-) -> Result<(Vec<FoundSession>, Vec<(usize, Error)>)> {
+) -> Result<Streamed> {
     let matcher = Matcher::new(query)?;
     let (mut found, mut failed, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
     for (place, row) in rows.iter().enumerate().filter(|(_, row)| (wish.takes)(row)) {
