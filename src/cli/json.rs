@@ -38,7 +38,9 @@ pub use repo::{RepoChange, RepoLine};
 pub use retention::{
     ChangedLine, ChangedSummary, ForgetGroup, ForgottenLine, ForgottenRow, PurgeSummary, PurgedLine,
 };
-pub use sessions::{SessionLine, SessionVersionLine, TurnLine, role_name};
+pub use sessions::{
+    SessionExport, SessionFinding, SessionLine, SessionVersionLine, TurnLine, role_name,
+};
 pub use summaries::{BackupContributor, BackupSummary, Initialized, RestoreSummary};
 pub use verify::{
     CheckSummary, FindingLine, NoteLine, RepairIndexSummary, RepairSnapshotsSummary, RepairedLine,

@@ -55,7 +55,8 @@ pub use retention::{
     ForgetArguments, KeepOptions, PinArguments, TagArguments, TagList, UnforgetArguments,
 };
 pub use sessions::{
-    SessionFilterOptions, SessionsArguments, SessionsCommand, SessionsHistoryArguments,
+    ExportFormat, SessionFilterOptions, SessionsArguments, SessionsCommand,
+    SessionsExportArguments, SessionsForgetArguments, SessionsHistoryArguments,
     SessionsListArguments, SessionsShowArguments,
 };
 pub use setup::SetupArguments;

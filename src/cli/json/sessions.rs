@@ -134,6 +134,32 @@ pub struct SessionVersionLine {
     pub deleted: bool,
 }
 
+/// `session_finding`: something in an export that looks like a credential.
+#[derive(Debug, Serialize)]
+pub struct SessionFinding {
+    /// The turn, from 1; 0 is what stands above the turns.
+    pub turn: u64,
+    /// The kind.
+    pub kind: &'static str,
+}
+
+/// `session_export_summary`: a file that was written.
+#[derive(Debug, Serialize)]
+pub struct SessionExport {
+    /// The file.
+    pub file: String,
+    /// `md`, `html` or `json`.
+    pub format: &'static str,
+    /// Turns in it.
+    pub turns: u64,
+    /// Its size.
+    pub bytes: u64,
+    /// What looked like a credential.
+    pub findings: u64,
+    /// Whether that was replaced.
+    pub removed: bool,
+}
+
 /// The lists that these commands print.
 pub(super) const LISTS: &[MessageType] = &[
     MessageType {
@@ -176,23 +202,50 @@ pub(super) const LISTS: &[MessageType] = &[
     },
 ];
 
-/// Lines of `sessions show`.
-pub(super) const MESSAGE_TYPES: &[MessageType] = &[MessageType {
-    name: "turn",
-    when: "stdout, `stash show`: a turn each, after the `session` with the fields of `sessions list`",
+const EXPORT_SUMMARY: MessageType = MessageType {
+    name: "session_export_summary",
+    when: "stdout, `sessions export` into a file; without one stdout has the document alone, which with \
+           `--format json` is {session, turns}, with the fields of `sessions list` and of `turn`",
     fields: &[
-        ("number", "counts from 1"),
-        ("role", "`user`, `assistant`, `tool` or `system`"),
-        ("time", "when; null if not known"),
-        ("model", "the model, for a turn of the assistant"),
-        ("subagent", "whether it belongs to a subagent's work"),
-        (
-            "parts",
-            "objects with `type`: text, reasoning, call (name, input), result (text, is_error), media (kind, \
-             bytes), compaction (summary)",
-        ),
+        ("file", "the file"),
+        ("format", "`md`, `html` or `json`"),
+        ("turns", "turns in it"),
+        ("bytes", "its size"),
+        ("findings", "what looked like a credential"),
+        ("removed", "whether that was replaced"),
     ],
-}];
+};
+
+const EXPORT_FINDING: MessageType = MessageType {
+    name: "session_finding",
+    when: "stdout, `sessions export` into a file: something that looks like a credential; at most 50",
+    fields: &[
+        ("turn", "the turn, from 1; 0 is what stands above the turns"),
+        ("kind", "the kind, as in `secret`"),
+    ],
+};
+
+/// Lines of `sessions show`.
+pub(super) const MESSAGE_TYPES: &[MessageType] = &[
+    EXPORT_SUMMARY,
+    EXPORT_FINDING,
+    MessageType {
+        name: "turn",
+        when: "stdout, `stash show`: a turn each, after the `session` with the fields of `sessions list`",
+        fields: &[
+            ("number", "counts from 1"),
+            ("role", "`user`, `assistant`, `tool` or `system`"),
+            ("time", "when; null if not known"),
+            ("model", "the model, for a turn of the assistant"),
+            ("subagent", "whether it belongs to a subagent's work"),
+            (
+                "parts",
+                "objects with `type`: text, reasoning, call (name, input), result (text, is_error), media (kind, \
+             bytes), compaction (summary)",
+            ),
+        ],
+    },
+];
 
 #[cfg(test)]
 mod tests {
@@ -224,6 +277,17 @@ mod tests {
             parts: vec![Part::Text(String::new())],
         };
         assert_documented(MESSAGE_TYPES, "turn", &TurnLine::new(1, &turn), &[]);
+        let finding = SessionFinding { turn: 1, kind: "" };
+        assert_documented(MESSAGE_TYPES, "session_finding", &finding, &[]);
+        let export = SessionExport {
+            file: String::new(),
+            format: "md",
+            turns: 1,
+            bytes: 1,
+            findings: 0,
+            removed: false,
+        };
+        assert_documented(MESSAGE_TYPES, "session_export_summary", &export, &[]);
         let version = SessionVersionLine {
             snapshot_id: String::new(),
             time: String::new(),

@@ -7,6 +7,7 @@
 //! ([`SessionReader`]).
 
 mod disk;
+mod forget;
 mod list;
 mod local;
 mod observer;
@@ -16,6 +17,7 @@ mod saved;
 mod snapshot;
 mod versions;
 
+pub use forget::{ForgetPlan, SessionName, plan_forget};
 pub use list::{SessionRow, SessionState, list_sessions};
 pub use local::{LocalFile, local_files};
 pub use observer::SessionObserver;

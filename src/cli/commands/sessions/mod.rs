@@ -1,5 +1,7 @@
 //! `stash sessions`: conversations with agents, of all machines, deleted or not.
 
+mod export;
+mod forget;
 mod history;
 mod list;
 mod pick;
@@ -19,5 +21,7 @@ pub(super) fn run(run: &Run, arguments: &SessionsArguments) -> Result<u8> {
         Some(SessionsCommand::List(arguments)) => list::run(run, arguments),
         Some(SessionsCommand::Show(arguments)) => show::run(run, arguments),
         Some(SessionsCommand::History(arguments)) => history::run(run, arguments),
+        Some(SessionsCommand::Export(arguments)) => export::run(run, arguments),
+        Some(SessionsCommand::Forget(arguments)) => forget::run(run, arguments),
     }
 }
