@@ -9,6 +9,10 @@
 //! [`Home::close`]. Every file that is made is listed with the category that it must have.
 #![allow(
     dead_code,
+    unused_imports,
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
     unreachable_pub,
     clippy::disallowed_methods,
     clippy::unwrap_used,

@@ -87,7 +87,7 @@ impl<'a> SessionPlacer<'a> {
         match placing.placement() {
             Placement::Files(placement) => self.files(case, root, &placing, placement),
             Placement::Rows(rules) => self.rows(case, root, rules),
-            Placement::Block => self.block(case, root),
+            Placement::Block => self.block(case, &root),
             Placement::Impossible(reason) => Err(Error::failed(format!(
                 "a single session of {} can't be put back: {reason}",
                 case.agent.name
@@ -359,10 +359,11 @@ impl<'a> SessionPlacer<'a> {
         format!("{day}_{}", numbers.max().unwrap_or(0).saturating_add(1))
     }
 
-    fn block(&'a self, case: Case<'a>, root: PathBuf) -> Result<Prepared<'a>> {
-        let path = if case.relative.is_empty() { root.clone() } else { root.join(&case.relative) };
+    fn block(&'a self, case: Case<'a>, root: &Path) -> Result<Prepared<'a>> {
+        let path =
+            if case.relative.is_empty() { root.to_owned() } else { root.join(&case.relative) };
         if !path.parent().is_some_and(Path::is_dir) {
-            return Err(no_project(&root));
+            return Err(no_project(root));
         }
         let input = case.saved.unpacked(case.relative.as_bytes())?;
         let input = input.ok_or_else(|| Error::failed("the snapshot does not hold the history"))?;
@@ -510,9 +511,10 @@ fn snapshot_of(
 fn root_place(found: &FoundAgent, label: &str, project: &TargetProject) -> Result<PathBuf> {
     let declared = found.agent.declared_label(label);
     if declared == Some(PROJECT) {
-        return match project.path.as_os_str().is_empty() {
-            true => Err(no_project(&project.path)),
-            false => Ok(project.path.clone()),
+        return if project.path.as_os_str().is_empty() {
+            Err(no_project(&project.path))
+        } else {
+            Ok(project.path.clone())
         };
     }
     let same = found.roots.iter().find(|root| root.label == label);
