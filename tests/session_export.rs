@@ -4,6 +4,8 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::format_push_string,
+    clippy::items_after_statements,
     clippy::panic,
     reason = "a test stops where things are not as they should be"
 )]
