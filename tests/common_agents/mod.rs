@@ -33,6 +33,7 @@ mod lines;
 mod many;
 mod projects;
 
+#[allow(unused_imports, reason = "only benches and tests of searching make many sessions")]
 pub use many::{Many, words};
 
 /// The project that the invented sessions are about.
