@@ -307,7 +307,7 @@ fn what_can_be_done_with_an_agent_is_shown_by_a_test_that_is_there_and_told_in_t
     let told = done(home.path(), &["agents", "list", "--capabilities", "--json"]);
     let lines: Vec<serde_json::Value> = serde_json::from_str(&told).unwrap();
     assert!(lines.len() >= AGENTS.len() * 8);
-    let tests = sources(&project.join("tests"));
+    let tests = sources(&project.join("tests")) + &sources(&project.join("src/agents/session"));
     let mut yes = 0;
     for line in &lines {
         match (line["test"].as_str(), line["reason"].as_str()) {

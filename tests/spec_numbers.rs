@@ -324,7 +324,7 @@ fn the_word_of_a_record_is_the_first_of_the_table_that_it_has() {
 /// The maps of the code: name, then keys with their fields, read from the source.
 fn maps_of_the_code() -> BTreeMap<String, Vec<(String, String)>> {
     let mut maps = BTreeMap::new();
-    for file in ["key", "pack", "record", "tree"] {
+    for file in ["key", "pack", "record", "session", "tree"] {
         let text = std::fs::read_to_string(root().join(format!("src/format/{file}.rs"))).unwrap();
         for block in text.split("\ncbor_map! {").skip(1) {
             let block = block.split("\n}\n").next().unwrap();

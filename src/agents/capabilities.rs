@@ -4,6 +4,7 @@
 //! and that the table in the README is this one.
 
 use super::agent::{Agent, Origin};
+use super::words::SessionShape;
 
 /// Something that may be done with an agent's files or sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +58,7 @@ impl Capability {
 /// Whether something can be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Support {
-    /// It can, and this test of `tests/` shows it.
+    /// It can, and this test shows it.
     Yes(&'static str),
     /// It can't, for this reason.
     No(&'static str),
@@ -91,9 +92,32 @@ const CLASSIFIED: [(&str, &str); 11] = [
     ("windsurf", "every_file_of_droid_amp_and_windsurf_has_its_category"),
 ];
 
-const NO_SESSIONS: &str = "no reader of single sessions is built in yet";
+/// Of the other agents whose sessions are read, the test that holds it.
+const READ: [(&str, &str); 9] = [
+    ("goose", "goose_is_read_in_order_of_time_and_answers_are_turns_of_their_own"),
+    ("qwen", "qwens_parts_are_read_alike"),
+    ("crush", "crush_is_read_whatever_unit_its_times_have"),
+    ("cline", "clines_command_line_describes_a_session_beside_its_messages"),
+    ("kiro", "kiro_is_read_in_both_tables_and_both_forms"),
+    ("zed", "zeds_threads_of_both_versions_are_read_packed_or_not"),
+    ("droid", "droids_header_has_the_title"),
+    ("amp", "amps_threads_are_read"),
+    ("roo", "clines_tasks_are_named_by_their_millisecond_and_listed_in_the_state"),
+];
 
 impl Agent {
+    /// Returns whether the sessions of an agent without a whole home in the tests are read.
+    fn reading(&self) -> Support {
+        match READ.iter().find(|(other, _)| *other == self.id) {
+            Some((_, test)) if self.origin == Origin::Builtin => Support::Yes(test),
+            _ if self.sessions.is_empty() => Support::No("it keeps no sessions"),
+            _ if self.sessions.iter().all(|it| it.shape == SessionShape::Opaque) => {
+                Support::No("its sessions are kept in a form that only it reads")
+            }
+            _ => Support::No("read by its definition, and no test has sessions of it"),
+        }
+    }
+
     /// Returns whether something can be done with this agent.
     pub fn support(&self, capability: Capability) -> Support {
         let id = self.id.as_str();
@@ -113,10 +137,17 @@ impl Agent {
             Capability::Restore => {
                 Support::No("restored by its definition, and no test has a home of it")
             }
-            Capability::List
-            | Capability::Show
-            | Capability::Search
-            | Capability::RestoreThatOpens => Support::No(NO_SESSIONS),
+            Capability::List | Capability::Show if is_drilled => {
+                Support::Yes("sessions_of_every_agent_are_listed_and_shown")
+            }
+            Capability::Search if is_drilled => {
+                Support::Yes("sessions_of_every_agent_are_searched")
+            }
+            // What a reader reads is searched as any session is.
+            Capability::List | Capability::Show | Capability::Search => self.reading(),
+            Capability::RestoreThatOpens => {
+                Support::No("no restore of single sessions is built in yet")
+            }
             Capability::Sync => Support::No("no exchange between machines is built in yet"),
             Capability::Hooks if self.hooks.is_empty() => {
                 Support::No("it is not known to have hooks")

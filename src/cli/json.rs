@@ -23,7 +23,9 @@ use serde::Serialize;
 
 pub use agents::{AgentHoldingsLine, AgentLine, AgentPlanLine, AgentRootLine, CapabilityLine};
 pub use copy::{AlsoLine, CopiedLine, CopySummary, RepairDataSummary, RepairableLine};
-pub use health::{AgentStatusRow, AnswerRow, ChangesRow, JobRow, RepositoryRow, StatusReport};
+pub use health::{
+    AgentStatusRow, AnswerRow, ChangesRow, ExpiringRow, JobRow, RepositoryRow, StatusReport,
+};
 pub use items::{
     ChangeLine, DiffStatistics, KeyDeviceLine, KeyLine, KeyRow, RotatedLine, SnapshotLine,
     StatsLine, VersionRow, ratio,
@@ -38,7 +40,9 @@ pub use repo::{RepoChange, RepoLine};
 pub use retention::{
     ChangedLine, ChangedSummary, ForgetGroup, ForgottenLine, ForgottenRow, PurgeSummary, PurgedLine,
 };
-pub use sessions::{PlacedLine, SessionLine, SessionVersionLine, TurnLine, role_name};
+pub use sessions::{
+    FoundSessionLine, PlacedLine, SessionLine, SessionVersionLine, TurnLine, role_name,
+};
 pub use summaries::{BackupContributor, BackupSummary, Initialized, RestoreSummary};
 pub use verify::{
     CheckSummary, FindingLine, NoteLine, RepairIndexSummary, RepairSnapshotsSummary, RepairedLine,

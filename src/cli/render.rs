@@ -61,6 +61,8 @@ pub struct Screen {
     /// Whether stderr is a terminal, so that a progress line makes sense.
     shows_progress: bool,
     colored: bool,
+    /// Whether stdout shows bold letters.
+    emphasizes: bool,
     /// What the items are being done for: the command's name.
     during: Mutex<&'static str>,
     out: Mutex<Box<dyn Write + Send>>,
@@ -84,6 +86,9 @@ impl Screen {
             shows_progress: terminal && !dumb,
             colored: terminal && !dumb && environment.get("NO_COLOR").is_none(),
             watched: std::io::stdout().is_terminal(),
+            emphasizes: std::io::stdout().is_terminal()
+                && !dumb
+                && environment.get("NO_COLOR").is_none(),
             ..Screen::new(*options, Box::new(out), Box::new(std::io::stderr()))
         })
     }
@@ -98,6 +103,7 @@ impl Screen {
             options,
             shows_progress: false,
             colored: false,
+            emphasizes: false,
             during: Mutex::new(""),
             out: Mutex::new(out),
             err: Mutex::new(err),
@@ -293,6 +299,12 @@ impl Screen {
             self.reader_gone.store(true, Ordering::Relaxed);
         }
         Error::failed("cannot write to standard output").source(error)
+    }
+
+    /// Returns a text for stdout in bold, if that is a terminal that shows it.
+    pub fn bold(&self, text: &str) -> String {
+        let is_bold = self.emphasizes && !self.is_json() && !text.is_empty();
+        if is_bold { format!("\u{1b}[1m{text}\u{1b}[0m") } else { text.to_owned() }
     }
 
     fn painted(&self, color: &str, text: &str) -> String {

@@ -34,7 +34,7 @@ cbor_map! {
         "u" => parent: String,
         /// Changes with what a file of many holds of it.
         "r" => revision: u64,
-        /// Whether some of it could not be understood.
+        /// 1 some of it could not be read, 2 its file holds many.
         "f" => flags: u64,
         /// Since when it is no more where it was (nanoseconds, UTC): deleted by its agent or by a person.
         "g" => gone: Option<i64>,
@@ -43,6 +43,8 @@ cbor_map! {
 
 /// Flag of a session some of which could not be read.
 pub const SESSION_GAPS: u64 = 1;
+/// Flag of a session in a file of many: what the file holds no more, older snapshots have.
+pub const SESSION_OF_MANY: u64 = 2;
 
 impl SessionEntry {
     /// Reads an entry. Texts that are longer than they may be are refused.

@@ -2,7 +2,6 @@
 //!
 //! Many people keep `skills/`, `CLAUDE.md` or `settings.json` among their dotfiles, and link to them. A
 //! backup records the link; what it leads to is saved only if that is asked for, as a path of its own.
-#![expect(clippy::disallowed_methods, reason = "asks the disk where links lead")]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -120,7 +120,7 @@ pub fn move_device_key(
 /// Asks the keychain for a repository's key, and for nothing else: what a timer must be able to do.
 pub fn probe_keychain(keys: &Path, repository: RepositoryId) -> Result<()> {
     let path = device_key_path(keys, repository);
-    read_key(&*keychain_line(&path, repository)?, &path).map(|_key| ())
+    read_key(&keychain_line(&path, repository)?, &path).map(|_key| ())
 }
 
 fn place_in(text: &str) -> KeyPlace {

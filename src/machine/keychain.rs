@@ -4,7 +4,6 @@
 //! An entry's service is `stash`, its user the repository's id, its secret one line of text (some
 //! services hold nothing else). Whoever asks waits for a bounded time: a locked keychain may ask
 //! a person who is not there. A build without the feature `keychain` has none.
-#![expect(clippy::disallowed_methods, reason = "runs this program once more, as a timer does")]
 
 use std::path::Path;
 use std::process::{Command, Stdio};

@@ -110,8 +110,8 @@ pub use agent_sources::{
 pub use agent_survey::{AgentSurvey, SurveyedFile, survey};
 pub use clock::SystemClock;
 pub use config::{
-    AgentEntry, AgentsOfJob, Config, ConfigDraft, JobEntry, RepositoryEntry, Setting, Stated,
-    SyncEntry, change_config, edit_config, replace_config,
+    AgentEntry, AgentsOfJob, Config, ConfigDraft, JobEntry, RepositoryEntry, SearchEntry, Setting,
+    Stated, SyncEntry, change_config, edit_config, replace_config,
 };
 pub use credentials_file::CredentialsFile;
 pub use device_key::{

@@ -1,5 +1,4 @@
 //! Files that are unpacked for a moment, for this user alone.
-#![expect(clippy::disallowed_methods, reason = "owns those files")]
 
 use std::fs::OpenOptions;
 use std::io::Read;

@@ -25,6 +25,9 @@ use crate::common_engine::{
 
 pub(crate) const KIND: &str = "sessions";
 
+/// Something that happens to a file meanwhile.
+type Disturbance = Box<dyn Fn(&Path) + Send>;
+
 /// Notes of each `.jsonl` one entry for each session in it, which is what stands before the first `:`
 /// of a line: how many lines it has, and the last one. Of each `.db` how many rows its table `turn`
 /// has, or which commit is in `last`.
@@ -36,7 +39,7 @@ pub(crate) struct LineObserver {
     pub(crate) connected: Mutex<Vec<bool>>,
     pub(crate) fails: AtomicBool,
     /// What is done before a file is looked at.
-    pub(crate) before_reading: Mutex<Option<Box<dyn Fn(&Path) + Send>>>,
+    pub(crate) before_reading: Mutex<Option<Disturbance>>,
 }
 
 impl LineObserver {

@@ -2,7 +2,7 @@
 
 use super::Home;
 
-const OPENCODE_SCHEMA: &str = "
+pub(super) const OPENCODE_SCHEMA: &str = "
     PRAGMA foreign_keys = ON;
     CREATE TABLE project(id TEXT PRIMARY KEY, worktree TEXT NOT NULL, vcs TEXT, name TEXT,
         time_created INTEGER NOT NULL, time_updated INTEGER NOT NULL, sandboxes TEXT NOT NULL);

@@ -26,7 +26,10 @@ use stash::format::tree::Category;
 
 mod databases;
 mod lines;
+mod many;
 mod projects;
+
+pub use many::{Many, words};
 
 /// The project that the invented sessions are about.
 pub const PROJECT_FOLDER: &str = "code/shop";

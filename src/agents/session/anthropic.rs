@@ -26,19 +26,16 @@ pub(super) fn read(
 ) -> Result<()> {
     let mut draft = Draft::new(source, wanted, sink);
     let stem = draft.session.id.strip_suffix(".messages").map(str::to_owned);
-    let about = match stem {
-        Some(id) => {
-            draft.session.id = id;
-            About::of_command_line(source, &draft.session.id)?
+    let about = if let Some(id) = stem {
+        draft.session.id = id;
+        About::of_command_line(source, &draft.session.id)?
+    } else {
+        let folder = source.folder(0);
+        let name = folder.rsplit(|it| *it == b'/').next().unwrap_or_default();
+        if !name.is_empty() {
+            draft.session.id = String::from_utf8_lossy(name).into_owned();
         }
-        None => {
-            let folder = source.folder(0);
-            let name = folder.rsplit(|it| *it == b'/').next().unwrap_or_default();
-            if !name.is_empty() {
-                draft.session.id = String::from_utf8_lossy(name).into_owned();
-            }
-            About::of_task(source, &draft.session.id)?
-        }
+        About::of_task(source, &draft.session.id)?
     };
     // Cline names a task by the millisecond of its first message.
     let named = draft.session.id.parse().ok().filter(|it: &i64| *it > 1_000_000_000_000);

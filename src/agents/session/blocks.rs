@@ -228,7 +228,7 @@ pub(super) fn readable(content: Raw<'_>) -> String {
 }
 
 /// Returns who a message in the person's name is from, by its first words that are their own.
-pub(super) fn person<'a>(content: Option<Raw<'a>>) -> (Role, Option<Cow<'a, str>>) {
+pub(super) fn person(content: Option<Raw<'_>>) -> (Role, Option<Cow<'_, str>>) {
     let Some(content) = content else { return (Role::User, None) };
     let words = first_text(content, |text| !text.trim().is_empty() && !is_injected(text));
     let is_person =

@@ -41,7 +41,7 @@ pub(super) fn read(
     }
     let mut draft = Draft::new(source, wanted, sink);
     if let Some(id) = id_of_name(&draft.session.id) {
-        draft.session.id = id.to_owned();
+        draft.session.id = id.into();
     }
     let mut reader = Codex { draft, has_meta: false, run: 0, is_run: false, recent: Vec::new() };
     let mut head = [0; 4];
@@ -263,7 +263,7 @@ impl Codex<'_> {
                 if let Part::Call { name, .. } = &mut call
                     && name.is_empty()
                 {
-                    *name = kind.trim_end_matches("_call").to_owned();
+                    *name = kind.trim_end_matches("_call").into();
                 }
                 vec![call]
             }),

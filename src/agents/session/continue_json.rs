@@ -180,16 +180,9 @@ pub(super) fn folder_of(address: &str) -> String {
     while let Some((&byte, behind)) = rest.split_first() {
         let code = behind.get(..2).and_then(|it| std::str::from_utf8(it).ok());
         let code = code.filter(|it| it.bytes().all(|digit| digit.is_ascii_hexdigit()));
-        match code.and_then(|it| u8::from_str_radix(it, 16).ok()).filter(|_| byte == b'%') {
-            Some(decoded) => {
-                bytes.push(decoded);
-                rest = behind.get(2..).unwrap_or_default();
-            }
-            None => {
-                bytes.push(byte);
-                rest = behind;
-            }
-        }
+        let code = code.and_then(|it| u8::from_str_radix(it, 16).ok()).filter(|_| byte == b'%');
+        bytes.push(code.unwrap_or(byte));
+        rest = if code.is_some() { behind.get(2..).unwrap_or_default() } else { behind };
     }
     let path = String::from_utf8_lossy(&bytes).into_owned();
     // A drive's letter stands behind a slash there: `/c:/code`.

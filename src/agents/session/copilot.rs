@@ -155,7 +155,7 @@ impl Records for Copilot<'_> {
                 self.draft.step(Role::System, &step, || vec![Part::Compaction { summary }])
             }
             ("user.message", Some(data)) => self.user(data, &step),
-            ("assistant.message", Some(data)) => self.assistant(data, step),
+            ("assistant.message", Some(data)) => self.assistant(data, &step),
             ("assistant.reasoning", Some(data)) => {
                 let [content, parent] = data.get(["content", "parentToolCallId"]);
                 // It is told before the message that it belongs to, and is no turn by itself.
@@ -164,7 +164,7 @@ impl Records for Copilot<'_> {
                     content.and_then(Raw::words).map(Part::Reasoning).into_iter().collect()
                 })
             }
-            ("tool.execution_complete", Some(data)) => self.tool(data, step),
+            ("tool.execution_complete", Some(data)) => self.tool(data, &step),
             (
                 "system.message" | "session.error" | "session.info" | "session.warning",
                 Some(data),
@@ -230,7 +230,7 @@ impl Copilot<'_> {
         })
     }
 
-    fn assistant(&mut self, data: Raw<'_>, step: Step<'_>) -> ControlFlow<()> {
+    fn assistant(&mut self, data: Raw<'_>, step: &Step<'_>) -> ControlFlow<()> {
         let [content, requests, reasoning, model, parent, id] = data.get([
             "content",
             "toolRequests",
@@ -245,7 +245,7 @@ impl Copilot<'_> {
             joins: id.as_deref(),
             model: model.as_deref(),
             is_side: is_some(parent),
-            ..step
+            ..step.clone()
         };
         self.draft.step(Role::Assistant, &step, || {
             let mut said: Vec<_> =
@@ -262,10 +262,10 @@ impl Copilot<'_> {
         })
     }
 
-    fn tool(&mut self, data: Raw<'_>, step: Step<'_>) -> ControlFlow<()> {
+    fn tool(&mut self, data: Raw<'_>, step: &Step<'_>) -> ControlFlow<()> {
         let [id, success, result, error, parent] =
             data.get(["toolCallId", "success", "result", "error", "parentToolCallId"]);
-        let step = Step { is_side: is_some(parent), ..step };
+        let step = Step { is_side: is_some(parent), ..step.clone() };
         self.draft.step(Role::Tool, &step, || {
             let result = result.map(|result| result.field("content").unwrap_or(result));
             let error = error.map(|error| error.field("message").unwrap_or(error));

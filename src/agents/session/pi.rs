@@ -27,7 +27,7 @@ pub(super) fn read(
     let mut draft = Draft::new(source, wanted, sink);
     // `<time>_<uuid>`, as Pi names its files.
     if let Some((_, id)) = draft.session.id.rsplit_once('_') {
-        draft.session.id = id.to_owned();
+        draft.session.id = id.into();
     }
     let mut reader = Pi { draft, has_header: false };
     if read_records(input, &mut reader)?.is_continue() {

@@ -1,5 +1,7 @@
 //! Titles, and the words of a person as apart from what their agent put before them.
 
+use memchr::memmem;
+
 /// Characters that a title has at most.
 const MAX_TITLE: usize = 200;
 
@@ -37,7 +39,7 @@ const WRAPPERS: &[&str] = &[
 const ENVELOPES: &[&str] = &["feedback", "task", "user_message", "user_query"];
 
 /// What an editor's extension puts before the person's words.
-const REQUEST_HEADINGS: &[&str] = &["## My request for Codex:", "My request for Codex:"];
+const REQUEST_HEADING: &str = "My request for Codex:";
 
 /// Returns a text as a title: one line without control characters, at most 200 characters; `None`
 /// if nothing is left.
@@ -89,10 +91,8 @@ pub(super) fn can_be_title(text: &str) -> bool {
 /// Returns the person's own words in a text: without the envelope that some agents put them in, and
 /// without the context that an editor puts before them.
 pub(super) fn own_words(text: &str) -> &str {
-    for heading in REQUEST_HEADINGS {
-        if let Some(place) = text.rfind(heading) {
-            return text.get(place + heading.len()..).unwrap_or_default().trim();
-        }
+    if let Some(place) = memmem::rfind(text.as_bytes(), REQUEST_HEADING.as_bytes()) {
+        return text.get(place + REQUEST_HEADING.len()..).unwrap_or_default().trim();
     }
     let trimmed = text.trim();
     let Some(tag) = tag_of(trimmed).filter(|tag| ENVELOPES.contains(tag)) else { return text };

@@ -55,8 +55,9 @@ pub use retention::{
     ForgetArguments, KeepOptions, PinArguments, TagArguments, TagList, UnforgetArguments,
 };
 pub use sessions::{
-    SessionFilterOptions, SessionsArguments, SessionsCommand, SessionsHistoryArguments,
-    SessionsListArguments, SessionsRestoreArguments, SessionsShowArguments,
+    SearchRole, SessionFilterOptions, SessionsArguments, SessionsCommand, SessionsHistoryArguments,
+    SessionsListArguments, SessionsRestoreArguments, SessionsSearchArguments,
+    SessionsShowArguments,
 };
 pub use setup::SetupArguments;
 pub use upkeep::{
@@ -383,13 +384,19 @@ pub enum Command {
     ///
     /// A session is listed though its agent deleted it, if a backup has it. What lies on this disk
     /// and is not saved yet is listed, too.
-    Sessions(SessionsArguments),
+    Sessions(Box<SessionsArguments>),
     /// Lists sessions, as `stash sessions list` does
     #[command(name = "list", hide = true)]
-    SessionsList(SessionsListArguments),
+    SessionsList(Box<SessionsListArguments>),
     /// Shows the turns of a session
     #[command(visible_alias = "peek")]
     Show(SessionsShowArguments),
+    /// Finds text in sessions of all agents and machines, deleted ones too
+    ///
+    /// Shows the newest sessions with a turn in which everything stands that is searched for: what was
+    /// said and thought, and what tools were given and answered. The first search makes an index, later
+    /// ones and backups keep it up. Files are found by name with `stash find`.
+    Search(Box<SessionsSearchArguments>),
     /// Shows which coding agents are known and here, and what they keep
     #[command(subcommand)]
     Agents(AgentsCommand),
@@ -479,6 +486,7 @@ impl Command {
             Command::Key(_) => "key",
             Command::Sessions(_) | Command::SessionsList(_) => "sessions",
             Command::Show(_) => "show",
+            Command::Search(_) => "search",
             Command::Agents(_) => "agents",
             Command::Repo(_) | Command::Backend(_) => "repo",
             Command::Config(_) => "config",

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
+
+use crate::agents::session::Role;
 
 /// Arguments of `sessions` and its commands.
 #[derive(Debug, Args)]
@@ -12,6 +14,7 @@ use clap::{Args, Subcommand};
   stash sessions
   stash sessions --agent codex --last 10
   stash sessions show 5c0d2b7e
+  stash sessions search lost cent
   stash sessions history 5c0d2b7e
   stash sessions restore 5c0d2b7e"
 )]
@@ -32,6 +35,8 @@ pub enum SessionsCommand {
     /// Shows the turns of a session
     #[command(visible_alias = "peek")]
     Show(SessionsShowArguments),
+    /// Finds text in sessions
+    Search(SessionsSearchArguments),
     /// Shows how a session grew from snapshot to snapshot
     History(SessionsHistoryArguments),
     /// Brings sessions back to where their agents find them
@@ -121,6 +126,63 @@ pub struct SessionsShowArguments {
     /// The session of this machine, if several have it
     #[arg(long = "machine", value_name = "NAME", visible_alias = "host")]
     pub host: Option<String>,
+}
+
+/// Arguments of `search`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:
+  stash search basket cent                  turns with both words, in any order
+  stash search \"lost cent\" basket          a phrase and a word
+  stash search --regex 'fn \\w+_total' --agent codex
+  stash search deadlock --project ~/code/shop --since 'last monday'
+  stash search --deleted --role user invoice --json
+
+Upper and lower case and accents are the same, and words are whole (`trigram = true` in the
+configuration's [search] finds parts of words of three letters and more). What stands between the letters of
+a word is not compared, and no sign is syntax; a word without letters and digits is looked for as it is.
+
+The index is a file in the cache that this user alone can read, and holds the text of sessions as
+it is, not encrypted. It can be deleted at any time. `index = false` in [search] keeps none.")]
+pub struct SessionsSearchArguments {
+    /// Words that all stand in one turn, in any order; several in one argument are a phrase
+    #[arg(value_name = "WORDS", required = true)]
+    pub words: Vec<String>,
+    /// Takes each of the WORDS for a regular expression; `(?i)` ignores case
+    #[arg(short = 'e', long)]
+    pub regex: bool,
+    /// Finds only what was said by one of these
+    #[arg(long, value_name = "ROLE")]
+    pub role: Option<SearchRole>,
+    /// Shows the newest N sessions
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub last: usize,
+    /// Reads all sessions instead of the index, and writes none
+    #[arg(long)]
+    pub no_index: bool,
+    /// Which sessions.
+    #[command(flatten)]
+    pub filter: SessionFilterOptions,
+}
+
+/// Who said it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SearchRole {
+    /// The person
+    User,
+    /// The model, with what it gave to tools
+    Assistant,
+    /// What tools answered
+    Tool,
+}
+
+impl From<SearchRole> for Role {
+    fn from(role: SearchRole) -> Role {
+        match role {
+            SearchRole::User => Role::User,
+            SearchRole::Assistant => Role::Assistant,
+            SearchRole::Tool => Role::Tool,
+        }
+    }
 }
 
 /// Arguments of `sessions history`.

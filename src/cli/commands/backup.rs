@@ -11,8 +11,10 @@ use super::backup_summary::{AgentPlan, show};
 use super::jobs::Job;
 use super::open::Run;
 use super::repository::{Make, Opened};
+use super::sessions::keep_index;
 use super::{forget, jobs, maintenance};
 use crate::cli::args::{BackupArguments, SecretsPolicy};
+use crate::cli::figures::counted;
 use crate::cli::name;
 use crate::codec::crypto::object_hash;
 use crate::engine::backup::{
@@ -20,7 +22,7 @@ use crate::engine::backup::{
 };
 use crate::error::{Error, Kind, Result};
 use crate::files::{ExcludeOptions, Excludes};
-use crate::machine::sessions::SessionObserver;
+use crate::machine::sessions::{SessionObserver, local_files};
 use crate::machine::{
     self, AgentCounts, AgentWish, Bare, FoundAgent, MachineAgents, RunFigures, RunRecord,
     SourceCommand, holdings, outside_links,
@@ -97,6 +99,9 @@ pub(super) fn save_job(run: &Run, job: &Job, record: &mut RunRecord) -> Result<u
         }
         keep(run, job, &repository, &report, false);
     }
+    if let Some(agents) = wish.agents.as_ref().filter(|_| report.snapshot.is_some()) {
+        keep_index(run, &repository, &agents.all);
+    }
     maintenance::after_backup(run, arguments, &repository);
     Ok(if report.statistics.errors > 0 || failed > 0 { 3 } else { 0 })
 }
@@ -124,6 +129,9 @@ fn save_main(
     let plan = if arguments.dry_run { agents_plan(wish, &options) } else { Vec::new() };
     show(run, arguments, &repository, &options, &report, &wish.began, &plan)?;
     tell_agents(run, &counts);
+    if let Some(agents) = wish.agents.as_ref().filter(|_| report.statistics.errors == 0) {
+        tell_expiring(run, arguments, agents)?;
+    }
     Ok((repository, report))
 }
 
@@ -204,6 +212,30 @@ fn tell_agents(run: &Run, counts: &AgentCounts) {
             mixed.iter().map(shown).collect::<Vec<_>>().join(", ")
         ));
     }
+}
+
+/// Says which sessions their agents will delete soon: they are saved now.
+fn tell_expiring(run: &Run, arguments: &BackupArguments, agents: &AgentsWish) -> Result<()> {
+    if arguments.dry_run || run.screen.is_quiet() || run.screen.is_json() {
+        return Ok(());
+    }
+    let deletes = |found: &&FoundAgent| {
+        agents.read.contains(&found.agent.id)
+            && found.agent.retention.as_ref().is_some_and(|it| it.deletes)
+    };
+    let found: Vec<&FoundAgent> = agents.all.found.iter().filter(deletes).collect();
+    let sources =
+        agents.all.sources_of(&found, &AgentWish::default(), &ExcludeOptions::default())?;
+    let now = run.clock.now();
+    let files = local_files(&found, &sources);
+    let count = files.iter().filter(|file| file.is_expiring(now)).count();
+    if count > 0 {
+        run.screen.note(&format!(
+            "{} will be deleted by their agents within three days, and are saved: `stash list --expiring`",
+            counted(count as u64, "session")
+        ));
+    }
+    Ok(())
 }
 
 /// Forgets what the job's policy does not keep, if all was saved. What comes of it is told, and does

@@ -49,7 +49,7 @@ pub(super) fn run(run: &Run, arguments: &FindArguments) -> Result<u8> {
     output.end()?;
     if output.hits == 0 {
         run.screen.note(&format!(
-            "found nothing in {} snapshots; `find` compares names, not what files hold",
+            "found nothing in {} snapshots; `find` compares names, not what files hold: `stash search` looks into sessions",
             entries.len()
         ));
     }

@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::format::record::{MarkKind, SNAPSHOT_SAFETY};
 use crate::id::SnapshotId;
 use crate::machine;
+use crate::machine::sessions::keep_vanished;
 use crate::repository::cache::SnapshotEntry;
 use crate::repository::marks::Forgotten;
 use crate::repository::snapshots::SnapshotFilter;
@@ -138,7 +139,7 @@ pub(super) fn by_job(
 ) -> Result<()> {
     refuse_rollback(repository)?;
     let now = run.clock.now();
-    let carriers = Carriers::among(&repository.snapshot_heads(&SnapshotFilter::default())?, now);
+    let carriers = carriers(repository, now)?;
     let filter = SnapshotFilter {
         hosts: vec![host.to_owned()],
         job: Some(job.to_owned()),
@@ -178,7 +179,7 @@ fn by_policies(
     policies: &[Applied],
 ) -> Result<HashSet<SnapshotId>> {
     let now = run.clock.now();
-    let carriers = Carriers::among(&repository.snapshot_heads(&SnapshotFilter::default())?, now);
+    let carriers = carriers(repository, now)?;
     let asked = repository.asked_in_vain()?;
     let mut selections = Vec::new();
     for applied in policies {
@@ -229,8 +230,7 @@ fn by_name(
     }
     let all = entries.len();
     entries.retain(|entry| entry.forgotten.is_none());
-    let live = repository.snapshot_heads(&SnapshotFilter::default())?;
-    let carriers = Carriers::among(&live, run.clock.now());
+    let carriers = carriers(repository, run.clock.now())?;
     for entry in &entries {
         refuse_named(arguments, &carriers, entry)?;
     }
@@ -239,6 +239,15 @@ fn by_name(
     }
     finish(run, repository, arguments, &entries.iter().collect::<Vec<_>>(), all)?;
     Ok(entries.iter().map(|entry| entry.id).collect())
+}
+
+/// Returns the snapshots that no policy drops: those from which an agent's state is carried on, and those
+/// that alone hold sessions.
+fn carriers(repository: &Opened, now: Timestamp) -> Result<Carriers> {
+    let live = repository.snapshot_heads(&SnapshotFilter::default())?;
+    let mut carriers = Carriers::among(&live, now);
+    keep_vanished(repository, &mut carriers, now)?;
+    Ok(carriers)
 }
 
 /// What is kept on purpose is not forgotten by the way.

@@ -94,6 +94,7 @@ pub fn run(arguments: Arguments, screen: &Arc<Screen>, environment: Environment)
         Command::Sessions(sessions) => sessions::run(&run, &sessions),
         Command::SessionsList(list) => sessions::list(&run, &list),
         Command::Show(show) => sessions::show(&run, &show),
+        Command::Search(search) => sessions::search(&run, &search),
         Command::Agents(agents) => agents::run(&run, &agents),
         Command::Repo(repo) => repo::run(&run, &repo),
         Command::Backend(BackendCommand::Set(arguments)) => {

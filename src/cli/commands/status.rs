@@ -7,14 +7,17 @@ use super::open::Run;
 use super::repository::Opened;
 use crate::cli::args::StatusArguments;
 use crate::cli::figures::{count, counted, size};
-use crate::cli::json::{AgentStatusRow, ChangesRow, JobRow, RepositoryRow, StatusReport, ratio};
+use crate::cli::json::{
+    AgentStatusRow, ChangesRow, ExpiringRow, JobRow, RepositoryRow, StatusReport, ratio,
+};
 use crate::cli::name::shown;
 use crate::cli::table::{Align, Table};
+use crate::engine::backup::{AgentSource, AgentSources};
 use crate::engine::inspect::stats::of_repository;
 use crate::error::{Error, Kind, Result};
 use crate::files::ExcludeOptions;
 use crate::format::record::SNAPSHOT_SAFETY;
-use crate::machine::doctor::{self, ScheduleFound};
+use crate::machine::doctor::{self, PurgeForecast, ScheduleFound};
 use crate::machine::{
     self, AgentStatus, AgentWish, JobHealth, MachineAgents, RunHistory, SavedRootFiles,
     agent_statuses, job_health, saved_files, saved_roots, snapshots_of_agents,
@@ -34,6 +37,8 @@ pub(super) struct Status {
     pub(super) agents: Vec<AgentStatus>,
     pub(super) schedule: ScheduleFound,
     next_run: Option<Timestamp>,
+    /// What agents will delete soon.
+    expiring: Vec<PurgeForecast>,
     warnings: Vec<String>,
     /// Why the repository could not be looked at, beside its not being there.
     failure: Option<Error>,
@@ -110,6 +115,7 @@ fn gather(run: &Run, arguments: &StatusArguments) -> Result<Status> {
         jobs,
         agents: statuses,
         next_run: None,
+        expiring: expiring(&agents, &sources, &saved, now),
         schedule: doctor::find_schedule(&run.environment),
         warnings: Vec::new(),
         failure,
@@ -119,6 +125,24 @@ fn gather(run: &Run, arguments: &StatusArguments) -> Result<Status> {
     }
     status.warnings = concerns(run, &status, opened.as_ref(), &entries, &agents, &sources);
     Ok(status)
+}
+
+/// Returns what agents will delete within three days.
+fn expiring(
+    agents: &MachineAgents,
+    sources: &AgentSources,
+    saved: &[SavedRootFiles<'_>],
+    now: Timestamp,
+) -> Vec<PurgeForecast> {
+    let find = |source: &AgentSource| {
+        let is_it = |it: &&SavedRootFiles<'_>| {
+            it.0.root.agent == source.agent && it.0.root.label == source.label
+        };
+        saved.iter().find(is_it).and_then(|(_, files)| files.as_ref())
+    };
+    let enabled = agents.found.iter().filter(|found| found.is_enabled);
+    let all = enabled.flat_map(|found| doctor::forecast(found, sources, find, now));
+    all.filter(|forecast| forecast.will_go > 0).collect()
 }
 
 /// The folders that no backup holds.
@@ -175,6 +199,9 @@ fn text(run: &Run, status: &Status) -> String {
         let next = status.next_run.map(|next| machine::show_moment(next, &run.zone));
         let next = next.map(|next| format!(", next {next}")).unwrap_or_default();
         let _ = writeln!(text, "runs by itself: {}{next}", shown(what.as_bytes()));
+    }
+    for forecast in &status.expiring {
+        let _ = writeln!(text, "{}", forecast.text());
     }
     if !status.agents.is_empty() {
         let _ = write!(text, "\n{}", table(status, now));
@@ -329,6 +356,15 @@ fn report(status: &Status) -> StatusReport {
             _ => None,
         },
         next_run: time(status.next_run),
+        expiring: status
+            .expiring
+            .iter()
+            .map(|it| ExpiringRow {
+                agent: it.agent.clone(),
+                sessions: it.will_go,
+                unsaved: it.unsaved,
+            })
+            .collect(),
         warnings: status.warnings.clone(),
     }
 }
@@ -397,6 +433,7 @@ mod tests {
             agents: vec![agent("claude-code", Some(changes)), database],
             schedule: ScheduleFound::Nothing,
             next_run: None,
+            expiring: Vec::new(),
             warnings: Vec::new(),
             failure: None,
         };

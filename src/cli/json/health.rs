@@ -58,8 +58,21 @@ pub struct StatusReport {
     /// When that runs next, as far as is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_run: Option<String>,
+    /// What agents will delete within three days.
+    pub expiring: Vec<ExpiringRow>,
     /// What should be seen to.
     pub warnings: Vec<String>,
+}
+
+/// What an agent will delete within three days.
+#[derive(Debug, Clone, Serialize)]
+pub struct ExpiringRow {
+    /// The agent's name for people.
+    pub agent: String,
+    /// How many sessions.
+    pub sessions: u64,
+    /// How many of them are not saved as they are now, if that is known.
+    pub unsaved: Option<u64>,
 }
 
 /// The repository.
@@ -151,6 +164,11 @@ pub(super) const STATUS: MessageType = MessageType {
         ),
         ("schedule", "what runs the backups; absent if nothing was found"),
         ("next_run", "when that runs next; absent if that is not known"),
+        (
+            "expiring",
+            "what agents will delete within three days: objects with agent, sessions, and unsaved, which is \
+             null where that is not known",
+        ),
         ("warnings", "what should be seen to, one line each"),
     ],
 };
@@ -196,6 +214,7 @@ mod tests {
             agents: Vec::new(),
             schedule: Some(String::new()),
             next_run: Some(String::new()),
+            expiring: Vec::new(),
             warnings: Vec::new(),
         };
         assert_documented(&[STATUS], "status", &status, &[]);

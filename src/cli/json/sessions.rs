@@ -9,6 +9,8 @@ use super::MessageType;
 use crate::agents::session::{Part, Role, Turn};
 use crate::cli::name;
 use crate::error::Error;
+use crate::format::session::SESSION_GAPS;
+use crate::machine::sessions::index::Hit;
 use crate::machine::sessions::{SessionPlan, SessionRow};
 use crate::time::Timestamp;
 
@@ -63,7 +65,7 @@ impl SessionLine {
             parent: entry.parent.clone(),
             state: row.state.name(),
             local: row.local.is_some(),
-            partial: entry.flags != 0,
+            partial: entry.flags & SESSION_GAPS != 0,
             expires: time(row.expires()),
             snapshot_id: row.snapshot.map(|id| id.to_string()),
             path,
@@ -176,6 +178,53 @@ pub struct SessionVersionLine {
     pub deleted: bool,
 }
 
+/// A session in which something was found.
+#[derive(Debug, Serialize)]
+pub struct FoundSessionLine {
+    id: String,
+    agent: String,
+    host: String,
+    title: String,
+    project: String,
+    last: Option<String>,
+    state: &'static str,
+    hits: Vec<HitLine>,
+}
+
+/// A turn in which it was found.
+#[derive(Debug, Serialize)]
+struct HitLine {
+    turn: u64,
+    role: &'static str,
+    time: Option<String>,
+    text: String,
+    ranges: Vec<[usize; 2]>,
+}
+
+impl FoundSessionLine {
+    /// Returns a session with its hits.
+    pub fn new(row: &SessionRow, hits: &[Hit]) -> FoundSessionLine {
+        let time = |moment: Option<i64>| moment.map(|it| Timestamp(it).to_rfc3339());
+        let hit = |hit: &Hit| HitLine {
+            turn: hit.turn,
+            role: role_name(hit.role),
+            time: time(hit.at),
+            text: hit.text.clone(),
+            ranges: hit.ranges.iter().map(|range| [range.start, range.end]).collect(),
+        };
+        FoundSessionLine {
+            id: row.id.clone(),
+            agent: row.agent.clone(),
+            host: row.host.clone(),
+            title: row.entry.title.clone(),
+            project: row.entry.project.clone(),
+            last: time(row.entry.last),
+            state: row.state.name(),
+            hits: hits.iter().map(hit).collect(),
+        }
+    }
+}
+
 /// The lists that these commands print.
 pub(super) const LISTS: &[MessageType] = &[
     MessageType {
@@ -203,6 +252,24 @@ pub(super) const LISTS: &[MessageType] = &[
             ("expires", "when its agent will delete it; null if it does not"),
             ("snapshot_id", "the newest snapshot with it; null if it is not saved"),
             ("path", "the file that holds it"),
+        ],
+    },
+    MessageType {
+        name: "search",
+        when: "a session in which it was found each, newest first",
+        fields: &[
+            ("id", "what its agent calls it"),
+            ("agent", "the agent's id"),
+            ("host", "the machine that it is of"),
+            ("title", "its title, or its first words"),
+            ("project", "the folder that it worked in, on its machine"),
+            ("last", "the moment of its last record"),
+            ("state", "as in `sessions list`"),
+            (
+                "hits",
+                "the last three turns with it: `turn` (counts from 1), `role`, `time`, `text` (what stands around \
+                 the first place) and `ranges` (pairs: where in `text` it begins and ends, in characters)",
+            ),
         ],
     },
     MessageType {
@@ -282,6 +349,7 @@ mod tests {
             local: None,
         };
         assert_documented(LISTS, "sessions list", &SessionLine::new(&row), &[]);
+        assert_documented(LISTS, "search", &FoundSessionLine::new(&row, &[]), &[]);
         let error = Error::failed("x");
         let placed = PlacedLine::new(&row, Err(&error), false);
         assert_documented(MESSAGE_TYPES, "placed_session", &placed, &[]);

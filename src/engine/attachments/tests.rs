@@ -71,9 +71,9 @@ fn every_range_gives_what_lies_in_it_and_nothing_else() {
     assert_eq!(all(&repository, &attachment, "").unwrap(), keys);
     for prefix in [
         "agent\0main\0",
-        "agent\0main\012/",
-        "agent\0main\05/",
-        "agent\0main\089/008999",
+        "agent\x00main\x0012/",
+        "agent\x00main\x005/",
+        "agent\x00main\x0089/008999",
         "b",
         "agent\0main\0:",
         "a",
@@ -84,7 +84,7 @@ fn every_range_gives_what_lies_in_it_and_nothing_else() {
     }
     // Each by itself: the parts' borders are among them.
     for key in keys.iter().step_by(7) {
-        assert_eq!(all(&repository, &attachment, key).unwrap(), [key.clone()]);
+        assert_eq!(all(&repository, &attachment, key).unwrap(), std::slice::from_ref(key));
     }
 }
 

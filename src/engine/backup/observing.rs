@@ -131,8 +131,11 @@ impl Backup<'_> {
             let parent = self.parent.as_ref();
             parent.is_some_and(|parent| find(&parent.snapshot, observer.kind()).is_none())
         };
-        let is_apart = options.dry_run || options.is_safety || agents.gathered.is_some();
-        (!is_apart && !(agents.is_partial && lacks_list())).then_some(observer)
+        let is_apart = options.dry_run
+            || options.is_safety
+            || agents.gathered.is_some()
+            || (agents.is_partial && lacks_list());
+        (!is_apart).then_some(observer)
     }
 }
 
@@ -164,9 +167,11 @@ impl<'a> Observing<'a> {
         let needs_first_look = before.is_some() && attachment.is_none();
         self.walk.roots.push(RootBefore { prefix: prefix.clone(), attachment, needs_first_look });
         // What was carried over unread before anybody observed it has no entries either.
-        if before.is_some_and(|root| root.last_read.is_some()) && !self.has_entries(&prefix) {
-            let root = self.walk.roots.last_mut();
-            root.into_iter().for_each(|root| root.needs_first_look = true);
+        if before.is_some_and(|root| root.last_read.is_some())
+            && !self.has_entries(&prefix)
+            && let Some(root) = self.walk.roots.last_mut()
+        {
+            root.needs_first_look = true;
         }
     }
 

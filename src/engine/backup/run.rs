@@ -15,10 +15,11 @@ use super::observing::{Changes, Observing, WAITING, observe_texts};
 use super::producer::Producer;
 use super::source::ContentReader;
 use super::survey::survey;
-use super::walked::{SeenPair, Walked};
+use super::walked::{PlacedRoot, SeenPair, Walked};
 use super::{Backup, BackupReport, Packer, StreamSource};
 use crate::error::{Error, Result};
 use crate::format::record::{Attachment, Root, RootKind};
+use crate::format::tree::Node;
 use crate::repository::index::Index;
 use crate::repository::packer::Packed;
 
@@ -122,9 +123,22 @@ pub(super) fn run(
     (report.bytes_to_read, report.contributors) = contributors.finish();
     let carried = backup.carried_roots();
     backup.count_carried(&carried, &mut report.statistics)?;
+    let roots = in_order(places, root_nodes, carried);
+    let (attachment, sums) = backup.attach(index, &packer, &roots, observed, texts)?;
+    let statistics = &mut report.statistics;
+    statistics.added_bytes = statistics.added_bytes.saturating_add(sums.0);
+    statistics.stored_bytes = statistics.stored_bytes.saturating_add(sums.1);
+    report.blobs_added = report.blobs_added.saturating_add(sums.2);
+    let packed = packer.finish()?;
+    let published = published.saturating_add(packed.1);
+    Ok(Outcome { report, roots, attachment, packed: packed.0, seen, health, published })
+}
+
+/// Returns the roots that were walked, with their nodes, and those that were not.
+fn in_order(places: Vec<PlacedRoot>, nodes: Vec<Node>, carried: Vec<Root>) -> Vec<Root> {
     let mut roots: Vec<Root> = places
         .into_iter()
-        .zip(root_nodes)
+        .zip(nodes)
         .map(|(root, node)| Root {
             kind: root.kind as u64,
             agent: root.agent,
@@ -141,14 +155,7 @@ pub(super) fn run(
         let key = |root: &Root| (is_path(root), root.agent.clone(), root.label.clone());
         key(one).cmp(&key(other))
     });
-    let (attachment, sums) = backup.attach(index, &packer, &roots, observed, texts)?;
-    let statistics = &mut report.statistics;
-    statistics.added_bytes = statistics.added_bytes.saturating_add(sums.0);
-    statistics.stored_bytes = statistics.stored_bytes.saturating_add(sums.1);
-    report.blobs_added = report.blobs_added.saturating_add(sums.2);
-    let packed = packer.finish()?;
-    let published = published.saturating_add(packed.1);
-    Ok(Outcome { report, roots, attachment, packed: packed.0, seen, health, published })
+    roots
 }
 
 fn panicked() -> Error {

@@ -138,6 +138,14 @@ impl Carriers {
         Carriers(carriers)
     }
 
+    /// Adds a snapshot that is the newest with something; `what` says with what, for people.
+    pub fn keep(&mut self, snapshot: SnapshotId, what: String) {
+        let kept = self.0.entry(snapshot).or_default();
+        if !kept.contains(&what) {
+            kept.push(what);
+        }
+    }
+
     /// Returns the agents that a snapshot carries on.
     pub fn agents_of(&self, snapshot: &SnapshotId) -> &[String] {
         self.0.get(snapshot).map(Vec::as_slice).unwrap_or_default()

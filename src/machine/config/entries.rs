@@ -40,6 +40,8 @@ pub struct Config {
     pub agents: Vec<AgentEntry>,
     /// What is exchanged between machines.
     pub sync: SyncEntry,
+    /// What is said of searching sessions.
+    pub search: SearchEntry,
 }
 
 /// `[repositories.N]`: where a repository lies, and what opens it.
@@ -161,4 +163,25 @@ pub struct SyncEntry {
     pub projects: Option<Stated<Vec<PathBuf>>>,
     /// Categories that are; all if nothing is said.
     pub only: Option<Stated<Vec<Category>>>,
+}
+
+/// `[search]`: how sessions are searched.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SearchEntry {
+    /// Whether an index of their text is kept in the cache.
+    pub index: Option<Stated<bool>>,
+    /// Whether that index finds parts of words, too.
+    pub trigram: Option<Stated<bool>>,
+}
+
+impl SearchEntry {
+    /// Returns whether an index is kept.
+    pub fn keeps_index(&self) -> bool {
+        self.index.as_ref().is_none_or(|it| it.value)
+    }
+
+    /// Returns whether parts of words are found.
+    pub fn finds_parts(&self) -> bool {
+        self.trigram.as_ref().is_some_and(|it| it.value)
+    }
 }

@@ -7,6 +7,7 @@
 //! | `[jobs.N]` | a named set of options of `backup` |
 //! | `[agents.ID]` | where an agent keeps its files, and whether it is saved |
 //! | `[sync]` | what is exchanged between machines |
+//! | `[search]` | whether an index of sessions is kept |
 //!
 //! Keys are named as options are, without the dashes. No key holds a secret: a file or a command
 //! that gives one is named instead. A file that is not there is an empty configuration; one that
@@ -34,7 +35,9 @@ mod write;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-pub use entries::{AgentEntry, AgentsOfJob, Config, JobEntry, RepositoryEntry, Stated, SyncEntry};
+pub use entries::{
+    AgentEntry, AgentsOfJob, Config, JobEntry, RepositoryEntry, SearchEntry, Stated, SyncEntry,
+};
 pub use settings::Setting;
 pub use write::{ConfigDraft, change_config, edit_config, replace_config};
 

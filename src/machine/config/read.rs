@@ -9,7 +9,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::DOING;
 use super::entries::{
-    AgentEntry, AgentsOfJob, Config, JobEntry, RepositoryEntry, Stated, SyncEntry, within_key,
+    AgentEntry, AgentsOfJob, Config, JobEntry, RepositoryEntry, SearchEntry, Stated, SyncEntry,
+    within_key,
 };
 use crate::agents::reader::{Entry, Section, Source};
 use crate::agents::{categories_of, category_words, nearest};
@@ -17,7 +18,7 @@ use crate::engine::retention::{Count, Period, Policy, Within};
 use crate::error::{Error, Result};
 use crate::format::tree::Category;
 
-const TOP: &[&str] = &["repository", "repositories", "jobs", "agents", "sync"];
+const TOP: &[&str] = &["repository", "repositories", "jobs", "agents", "sync", "search"];
 const REPOSITORY: &[&str] = &[
     "location",
     "repo_id",
@@ -61,6 +62,7 @@ const KEEP: &[&str] = &[
 ];
 const AGENT: &[&str] = &["enabled", "roots", "projects", "exclude", "follow_links"];
 const SYNC: &[&str] = &["enabled", "agents", "projects", "only"];
+const SEARCH: &[&str] = &["index", "trigram"];
 
 /// Words that, ending a key's name, say that a secret follows.
 const SECRETS: &[&str] = &["passphrase", "password", "secret", "token", "access_key", "api_key"];
@@ -82,6 +84,11 @@ pub(super) fn config(path: &Path, text: &str) -> Result<Config> {
         jobs: each(&top, "jobs", JOB, job)?,
         agents: each(&top, "agents", AGENT, agent)?,
         sync: top.section("sync", SYNC)?.map(|it| sync(&it)).transpose()?.unwrap_or_default(),
+        search: top
+            .section("search", SEARCH)?
+            .map(|it| search(&it))
+            .transpose()?
+            .unwrap_or_default(),
     };
     check_references(&config)?;
     Ok(config)
@@ -183,6 +190,10 @@ fn sync(section: &Section<'_>) -> Result<SyncEntry> {
         projects: places(section, "projects")?,
         only: categories(section)?,
     })
+}
+
+fn search(section: &Section<'_>) -> Result<SearchEntry> {
+    Ok(SearchEntry { index: flag(section, "index")?, trigram: flag(section, "trigram")? })
 }
 
 /// Names of repositories that are used must be those of sections.

@@ -55,6 +55,7 @@ impl Config {
             gathered.agent(agent);
         }
         gathered.sync();
+        gathered.search();
         Ok(gathered.settings)
     }
 }
@@ -184,6 +185,14 @@ impl Gathered<'_> {
         self.stated("sync.agents", sync.agents.as_ref(), |it| json!(it));
         self.stated("sync.projects", sync.projects.as_ref(), |it| json!(it));
         self.stated("sync.only", sync.only.as_ref(), |it| categories(it));
+    }
+}
+
+impl Gathered<'_> {
+    fn search(&mut self) {
+        let search = &self.config.search;
+        self.or_default("search.index", search.index.as_ref(), |it| json!(it), json!(true));
+        self.or_default("search.trigram", search.trigram.as_ref(), |it| json!(it), json!(false));
     }
 }
 

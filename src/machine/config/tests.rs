@@ -58,6 +58,10 @@ enabled = true
 agents = ["claude-code"]
 projects = ["~/work/shop"]
 only = ["sessions"]
+
+[search]
+index = false
+trigram = true
 "#;
 
 fn parse(text: &str) -> Result<Config> {
@@ -93,6 +97,9 @@ fn every_key_is_read_with_its_line() {
     let aider = config.agent("aider").unwrap();
     assert_eq!(aider.projects.as_ref().unwrap().value, [Path::new("~/work/*")]);
     assert!(config.sync.enabled.as_ref().unwrap().value);
+    assert!(!config.search.keeps_index() && config.search.finds_parts());
+    let usual = parse("").unwrap().search;
+    assert!(usual.keeps_index() && !usual.finds_parts());
 }
 
 #[test]
@@ -124,6 +131,7 @@ fn what_is_wrong_is_told_with_its_line_and_the_nearest_word() {
         ("\na = ]", 2, "", ""),
         ("[jobs.a]\n[jobs.a]", 2, "", ""),
         ("[sync]\nenabled = \"yes\"", 2, "must be true or false", ""),
+        ("[search]\nindx = true", 2, "unknown key `indx` in `[search]`", "mean `index`"),
     ] {
         let (error, told_hint) = told(text);
         let place = format!("/c/config.toml:{line}`");
@@ -384,4 +392,5 @@ fn what_holds_is_told_with_who_said_so() {
     assert_eq!(find("jobs.rest.repositories"), said("[\"nas\"]", "default"));
     assert_eq!(find("jobs.agents.paths"), said("[\"~/notes\",\"/etc/hosts\"]", "config.toml:22"));
     assert_eq!(find("sync.enabled"), said("true", "config.toml:44"));
+    assert_eq!(find("search.index"), said("false", "config.toml:50"));
 }

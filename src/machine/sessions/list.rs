@@ -112,11 +112,28 @@ pub fn list_sessions(
             Err(error) => failed(&file, error),
         }
     }
+    without_doubles(&mut rows);
     rows.sort_by(|one, other| {
         let key = |row: &SessionRow| (std::cmp::Reverse(row.last()), row.agent.clone());
         key(one).cmp(&key(other)).then_with(|| one.id.cmp(&other.id))
     });
     rows
+}
+
+/// Keeps one row of each session of a machine: agents have some of them in two forms, an old and a new one,
+/// or here and in an archive. What is there counts before what is gone, then what is longer.
+fn without_doubles(rows: &mut Vec<SessionRow>) {
+    let rank = |row: &SessionRow| (row.local.is_some(), row.entry.gone.is_none(), row.entry.turns);
+    rows.sort_by(|one, other| {
+        let key = |row: &SessionRow| (row.host.clone(), row.agent.clone(), row.id.clone());
+        key(one)
+            .cmp(&key(other))
+            .then_with(|| rank(other).cmp(&rank(one)))
+            .then_with(|| other.entry.bytes.cmp(&one.entry.bytes))
+    });
+    rows.dedup_by(|later, kept| {
+        later.id == kept.id && later.agent == kept.agent && later.host == kept.host
+    });
 }
 
 fn row_of(session: SavedSession, state: SessionState, local: Option<LocalFile>) -> SessionRow {
@@ -154,7 +171,9 @@ fn join(
     for (id, entry) in sessions {
         match known.remove(&id).and_then(|place| rows.get_mut(place)) {
             Some(row) => {
-                let is_same = SessionEntry { gone: None, ..row.entry.clone() } == entry;
+                // Notes of a backup say where it lies; what is read now does not.
+                let before = SessionEntry { gone: None, flags: entry.flags, ..row.entry.clone() };
+                let is_same = before == entry;
                 row.state = if is_same { SessionState::Saved } else { SessionState::Changed };
                 row.entry = entry;
                 row.local = Some(file.clone());

@@ -17,9 +17,11 @@ use crate::format::session::SessionEntry;
 use crate::format::tree::NodeKind;
 use crate::machine::FoundAgent;
 use crate::machine::doctor::purge_days;
-use crate::time::SECOND;
+use crate::time::{SECOND, Timestamp};
 
 const DAY: i64 = 24 * 3600 * SECOND;
+/// So far ahead is looked.
+const AHEAD: i64 = 3 * DAY;
 
 /// A file that holds sessions.
 #[derive(Debug, Clone)]
@@ -134,6 +136,11 @@ fn below(found: &FoundAgent, source: &AgentSource, place: &Path) -> Vec<LocalFil
 }
 
 impl LocalFile {
+    /// Returns whether its agent will delete the file within three days.
+    pub fn is_expiring(&self, now: Timestamp) -> bool {
+        self.expires.is_some_and(|moment| moment <= now.0.saturating_add(AHEAD))
+    }
+
     /// Reads which sessions the file holds; each with its id.
     pub fn sessions(&self) -> Result<Vec<(String, SessionEntry)>> {
         let files = DiskFiles::new(&self.place);

@@ -4,9 +4,10 @@
 //! A backup notes of each session what a list shows ([`SessionObserver`]), beside the snapshot. So all
 //! sessions of all machines are listed without reading any ([`saved_sessions`]), joined with what lies
 //! here now ([`local_files`], [`list_sessions`]), and one of them is read where it is at hand
-//! ([`SessionReader`]).
+//! ([`SessionReader`]), or all of them are searched ([`index`]).
 
 mod disk;
+pub mod index;
 mod list;
 mod local;
 mod observer;
@@ -23,4 +24,4 @@ pub use observer::SessionObserver;
 pub use place::{Fate, FoundBy, SessionPlacer, SessionPlan, TargetProject};
 pub use read::SessionReader;
 pub use saved::{SavedSession, SessionsWish, saved_sessions};
-pub use versions::{SessionVersion, session_versions};
+pub use versions::{SessionVersion, keep_vanished, session_versions};

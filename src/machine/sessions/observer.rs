@@ -11,12 +11,12 @@ use rusqlite::Connection;
 
 use super::disk::DiskFiles;
 use super::outline::{entry_of, of_database, of_file};
-use crate::agents::session::Source;
+use crate::agents::session::{Session, Source};
 use crate::agents::{Agent, SessionFiles, SessionShape};
 use crate::engine::backup::{ObservedContent, ObservedEntry, ObservedFile, Observer};
 use crate::error::Result;
 use crate::files::sqlite::open_to_read;
-use crate::format::session::{KIND, SessionEntry};
+use crate::format::session::{KIND, SESSION_OF_MANY, SessionEntry};
 use crate::format::tree::FileTime;
 use crate::time::SECOND;
 
@@ -78,6 +78,9 @@ impl Observer for SessionObserver {
                 return database_entries(&source, &connection, before, mtime);
             }
         };
+        if shape.holds_many() {
+            return Ok(with_vanished(&sessions, &HashSet::new(), &decoded(before), mtime));
+        }
         let entries =
             sessions.iter().map(|session| observed(&session.id, &entry_of(session, mtime)));
         Ok(without_doubles(entries.collect()))
@@ -96,38 +99,53 @@ fn root_of<'p>(path: &'p Path, relative: &[u8]) -> &'p Path {
     Path::new(OsStr::from_bytes(root))
 }
 
-/// Returns the entries of a database: those of sessions that are as they were stay, those of sessions
-/// that are gone are marked.
+/// What the parent has of a file of many sessions, by their ids.
+type Before<'b> = BTreeMap<String, (&'b ObservedEntry, SessionEntry)>;
+
+fn decoded(before: &[ObservedEntry]) -> Before<'_> {
+    let entry = |entry: &'_ ObservedEntry| SessionEntry::decode(&entry.value).ok();
+    let id = |entry: &ObservedEntry| String::from_utf8(entry.suffix.clone()).ok();
+    before.iter().filter_map(|it| Some((id(it)?, (it, entry(it)?)))).collect()
+}
+
+/// Returns the entries of a database: those of sessions that are as they were stay.
 fn database_entries(
     source: &Source<'_>,
     connection: &Connection,
     before: &[ObservedEntry],
     mtime: i64,
 ) -> Result<Vec<ObservedEntry>> {
-    let decoded: BTreeMap<String, (&ObservedEntry, SessionEntry)> = before
-        .iter()
-        .filter_map(|entry| {
-            let id = String::from_utf8(entry.suffix.clone()).ok()?;
-            Some((id, (entry, SessionEntry::decode(&entry.value).ok()?)))
-        })
-        .collect();
-    let there = decoded.iter().filter(|(_, (_, entry))| entry.gone.is_none());
+    let before = decoded(before);
+    let there = before.iter().filter(|(_, (_, entry))| entry.gone.is_none());
     let revisions = there.map(|(id, (_, entry))| (id.clone(), entry.revision)).collect();
     let outline = of_database(source, connection, &revisions)?;
-    let mut entries: Vec<ObservedEntry> = Vec::new();
-    for session in &outline.changed {
-        entries.push(observed(&session.id, &entry_of(session, mtime)));
-    }
-    let same: HashSet<&str> = outline.same.iter().map(String::as_str).collect();
-    let told: HashSet<&str> = outline.changed.iter().map(|session| session.id.as_str()).collect();
-    for (id, (kept, _)) in &decoded {
+    let same = outline.same.iter().map(String::as_str).collect();
+    Ok(with_vanished(&outline.changed, &same, &before, mtime))
+}
+
+/// Returns the entries of a file of many sessions. Those of sessions that it holds no more are marked:
+/// older snapshots have them.
+fn with_vanished(
+    sessions: &[Session],
+    same: &HashSet<&str>,
+    before: &Before<'_>,
+    mtime: i64,
+) -> Vec<ObservedEntry> {
+    let told: HashSet<&str> = sessions.iter().map(|session| session.id.as_str()).collect();
+    let entry = |session: &Session| {
+        let mut entry = entry_of(session, mtime);
+        entry.flags |= SESSION_OF_MANY;
+        observed(&session.id, &entry)
+    };
+    let mut entries: Vec<ObservedEntry> = sessions.iter().map(entry).collect();
+    for (id, (kept, _)) in before {
         if same.contains(id.as_str()) {
             entries.push((*kept).clone());
         } else if !told.contains(id.as_str()) {
             entries.push(gone_since((*kept).clone(), mtime));
         }
     }
-    Ok(without_doubles(entries))
+    without_doubles(entries)
 }
 
 /// Returns a file's time as nanoseconds; one that does not fit is the last that does.

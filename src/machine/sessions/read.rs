@@ -8,6 +8,7 @@ use std::path::Path;
 use super::disk::DiskFiles;
 use super::list::SessionRow;
 use super::snapshot::SnapshotFiles;
+use super::versions::last_holding;
 use crate::agents::session::{
     RootFiles, Session, Sink, Source, Turn, Wanted, Which, read_database, read_file,
 };
@@ -85,9 +86,28 @@ impl SessionReader<'_> {
                         .object(files.path(&file.relative).display().to_string())),
                 }
             }
-            (None, Some(snapshot)) => self.read_saved(row, snapshot, sink),
+            (None, Some(snapshot)) => {
+                let snapshot = self.holding(row, snapshot)?;
+                self.read_saved(row, snapshot, sink)
+            }
             (None, None) => Err(Error::failed("neither here nor saved:").object(row.id.clone())),
         }
+    }
+
+    /// Returns the snapshot that has a session: the newest one, unless the session is gone from a file of
+    /// many, which that snapshot has as it is without it.
+    fn holding(&self, row: &SessionRow, newest: SnapshotId) -> Result<SnapshotId> {
+        let (Some(repository), Some(_)) = (self.repository, row.entry.gone) else {
+            return Ok(newest);
+        };
+        if !self.shape(row)?.holds_many() {
+            return Ok(newest);
+        }
+        last_holding(repository, row)?.ok_or_else(|| {
+            Error::failed("every snapshot that held the session is forgotten:")
+                .object(row.id.clone())
+                .hint("`stash unforget` brings back what was forgotten in the last 60 hours")
+        })
     }
 
     /// Reads a session as a snapshot has it.

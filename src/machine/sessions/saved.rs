@@ -66,6 +66,9 @@ pub fn saved_sessions(
     Ok(sessions)
 }
 
+/// Machine, agent, label and place: several folders of one agent are roots of their own.
+type RootKey<'e> = (&'e str, &'e str, &'e str, &'e [u8]);
+
 /// Returns of each agent's root of each machine the newest state, by snapshot.
 fn newest_roots<'e>(
     heads: &'e [SnapshotEntry],
@@ -80,9 +83,7 @@ fn newest_roots<'e>(
             && (wish.hosts.is_empty() || wish.hosts.contains(&snapshot.host))
             && wish.at.is_none_or(|at| snapshot.time <= at.0)
     };
-    // By machine, agent, label and place: several folders of one agent are roots of their own.
-    type Key<'e> = (&'e str, &'e str, &'e str, &'e [u8]);
-    let mut newest: HashMap<Key<'e>, (&'e SnapshotEntry, &'e Root)> = HashMap::new();
+    let mut newest: HashMap<RootKey<'e>, (&'e SnapshotEntry, &'e Root)> = HashMap::new();
     for entry in heads.iter().filter(counts) {
         let snapshot = &entry.snapshot;
         let roots = snapshot.roots.iter().filter(|root| root.kind == RootKind::Agent as u64);

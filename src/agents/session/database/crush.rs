@@ -1,8 +1,7 @@
 //! Crush's database in a project: `sessions`, and `messages` with a list of parts in JSON.
 //!
 //! After its migrations. Times are said to be milliseconds, and triggers write seconds: their size
-//! tells. The project is the folder that the database's folder lies in: whoever knows the root says
-//! so, since here only the path below it is known. `revision`: the session's time and name, the number of
+//! tells. The project is the folder that the database's folder lies in. `revision`: the session's time and name, the number of
 //! messages, and the length of the last, which grows while it is streamed.
 
 use rusqlite::Row;
@@ -13,7 +12,7 @@ use super::json::{self, Raw};
 use super::reading::{Parts, Reading};
 use super::rows::{self, Cell, Database, Revision, Step, Table};
 
-pub(super) fn read(_: &Source<'_>, database: &Database<'_>, run: &mut Run<'_>) -> Step {
+pub(super) fn read(source: &Source<'_>, database: &Database<'_>, run: &mut Run<'_>) -> Step {
     let sessions = database.table("sessions")?;
     let messages = database.table("messages")?;
     if !sessions.has("id") {
@@ -25,6 +24,7 @@ pub(super) fn read(_: &Source<'_>, database: &Database<'_>, run: &mut Run<'_>) -
     run.rows(database, &select, "sessions.id", &mut |run, row| {
         let Some(id) = rows::words(row, 0) else { return Ok(()) };
         let mut session = Session {
+            project: project(source),
             parent: rows::words(row, 1),
             started: rows::moment(row, 3),
             last: rows::moment(row, 4).or_else(|| rows::moment(row, 3)),
@@ -39,6 +39,16 @@ pub(super) fn read(_: &Source<'_>, database: &Database<'_>, run: &mut Run<'_>) -
             if has_messages { turns(database, &messages, reading) } else { Ok(()) }
         })
     })
+}
+
+/// Returns the folder that `.crush` lies in.
+fn project(source: &Source<'_>) -> Option<String> {
+    let root = std::str::from_utf8(source.root).ok()?;
+    let below = std::str::from_utf8(source.relative).ok()?;
+    let whole = if below.is_empty() { root.to_owned() } else { format!("{root}/{below}") };
+    let (folder, _file) = whole.rsplit_once('/')?;
+    let (project, _data) = folder.rsplit_once('/')?;
+    Some(project.to_owned())
 }
 
 fn revision(database: &Database<'_>, row: &Row<'_>, has_messages: bool, id: &str) -> Step<u64> {

@@ -79,7 +79,13 @@ fn read_which(
     wanted: Wanted,
 ) -> (Collected, Result<(), Error>) {
     let mut found = Collected::default();
-    let source = Source { shape, relative: b"folder/chat-1/store.db", size: 4096, files: &NoFiles };
+    let source = Source {
+        shape,
+        root: b"/root",
+        relative: b"folder/chat-1/store.db",
+        size: 4096,
+        files: &NoFiles,
+    };
     let result = read_database(&source, connection, which, wanted, &mut found);
     (found, result)
 }

@@ -88,12 +88,9 @@ pub(super) fn moved(
 /// their ends that are the same.
 pub fn what_moved<'a>(old: &'a str, new: &'a str) -> Option<(&'a str, &'a str)> {
     let (mut before, mut after) = (old.trim_end_matches('/'), new.trim_end_matches('/'));
-    loop {
-        let (Some((old_rest, old_name)), Some((new_rest, new_name))) =
-            (before.rsplit_once('/'), after.rsplit_once('/'))
-        else {
-            break;
-        };
+    while let (Some((old_rest, old_name)), Some((new_rest, new_name))) =
+        (before.rsplit_once('/'), after.rsplit_once('/'))
+    {
         if old_name != new_name {
             break;
         }

@@ -62,6 +62,8 @@ fn ids_stay_and_the_revision_changes_where_a_session_goes_on() {
     assert_eq!(before[0], after[0]);
     assert_eq!(before[1].0, after[1].0);
     assert!(before[1].1 != after[1].1 && before[0].1 != 0);
+    let altered = sessions(&EXAMPLE.replace("Hi.", "Ho."));
+    assert!(before[1].0 == altered[1].0 && before[1].1 != altered[1].1);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Whatever a file holds, reading it ends, fails not, and gives a session wherever the shape is one of one
 //! session for each file.
 
+use std::path::Path;
+
 use std::io::Read;
 use std::ops::ControlFlow;
 
@@ -79,7 +81,7 @@ fn line_ends_of_another_system_and_a_byte_order_mark_change_nothing() {
 
 #[test]
 fn a_torn_last_line_costs_that_line_alone() {
-    for (shape, path, text) in SAMPLES.iter().filter(|(_, path, _)| path.ends_with(".jsonl")) {
+    for (shape, path, text) in SAMPLES.iter().filter(|(_, path, _)| is_lines(path)) {
         let whole = hear_bytes(*shape, path, text.as_bytes());
         let torn = hear_bytes(*shape, path, format!("{text}{{\"type\":\"user\",\"mess").as_bytes());
         let (session, turns) = &torn.sessions[0];
@@ -257,4 +259,9 @@ fn json(seed: u64) -> String {
     }
     let random = &mut fastrand::Rng::with_seed(seed);
     (0..20).map(|_| object(random, 0) + "\n").collect()
+}
+
+/// Returns whether a sample's records are lines.
+fn is_lines(path: &str) -> bool {
+    Path::new(path).extension().is_some_and(|end| end == "jsonl")
 }

@@ -1,4 +1,5 @@
 use super::super::super::words::SessionShape::ClaudeJsonl;
+use super::Role::{System, Tool, User};
 use super::{at, one, said, told};
 
 const PATH: &str = "projects/-home-user-code-shop/5c0d2b7e-1111-4a6b-9a10-aaaaaaaaaaaa.jsonl";
@@ -73,7 +74,6 @@ fn what_the_person_did_not_write_is_no_title_and_no_turn_of_theirs() {
     assert_eq!(session.turns, 3);
     let sides: Vec<_> = turns.iter().map(|turn| turn.is_side).collect();
     assert_eq!(sides, [false, false, true, false, false, false]);
-    use super::Role::{System, Tool, User};
     assert_eq!(super::roles(&turns), [System, System, User, Tool, User, User]);
     assert_eq!(said(&turns[3].parts), "[t]! out");
 }

@@ -5,7 +5,7 @@ const PATH: &str =
     "sessions/2026/11/03/rollout-2026-11-03T10-00-00-019a5c00-0000-7000-8000-0000000000c1.jsonl";
 const ID: &str = "019a5c00-0000-7000-8000-0000000000c1";
 
-pub(super) const EXAMPLE: &str = r##"{"timestamp":"2026-11-03T10:00:00.000Z","type":"session_meta","payload":{"id":"019a5c00-0000-7000-8000-0000000000c1","timestamp":"2026-11-03T10:00:00.000Z","cwd":"/home/user/code/shop","originator":"codex_cli_rs","cli_version":"0.150.0","source":"cli","model_provider":"openai","git":{"branch":"main","commit_hash":"deadbeef","repository_url":"https://example.com/shop.git"}}}
+pub(super) const EXAMPLE: &str = r#"{"timestamp":"2026-11-03T10:00:00.000Z","type":"session_meta","payload":{"id":"019a5c00-0000-7000-8000-0000000000c1","timestamp":"2026-11-03T10:00:00.000Z","cwd":"/home/user/code/shop","originator":"codex_cli_rs","cli_version":"0.150.0","source":"cli","model_provider":"openai","git":{"branch":"main","commit_hash":"deadbeef","repository_url":"https://example.com/shop.git"}}}
 {"timestamp":"2026-11-03T10:00:00.050Z","type":"response_item","payload":{"type":"message","role":"user","content":[{"type":"input_text","text":"<environment_context>\n  <cwd>/home/user/code/shop</cwd>\n</environment_context>"}]}}
 {"timestamp":"2026-11-03T10:00:00.100Z","type":"turn_context","payload":{"turn_id":"t1","cwd":"/home/user/code/shop","approval_policy":"on-request","model":"example-1"}}
 {"timestamp":"2026-11-03T10:00:01.000Z","type":"event_msg","payload":{"type":"user_message","message":"Add a retry to the importer","images":[]}}
@@ -17,7 +17,7 @@ pub(super) const EXAMPLE: &str = r##"{"timestamp":"2026-11-03T10:00:00.000Z","ty
 {"timestamp":"2026-11-03T10:00:09.000Z","type":"response_item","payload":{"type":"message","role":"assistant","content":[{"type":"output_text","text":"Retry added with backoff."}]}}
 {"timestamp":"2026-11-03T10:00:09.100Z","type":"event_msg","payload":{"type":"token_count","info":null}}
 {"timestamp":"2026-11-03T10:05:00.000Z","ordinal":12,"type":"event_msg","payload":{"type":"item_completed","thread_id":"019a5c00-0000-7000-8000-0000000000c1","turn_id":"t2","item":{"type":"UserMessage","id":"i1","content":[{"type":"text","text":"Now add a test"}]}}}
-"##;
+"#;
 
 fn lines(text: &str) -> (super::Session, Vec<super::Turn>) {
     one(CodexRollout, PATH, &[(PATH, text)])

@@ -1,4 +1,6 @@
 use super::super::super::words::SessionShape::GeminiChat;
+use std::fmt::Write as _;
+
 use super::{Files, at, hear, one, told};
 
 const PATH: &str = "tmp/shop/chats/session-2026-11-04T08-00-7e3a0000.jsonl";
@@ -74,9 +76,11 @@ fn a_file_too_large_to_hold_is_read_again_for_what_counts() {
     let words = "w".repeat(1 << 20);
     let mut text = String::from("{\"sessionId\":\"s\"}\n");
     for number in 0..24 {
-        text += &format!(
-            "{{\"id\":\"{number}\",\"type\":\"user\",\"content\":\"{number} {words}\"}}\n"
-        );
+        writeln!(
+            text,
+            "{{\"id\":\"{number}\",\"type\":\"user\",\"content\":\"{number} {words}\"}}"
+        )
+        .unwrap();
     }
     text += "{\"$rewindTo\":\"22\"}\n{\"id\":\"21\",\"type\":\"user\",\"content\":\"again\"}\n";
     let (session, turns) = lines(&text);

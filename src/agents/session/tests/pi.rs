@@ -1,4 +1,5 @@
 use super::super::super::words::SessionShape::PiJsonl;
+use super::Role::{Assistant, Tool, User};
 use super::{at, one, told};
 
 pub(super) const OPENCLAW: &str = r#"{"type":"session","version":3,"id":"b2f0","timestamp":"2026-11-05T07:00:00.000Z","cwd":"/home/user/.openclaw/workspace"}
@@ -66,6 +67,5 @@ fn droids_header_has_the_title() {
     let (session, turns) = one(PiJsonl, path, &[(path, text)]);
     assert_eq!((&*session.id, session.title.as_deref()), ("d-1", Some("Importer retry")));
     assert_eq!((session.turns, turns.len()), (2, 3));
-    use super::Role::{Assistant, Tool, User};
     assert_eq!(super::roles(&turns), [User, Assistant, Tool]);
 }

@@ -1,6 +1,6 @@
 //! `stash sessions list`.
 
-use super::pick::{Filter, find, is_expiring, short_length, wish};
+use super::pick::{Filter, find, short_length, wish};
 use crate::cli::args::SessionsListArguments;
 use crate::cli::commands::open::Run;
 use crate::cli::figures::{count, counted, size};
@@ -25,7 +25,7 @@ pub(in crate::cli::commands) fn run(run: &Run, arguments: &SessionsListArguments
     sessions.rows.retain(|row| {
         filter.takes(row)
             && (arguments.all || row.entry.parent.is_empty())
-            && (!arguments.expiring || is_expiring(row, now))
+            && (!arguments.expiring || row.local.as_ref().is_some_and(|file| file.is_expiring(now)))
     });
     if let Some(last) = arguments.last {
         sessions.rows.truncate(last);
@@ -76,7 +76,7 @@ fn table(run: &Run, rows: &[SessionRow], length: usize) -> Table {
 }
 
 /// What is worth saying of where it is.
-fn state(row: &SessionRow, host: &str) -> String {
+pub(super) fn state(row: &SessionRow, host: &str) -> String {
     let word = match row.state {
         SessionState::Saved | SessionState::Elsewhere => "",
         other => other.name(),
@@ -109,7 +109,7 @@ fn cut_front(text: &str, letters: usize) -> String {
     ['…'].into_iter().chain(text.chars().skip(rest)).collect()
 }
 
-fn short_path(path: &str, home: Option<&str>) -> String {
+pub(super) fn short_path(path: &str, home: Option<&str>) -> String {
     let rest = home.and_then(|home| path.strip_prefix(home));
     let shown = match rest {
         Some(rest) if rest.is_empty() || rest.starts_with('/') => format!("~{rest}"),

@@ -13,7 +13,7 @@ use crate::machine::sessions::{
     SessionRow, SessionState, SessionsWish, list_sessions, local_files, saved_sessions,
 };
 use crate::machine::{AgentWish, Bare, MachineAgents, absolute_path};
-use crate::time::{Clock as _, SECOND, Timestamp};
+use crate::time::{Clock as _, Timestamp};
 
 /// So many candidates are named where an id is ambiguous.
 const CANDIDATES: usize = 10;
@@ -97,12 +97,12 @@ impl Filter {
     pub(super) fn takes(&self, row: &SessionRow) -> bool {
         let entry = &row.entry;
         let first = entry.started.or(entry.last);
-        let is_in = |project: &String| match project.contains('/') {
-            true => {
-                let rest = entry.project.strip_prefix(project.trim_end_matches('/'));
-                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        let is_in = |project: &String| {
+            if !project.contains('/') {
+                return entry.project.to_lowercase().contains(&project.to_lowercase());
             }
-            false => entry.project.to_lowercase().contains(&project.to_lowercase()),
+            let rest = entry.project.strip_prefix(project.trim_end_matches('/'));
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
         self.project.as_ref().is_none_or(is_in)
             && self.since.is_none_or(|since| row.last() >= since)
@@ -165,10 +165,4 @@ pub(super) fn short_length(rows: &[SessionRow]) -> usize {
         _ => None,
     });
     pairs.max().unwrap_or(0).max(SHORT)
-}
-
-/// Returns whether a session goes within three days.
-pub(super) fn is_expiring(row: &SessionRow, now: Timestamp) -> bool {
-    const AHEAD: i64 = 3 * 24 * 3600 * SECOND;
-    row.expires().is_some_and(|moment| moment <= now.0.saturating_add(AHEAD))
 }

@@ -63,15 +63,14 @@ impl BlockWork {
             write_new_file(&self.path, &self.block)?;
             return Ok(vec![self.path.clone()]);
         }
-        match blocks.iter_mut().find(|it| is_same_session(it, &self.block)) {
-            Some(block) => block.clone_from(&self.block),
-            None => {
-                let last = blocks.last().map_or(&[][..], Vec::as_slice);
-                if !last.is_empty() && !last.ends_with(b"\n\n") {
-                    blocks.push(b"\n".to_vec());
-                }
-                blocks.push(self.block.clone());
+        if let Some(block) = blocks.iter_mut().find(|it| is_same_session(it, &self.block)) {
+            block.clone_from(&self.block);
+        } else {
+            let last = blocks.last().map_or(&[][..], Vec::as_slice);
+            if !last.is_empty() && !last.ends_with(b"\n\n") {
+                blocks.push(b"\n".to_vec());
             }
+            blocks.push(self.block.clone());
         }
         replace_file(&self.path, &blocks.concat()).map(|()| Vec::new())
     }

@@ -176,7 +176,7 @@ impl RowWork {
             worktree = Some(project.worktree.as_str());
         }
         let common = common(transaction, "project", None)?;
-        let names = list(&common, |column| quoted(column));
+        let names = list(&common, quoted);
         let values = list(&common, |column| match column {
             "id" => ":id".to_owned(),
             "worktree" => "coalesce(:worktree, s.worktree)".to_owned(),
@@ -207,7 +207,7 @@ fn put(
     if !common.iter().any(|column| column == key) {
         return Ok(0);
     }
-    let names = list(&common, |column| quoted(column));
+    let names = list(&common, quoted);
     let taken = list(&common, expression);
     let set = list(&common, |column| format!("{0} = excluded.{0}", quoted(column)));
     let table = quoted(table);

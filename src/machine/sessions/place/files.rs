@@ -67,16 +67,15 @@ impl FileWork {
         let file = folder.create_temporary(name)?;
         let path = self.root.join(&item.to);
         let mut content = FileReader::new(reader, &item.node);
-        match &self.copy {
-            Some(ids) => file.write_at(0, &with_id(&mut content, &item.node, ids)?)?,
-            None => {
-                let mut offset = 0_u64;
-                while let Some(piece) = content.next_piece()? {
-                    file.write_at(offset, &piece)?;
-                    offset = offset.saturating_add(piece.len() as u64);
-                }
-                file.set_length(item.node.size)?;
+        if let Some(ids) = &self.copy {
+            file.write_at(0, &with_id(&mut content, &item.node, ids)?)?;
+        } else {
+            let mut offset = 0_u64;
+            while let Some(piece) = content.next_piece()? {
+                file.write_at(offset, &piece)?;
+                offset = offset.saturating_add(piece.len() as u64);
             }
+            file.set_length(item.node.size)?;
         }
         let mode = Permissions::from_mode(item.node.mode & 0o777 | 0o600);
         file.file().set_permissions(mode).at("cannot set the permissions of", &path)?;
@@ -201,7 +200,7 @@ fn is_needed(
 ) -> Result<bool> {
     let path = root.join(&item.to);
     let Some(relation) = relation(&path, &item.node, saved)? else { return Ok(true) };
-    let is_lines = item.to.ends_with(".jsonl");
+    let is_lines = holds_lines(item.to.as_bytes());
     match relation {
         Relation::Equal => Ok(false),
         Relation::Longer if is_lines => Ok(wanted.replaces),
@@ -214,4 +213,9 @@ fn is_needed(
         // A document is as old as its session.
         _ => Ok(wanted.replaces || wanted.grows),
     }
+}
+
+/// Returns whether a file's name says that it holds lines, of which a beginning is a version of it.
+pub(super) fn holds_lines(path: &[u8]) -> bool {
+    path.ends_with(b".jsonl")
 }

@@ -130,11 +130,11 @@ pub(super) fn list(
     }
     // What is there stays as it is written.
     let mut entries: Vec<Box<RawValue>> = serde_json::from_slice(&bytes).map_err(understood)?;
-    let is_it = |it: &Box<RawValue>| {
+    let is_it = |it: &RawValue| {
         let value: Option<Value> = serde_json::from_str(it.get()).ok();
         value.is_some_and(|value| value.get(key).and_then(Value::as_str) == Some(listed.id))
     };
-    if entries.iter().any(is_it) {
+    if entries.iter().any(|it| is_it(it)) {
         return Ok(Vec::new());
     }
     entries.push(serde_json::value::to_raw_value(&entry).map_err(understood)?);

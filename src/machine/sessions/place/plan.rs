@@ -11,7 +11,7 @@ use super::super::versions::session_versions;
 use super::block::{self, BlockWork};
 use super::compare::{Relation, TurnHashes};
 use super::database::{OpencodeProject, RowWork};
-use super::files::{self, Beside, FileItem, FileWork};
+use super::files::{self, Beside, FileItem, FileWork, holds_lines};
 use super::index::{self, Listed};
 use super::project::{FoundBy, ProjectWish, TargetProject, git_folder, git_top, root_commit};
 use super::{Fate, SessionPlacer, SessionPlan};
@@ -213,7 +213,8 @@ impl<'a> SessionPlacer<'a> {
         })?;
         let path = root.join(&placement.to);
         let mut relation = files::relation(&path, &node, &case.saved)?;
-        let is_lines = placement.to.ends_with(".jsonl") && case.relative.ends_with(".jsonl");
+        let is_lines =
+            holds_lines(placement.to.as_bytes()) && holds_lines(case.relative.as_bytes());
         if let Some(there) = case.here.first().filter(|_| copy.is_none())
             && !is_lines
             && matches!(relation, Some(it) if it != Relation::Equal)

@@ -48,7 +48,7 @@ fn columns(connection: &Connection) -> Vec<(String, String)> {
 pub(super) fn survives(shape: SessionShape, make: impl Fn() -> Connection) {
     let mut random = fastrand::Rng::with_seed(11);
     let mut gap_count = 0;
-    for _ in 0..60 {
+    for _ in 0..40 {
         let connection = make();
         let all = columns(&connection);
         for _ in 0..random.usize(1..8) {

@@ -119,6 +119,7 @@ fn the_newer_table_is_read_and_follows_the_older_one() {
             INSERT INTO session_message VALUES('msg_f','ses_03','shell',6,1793610002000,1,'{"callID":"s1","command":"ls","output":"a b"}');
             INSERT INTO session_message VALUES('msg_g','ses_03','riddle',7,1793610002000,1,'{}');
             INSERT INTO session_message VALUES('msg_01','ses_01','user',1,1793610000000,1,'{"text":"Add a retry"}');
+            INSERT INTO session_message VALUES('msg_98','ses_01','user',3,1793610000500,1,'{"text":"Add a retry"}');
             INSERT INTO session_message VALUES('msg_99','ses_01','user',2,1793610400000,1,'{"text":"And a test"}');"#,
         )
         .unwrap();
