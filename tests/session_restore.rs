@@ -13,9 +13,13 @@ mod common_agents;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use common_agents::{CLAUDE_SESSION, CODEX_SESSION, Home, files_below};
+use common_agents::{Home, files_below};
 use rusqlite::Connection;
 use serde_json::Value;
+
+/// The ids that the invented home has.
+const CLAUDE_SESSION: &str = "5c0d2b7e-1111-4a6b-9a10-aaaaaaaaaaaa";
+const CODEX_SESSION: &str = "019a5c00-0000-7000-8000-0000000000c1";
 
 /// A machine with a home; all of a scene share a repository.
 struct Machine {
@@ -102,6 +106,10 @@ fn saved() -> (tempfile::TempDir, Machine) {
     let machine = Machine::new(scene.path(), "one");
     let mut home = Home::new(&machine.folder).first_row();
     home.close();
+    // It has the id of the one that is not archived.
+    let archived = machine.path(".codex/archived_sessions");
+    std::fs::remove_dir_all(archived).unwrap();
+    machine.run(0, &["init", "-q"]);
     machine.run(0, &["backup", "-q"]);
     (scene, machine)
 }
@@ -126,6 +134,14 @@ fn delete(path: &Path) {
     }
 }
 
+/// The same, on a machine whose project is gone from the disk that the other machine has.
+fn saved_elsewhere() -> (tempfile::TempDir, Machine, Machine) {
+    let (scene, one) = saved();
+    std::fs::remove_dir_all(one.path("code/shop")).unwrap();
+    let two = Machine::new(scene.path(), "two");
+    (scene, one, two)
+}
+
 #[test]
 fn a_deleted_session_of_each_agent_comes_back_by_its_id_and_reads_as_before() {
     let (_scene, machine) = saved();
@@ -139,7 +155,7 @@ fn a_deleted_session_of_each_agent_comes_back_by_its_id_and_reads_as_before() {
                 continue;
             }
             let before = machine.turns(id);
-            let content = std::fs::read(path).unwrap();
+            let content = std::fs::read(path).unwrap_or_else(|error| panic!("{path}: {error}"));
             delete(Path::new(path));
             machine.run(0, &["sessions", "restore", id, "--agent", agent]);
             assert_eq!(machine.turns(id), before, "{agent} {id}");
@@ -236,8 +252,7 @@ fn rows_go_into_a_database_that_is_written_to_only_if_that_is_asked_for() {
 
 #[test]
 fn sessions_of_another_home_are_placed_for_the_project_here() {
-    let (scene, one) = saved();
-    let other = Machine::new(scene.path(), "two");
+    let (_scene, one, other) = saved_elsewhere();
     std::fs::create_dir_all(other.path("code/shop")).unwrap();
     let said = other.run(0, &["sessions", "restore", CLAUDE_SESSION]);
     assert_eq!(read(&other.transcript()), read(&one.transcript()), "records stay as they are");
@@ -290,8 +305,7 @@ fn sessions_of_another_home_are_placed_for_the_project_here() {
 
 #[test]
 fn a_name_that_another_project_owns_is_not_taken_from_it() {
-    let (scene, _one) = saved();
-    let other = Machine::new(scene.path(), "two");
+    let (_scene, _one, other) = saved_elsewhere();
     std::fs::create_dir_all(other.path("code/shop")).unwrap();
     std::fs::create_dir_all(other.path(".gemini/tmp/shop/chats")).unwrap();
     std::fs::write(other.path(".gemini/tmp/shop/.project_root"), "/somewhere/shop").unwrap();
@@ -375,12 +389,11 @@ fn a_copy_has_a_new_id_in_its_name_and_in_each_record() {
 
 #[test]
 fn a_rehearsal_writes_nothing_and_a_missing_project_is_told() {
-    let (scene, _one) = saved();
-    let other = Machine::new(scene.path(), "two");
+    let (_scene, _one, other) = saved_elsewhere();
     // The repository's cache and state are stash's own.
     other.run(0, &["sessions"]);
     let before = inventory(&other);
-    let said = other.run(0, &["sessions", "restore", "--all", "--dry-run"]);
+    let said = other.run(3, &["sessions", "restore", "--all", "--dry-run"]);
     assert_eq!(inventory(&other), before);
     assert!(said.contains("is not on this machine"), "{said}");
 
@@ -396,8 +409,7 @@ fn a_rehearsal_writes_nothing_and_a_missing_project_is_told() {
 
 #[test]
 fn a_folder_that_is_named_is_the_project() {
-    let (scene, one) = saved();
-    let other = Machine::new(scene.path(), "two");
+    let (_scene, one, other) = saved_elsewhere();
     std::fs::create_dir_all(other.path("work/store")).unwrap();
     let folder = other.path("work/store");
     let folder = folder.to_str().unwrap();

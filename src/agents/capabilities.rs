@@ -118,6 +118,33 @@ impl Agent {
         }
     }
 
+    /// Returns whether one session can be put back so that the agent finds it.
+    fn placing(&self) -> Support {
+        const FILES: &str =
+            "a_deleted_session_of_each_agent_comes_back_by_its_id_and_reads_as_before";
+        const ROWS: &str =
+            "a_deleted_session_of_opencode_comes_back_as_rows_and_the_database_stays_whole";
+        if self.origin != Origin::Builtin {
+            return Support::No("placed by its definition, and no test has sessions of it");
+        }
+        match self.id.as_str() {
+            "claude-code" | "codex" | "gemini" | "copilot" | "continue" | "aider" => {
+                Support::Yes(FILES)
+            }
+            "opencode" => Support::Yes(ROWS),
+            "cursor" => Support::No(
+                "experimental: its transcripts and the chats of its command line come back, the editor's chats do not",
+            ),
+            "openclaw" => Support::No(
+                "it finds a conversation by its key in databases that one gateway writes: only all of it comes back",
+            ),
+            "amp" => Support::No("its server's copy is the one that counts"),
+            "windsurf" => Support::No("its sessions are kept in a form that only it reads"),
+            "shared-agents" => Support::No("it keeps no sessions"),
+            _ => Support::No("placed by what is known of it, and no test has brought one back yet"),
+        }
+    }
+
     /// Returns whether something can be done with this agent.
     pub fn support(&self, capability: Capability) -> Support {
         let id = self.id.as_str();
@@ -145,9 +172,7 @@ impl Agent {
             }
             // What a reader reads is searched as any session is.
             Capability::List | Capability::Show | Capability::Search => self.reading(),
-            Capability::RestoreThatOpens => {
-                Support::No("no restore of single sessions is built in yet")
-            }
+            Capability::RestoreThatOpens => self.placing(),
             Capability::Sync => Support::No("no exchange between machines is built in yet"),
             Capability::Hooks if self.hooks.is_empty() => {
                 Support::No("it is not known to have hooks")

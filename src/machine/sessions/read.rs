@@ -96,7 +96,7 @@ impl SessionReader<'_> {
 
     /// Returns the snapshot that has a session: the newest one, unless the session is gone from a file of
     /// many, which that snapshot has as it is without it.
-    fn holding(&self, row: &SessionRow, newest: SnapshotId) -> Result<SnapshotId> {
+    pub(super) fn holding(&self, row: &SessionRow, newest: SnapshotId) -> Result<SnapshotId> {
         let (Some(repository), Some(_)) = (self.repository, row.entry.gone) else {
             return Ok(newest);
         };

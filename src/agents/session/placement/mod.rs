@@ -201,3 +201,6 @@ impl Placing<'_> {
 }
 
 const OPENCLAW: &str = "OpenClaw addresses a conversation by its key, and one gateway writes its databases, whose schema and versions must fit: only the whole agent can be restored";
+
+#[cfg(test)]
+mod tests;

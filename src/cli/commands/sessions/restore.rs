@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::list::{cut, first};
 use super::pick::{Filter, Sessions, find, pick, short_length};
+use crate::agents::AgentRoot;
 use crate::cli::args::SessionsRestoreArguments;
 use crate::cli::ask;
 use crate::cli::commands::backup::temporary_folder;
@@ -219,6 +220,10 @@ fn safety<'a>(
     for agent in agents {
         if !before.contains_key(agent) {
             let found = sessions.agents.known(agent, &run.environment)?;
+            // Where nothing is yet, nothing can be lost.
+            if !found.roots.iter().any(AgentRoot::is_usable) {
+                continue;
+            }
             before.insert(*agent, save_before(run, &sessions.agents, repository, &found)?);
         }
     }

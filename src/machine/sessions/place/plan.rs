@@ -7,7 +7,6 @@ use std::sync::Arc;
 use super::super::list::SessionRow;
 use super::super::read::root_of;
 use super::super::snapshot::SnapshotFiles;
-use super::super::versions::session_versions;
 use super::block::{self, BlockWork};
 use super::compare::{Relation, TurnHashes};
 use super::database::{OpencodeProject, RowWork};
@@ -110,7 +109,12 @@ impl<'a> SessionPlacer<'a> {
         let found = self.agents.known(&row.agent, self.environment)?;
         let agent = Arc::clone(&found.agent);
         let shape = self.reader.shape(row)?;
-        let snapshot = snapshot_of(repository, row, shape)?;
+        let newest = row.snapshot.ok_or_else(|| {
+            Error::failed("the session is not saved:")
+                .object(row.id.clone())
+                .hint("`stash backup` saves it")
+        })?;
+        let snapshot = self.reader.holding(row, newest)?;
         let root = root_of(repository, snapshot, row)?;
         let saved = SnapshotFiles::new(repository, &root, self.reader.temporary_folder);
         let relative = String::from_utf8(row.relative.clone()).map_err(|_| {
@@ -481,30 +485,6 @@ impl Prepared<'_> {
             }
         }
     }
-}
-
-/// Returns the newest snapshot that holds a session. A database's newest one lacks what was deleted
-/// before, and so does a history of many.
-fn snapshot_of(
-    repository: &Repository,
-    row: &SessionRow,
-    shape: SessionShape,
-) -> Result<SnapshotId> {
-    let unsaved = || {
-        Error::failed("the session is not saved:")
-            .object(row.id.clone())
-            .hint("`stash backup` saves it")
-    };
-    let newest = row.snapshot.ok_or_else(unsaved)?;
-    if row.entry.gone.is_none() || !shape.holds_many() {
-        return Ok(newest);
-    }
-    let versions = session_versions(repository, row)?;
-    let last = versions.iter().rev().find(|version| version.entry.gone.is_none());
-    last.map(|version| version.snapshot).ok_or_else(|| {
-        Error::failed("no snapshot holds the session any more; what is known of it is its title:")
-            .object(row.id.clone())
-    })
 }
 
 /// Returns where a root lies on this machine: the one of the same label, else the first of its kind.
