@@ -1,5 +1,6 @@
 //! Single sessions, brought back through the real program, and read with the readers that read them before.
 #![allow(
+    clippy::case_sensitive_file_extension_comparisons,
     clippy::disallowed_methods,
     clippy::unwrap_used,
     clippy::expect_used,
