@@ -110,6 +110,11 @@ fn saved() -> (tempfile::TempDir, Machine) {
     // It has the id of the one that is not archived.
     let archived = machine.path(".codex/archived_sessions");
     std::fs::remove_dir_all(archived).unwrap();
+    let settings = machine.path(".config/stash");
+    std::fs::create_dir_all(&settings).unwrap();
+    let project = machine.path("code/shop");
+    let config = format!("[agents.aider]\nprojects = ['{}']\n", project.display());
+    std::fs::write(settings.join("config.toml"), config).unwrap();
     machine.run(0, &["init", "-q"]);
     machine.run(0, &["backup", "-q"]);
     (scene, machine)

@@ -44,10 +44,15 @@ impl SessionLine {
         let entry = &row.entry;
         let time = |moment: Option<i64>| moment.map(|it| Timestamp(it).to_rfc3339());
         let mut path = Map::new();
-        let mut whole = row.place.clone();
-        if !row.relative.is_empty() {
+        // Where it lies now, or lay.
+        let (place, relative) = match &row.local {
+            Some(file) => (file.place.as_os_str().as_bytes(), &file.relative),
+            None => (row.place.as_slice(), &row.relative),
+        };
+        let mut whole = place.to_vec();
+        if !relative.is_empty() {
             whole.push(b'/');
-            whole.extend_from_slice(&row.relative);
+            whole.extend_from_slice(relative);
         }
         name::insert(&mut path, "path", &whole);
         SessionLine {

@@ -17,6 +17,7 @@ use crate::cli::name;
 use crate::engine::mark::refuse_rollback;
 use crate::engine::purge::{Purge, PurgeReport, plan_purge_with, purge_with};
 use crate::error::{Error, Kind, Result};
+use crate::machine::sessions::index::remove_indexes;
 use crate::machine::sessions::{ForgetPlan, SessionName, SessionsWish, plan_forget};
 use crate::repository::cache::SnapshotEntry;
 use crate::repository::snapshots::SnapshotFilter;
@@ -69,6 +70,8 @@ pub(super) fn run(run: &Run, arguments: &SessionsForgetArguments) -> Result<u8> 
         forget.look()?
     };
     let report = forget.take_out(&plan, &entries, false)?;
+    // The next search makes it anew, without them.
+    remove_indexes(&run.places)?;
     forget.say_done(&report, entries.len(), false)?;
     forget.say_what_stays(&plan);
     Ok(0)
