@@ -7,7 +7,6 @@
     clippy::format_push_string,
     clippy::items_after_statements,
     clippy::panic,
-    clippy::format_push_string,
     reason = "a test stops where things are not as they should be"
 )]
 
