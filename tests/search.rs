@@ -128,7 +128,7 @@ fn sessions_of_every_agent_are_searched() {
             ("codex", "three times"),
             ("openclaw", "at noon"),
             ("aider", "make the importer safe"),
-            ("continue", "importer"),
+            ("continue", "let it try again"),
             ("cursor", "lacks the language"),
             ("copilot", "two of them"),
         ] {
@@ -184,7 +184,10 @@ fn filters_leave_out_what_they_say() {
     let home = Home::new(folder.path()).many(many);
     let at = home.folder();
     assert_eq!(agents(at, &["session7"]), ["gemini"]);
-    assert_eq!(agents(at, &["common", "--last", "100", "--agent", "codex,gemini"]).len(), 10);
+    assert_eq!(
+        agents(at, &["-e", "session", "--last", "100", "--agent", "codex,gemini"]).len(),
+        10
+    );
     let (last, all) = (search(at, &["w0"]), search(at, &["w0", "--last", "100"]));
     assert_eq!(last.len(), 20.min(all.len()));
     assert_eq!(last[..], all[..last.len()]);

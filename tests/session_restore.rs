@@ -1,5 +1,6 @@
 //! Single sessions, brought back through the real program, and read with the readers that read them before.
 #![allow(
+    clippy::case_sensitive_file_extension_comparisons,
     clippy::disallowed_methods,
     clippy::unwrap_used,
     clippy::expect_used,
@@ -109,6 +110,11 @@ fn saved() -> (tempfile::TempDir, Machine) {
     // It has the id of the one that is not archived.
     let archived = machine.path(".codex/archived_sessions");
     std::fs::remove_dir_all(archived).unwrap();
+    // A project's own agents are saved where the configuration names the project.
+    let config =
+        format!("[agents.aider]\nprojects = ['{}']\n", machine.path("code/shop").display());
+    std::fs::create_dir_all(machine.path(".config/stash")).unwrap();
+    std::fs::write(machine.path(".config/stash/config.toml"), config).unwrap();
     machine.run(0, &["init", "-q"]);
     machine.run(0, &["backup", "-q"]);
     (scene, machine)

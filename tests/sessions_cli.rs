@@ -261,7 +261,7 @@ fn what_an_agent_will_delete_soon_is_told_after_each_backup_and_listed() {
     let below = common_agents::files_below(&at.join(".claude/projects"));
     let file = below.iter().find(|it| it.ends_with(&format!("{CLAUDE}.jsonl"))).unwrap();
     let file = std::fs::File::options().append(true).open(at.join(".claude/projects").join(file));
-    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(28 * 24 * 3600);
+    let old = std::time::SystemTime::now() - std::time::Duration::from_hours(28 * 24);
     file.unwrap().set_modified(old).unwrap();
     let output = stash(at, &["backup", "--force", "--always"]);
     let said = String::from_utf8(output.stderr).unwrap();

@@ -41,7 +41,8 @@ pub use retention::{
     ChangedLine, ChangedSummary, ForgetGroup, ForgottenLine, ForgottenRow, PurgeSummary, PurgedLine,
 };
 pub use sessions::{
-    FoundSessionLine, PlacedLine, SessionLine, SessionVersionLine, TurnLine, role_name,
+    FoundSessionLine, PlacedLine, SessionExport, SessionFinding, SessionLine, SessionVersionLine,
+    TurnLine, role_name,
 };
 pub use summaries::{BackupContributor, BackupSummary, Initialized, RestoreSummary};
 pub use verify::{

@@ -82,6 +82,11 @@ pub fn is_file(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok_and(|it| it.is_file())
 }
 
+/// Returns whether something is there, whatever it is.
+pub fn exists(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok()
+}
+
 /// Gives a file the present time.
 pub fn touch(path: &Path) -> Result<()> {
     let file = std::fs::File::options().append(true).open(path).at("cannot open", path)?;

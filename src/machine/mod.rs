@@ -77,6 +77,7 @@ mod limits;
 mod location;
 mod lock;
 mod moment;
+mod new_file;
 pub mod pager;
 mod passphrase;
 mod places;
@@ -100,7 +101,7 @@ mod undo;
 mod unlock;
 
 pub use agent_files::{
-    is_file, made_file, refuse_running, remove_file, replace_file, touch, write_new_file,
+    exists, is_file, made_file, refuse_running, remove_file, replace_file, touch, write_new_file,
 };
 pub use agent_holdings::{AgentHoldings, holdings};
 pub use agent_links::{OutsideLink, outside_links};
@@ -143,6 +144,7 @@ pub use lock::{RunLock, SharedLock};
 pub use moment::{
     Bare, parse as parse_moment, show as show_moment, show_minute, zone as local_zone,
 };
+pub use new_file::{NewFile, Spool};
 pub use passphrase::{
     Ask, MINIMUM_PASSPHRASE_CHARS, Passphrase, SecretOptions, SecretText, configured_source,
     explicit_source, new_passphrase, other_source,

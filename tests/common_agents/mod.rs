@@ -9,6 +9,10 @@
 //! [`Home::close`]. Every file that is made is listed with the category that it must have.
 #![allow(
     dead_code,
+    unused_imports,
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
     unreachable_pub,
     clippy::disallowed_methods,
     clippy::unwrap_used,
@@ -29,6 +33,7 @@ mod lines;
 mod many;
 mod projects;
 
+#[allow(unused_imports, reason = "only benches and tests of searching make many sessions")]
 pub use many::{Many, words};
 
 /// The project that the invented sessions are about.

@@ -13,11 +13,13 @@
 
 mod clean;
 mod judge;
+mod redact;
 mod rules;
 mod scanner;
 
 pub use clean::{Cleaned, clean};
 pub use judge::is_credential_name;
+pub use redact::{Redacted, redact};
 pub use scanner::{Finding, ScanOptions, ScanSums, scan};
 
 /// What a credential is for.

@@ -1,6 +1,7 @@
 //! The pass over a stream: windows, lines, and what overlaps what.
 
 use std::io::Read;
+use std::ops::Range;
 
 use super::SecretKind;
 use super::judge;
@@ -72,12 +73,32 @@ pub fn scan(
     options: ScanOptions,
     found: &mut dyn FnMut(Finding),
 ) -> Result<ScanSums> {
+    pass_over(stream, options, found, None)
+}
+
+/// Where a value lies in what was looked through, and of which kind it is.
+pub(super) type Place = (Range<u64>, SecretKind);
+
+/// Returns where every value lies, those of one kind in one line among them. Places may overlap.
+pub(super) fn places(mut bytes: &[u8], options: ScanOptions) -> Result<Vec<Place>> {
+    let mut places = Vec::new();
+    pass_over(&mut bytes, options, &mut |_| {}, Some(&mut places))?;
+    Ok(places)
+}
+
+fn pass_over(
+    stream: &mut dyn Read,
+    options: ScanOptions,
+    found: &mut dyn FnMut(Finding),
+    places: Option<&mut Vec<Place>>,
+) -> Result<ScanSums> {
     let failed =
         |error: String| Error::failed("the patterns of credentials are wrong").source(error);
     let mut pass = Pass {
         prepared: prepared().map_err(failed)?,
         options,
         found,
+        places,
         base: 0,
         line: 1,
         line_begin: 0,
@@ -123,6 +144,8 @@ struct Pass<'a> {
     prepared: &'static Prepared,
     options: ScanOptions,
     found: &'a mut dyn FnMut(Finding),
+    /// Where each value lies, if that is asked for.
+    places: Option<&'a mut Vec<Place>>,
     /// Where the window begins.
     base: u64,
     /// The line at `counted`, and where it begins.
@@ -178,6 +201,10 @@ impl Pass<'_> {
         }
         if self.pending.as_ref().is_some_and(|pending| begin < pending.end) {
             self.pending = None;
+        }
+        if let Some(places) = &mut self.places {
+            let end = self.base.saturating_add(to as u64);
+            places.push((begin..end, rule.kind));
         }
         self.settle();
         let finding = self.locate(window, from, rule.kind);

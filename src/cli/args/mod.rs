@@ -55,7 +55,8 @@ pub use retention::{
     ForgetArguments, KeepOptions, PinArguments, TagArguments, TagList, UnforgetArguments,
 };
 pub use sessions::{
-    SearchRole, SessionFilterOptions, SessionsArguments, SessionsCommand, SessionsHistoryArguments,
+    ExportFormat, SearchRole, SessionFilterOptions, SessionsArguments, SessionsCommand,
+    SessionsExportArguments, SessionsForgetArguments, SessionsHistoryArguments,
     SessionsListArguments, SessionsRestoreArguments, SessionsSearchArguments,
     SessionsShowArguments,
 };

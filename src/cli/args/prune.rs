@@ -30,7 +30,7 @@ pub struct PruneArguments {
 }
 
 /// How far a prune goes.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct PruneLimits {
     /// How much may stay unused within packs that are needed: a share, a size, or `unlimited`
     /// [default: 5%]

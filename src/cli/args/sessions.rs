@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::prune::Doubt;
 use crate::agents::session::Role;
 
 /// Arguments of `sessions` and its commands.
@@ -16,7 +17,9 @@ use crate::agents::session::Role;
   stash sessions show 5c0d2b7e
   stash sessions search lost cent
   stash sessions history 5c0d2b7e
-  stash sessions restore 5c0d2b7e"
+  stash sessions restore 5c0d2b7e
+  stash sessions export 5c0d2b7e --format html
+  stash sessions forget 5c0d2b7e --dry-run"
 )]
 pub struct SessionsArguments {
     /// What to do.
@@ -45,6 +48,10 @@ pub enum SessionsCommand {
     /// resumes it is printed. It never comes back twice under one id, and never replaces a longer
     /// one unless `--force` says so.
     Restore(SessionsRestoreArguments),
+    /// Writes a session into one file: Markdown, HTML or JSON
+    Export(SessionsExportArguments),
+    /// Takes sessions out of all snapshots of all machines
+    Forget(SessionsForgetArguments),
 }
 
 /// Which sessions.
@@ -241,4 +248,105 @@ pub struct SessionsRestoreArguments {
     /// Asks nothing
     #[arg(short, long)]
     pub yes: bool,
+}
+
+/// How a session is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// Markdown: a heading for each turn, tools folded
+    Md,
+    /// One page that needs no network: dark and light, with a search box
+    Html,
+    /// One document, with nothing left out
+    Json,
+}
+
+impl ExportFormat {
+    /// Returns what its files end in.
+    pub fn extension(self) -> &'static str {
+        match self {
+            ExportFormat::Md => "md",
+            ExportFormat::Html => "html",
+            ExportFormat::Json => "json",
+        }
+    }
+}
+
+/// Arguments of `sessions export`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:
+  stash sessions export 5c0d2b7e                        stash-AGENT-ID-DATE.md
+  stash sessions export 5c0d2b7e --output talk.html
+  stash sessions export 5c0d2b7e --format json | jq '.turns[0]'
+  stash sessions export 5c0d2b7e --without-findings > talk.md
+
+What looks like a credential is shown before anything is written: the turn and the kind, never the
+value. It is asked about; where nobody can be asked the command ends with exit code 2.")]
+pub struct SessionsExportArguments {
+    /// The session: its id, or the beginning of it
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// How it is written [default: as the ending of FILE says, else md]
+    #[arg(short, long, value_name = "FORMAT")]
+    pub format: Option<ExportFormat>,
+    /// The file to write, which must not be there yet; `-` is standard output
+    ///
+    /// Without it the export goes to standard output, or if that is a terminal into
+    /// `stash-AGENT-ID-DATE.md` in the current folder.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Takes what tools were given and answered at any length, and what the model thought; JSON always
+    /// has both
+    #[arg(long)]
+    pub full: bool,
+    /// Takes the session as the newest snapshot at or before this time has it
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<String>,
+    /// The session of this agent, if several have one of that id
+    #[arg(long, value_name = "ID")]
+    pub agent: Option<String>,
+    /// The session of this machine, if several have it
+    #[arg(long = "machine", value_name = "NAME", visible_alias = "host")]
+    pub host: Option<String>,
+    /// Leaves in what looks like a credential, without asking
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Replaces what looks like a credential by `[removed: KIND]`
+    #[arg(long, conflicts_with = "yes")]
+    pub without_findings: bool,
+}
+
+/// Arguments of `sessions forget`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:
+  stash sessions forget 5c0d2b7e --dry-run
+  stash sessions forget 5c0d2b7e
+  stash sessions forget 5c0d2b7e 019a5c00 --yes && stash prune --max-unused 0
+
+Each snapshot that holds one is written anew without it, and the old one forgotten. What still lies on
+a disk is left there, and the next backup saves it again. Copies in other repositories and buckets
+that lock objects keep it. A session in a database of many can't be cut out of it.")]
+pub struct SessionsForgetArguments {
+    /// The sessions: their ids, or the beginnings of them
+    #[arg(value_name = "ID", required = true)]
+    pub ids: Vec<String>,
+    /// Shows what would be taken out; writes nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// Takes them out without asking
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Sessions of this agent, if several have one of that id
+    #[arg(long, value_name = "ID")]
+    pub agent: Option<String>,
+    /// Goes on in spite of a doubt: `rollback`
+    #[arg(long, value_name = "DOUBT", value_delimiter = ',')]
+    pub accept: Vec<Doubt>,
+}
+
+impl SessionsForgetArguments {
+    /// Returns whether the loss of what this machine wrote last is accepted.
+    pub fn accepts_rollback(&self) -> bool {
+        self.accept.contains(&Doubt::Rollback)
+    }
 }

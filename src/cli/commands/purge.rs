@@ -7,7 +7,7 @@ use super::forget::chosen;
 use super::open::Run;
 use super::prune::needs_no_grace;
 use super::repository::Opened;
-use crate::cli::args::ForgetArguments;
+use crate::cli::args::{ForgetArguments, PruneLimits};
 use crate::cli::ask;
 use crate::cli::figures::{counted, duration, size};
 use crate::cli::json::{PurgeSummary, PurgedLine};
@@ -122,7 +122,7 @@ fn consent(plan: &PurgeReport, unseen: &[String]) -> Result<()> {
 }
 
 /// Returns a line for each snapshot, and what goes from it.
-fn lines(run: &Run, plan: &PurgeReport, entries: &[SnapshotEntry]) -> Vec<String> {
+pub(super) fn lines(run: &Run, plan: &PurgeReport, entries: &[SnapshotEntry]) -> Vec<String> {
     let mut lines = Vec::new();
     for purged in &plan.snapshots {
         let time = entries
@@ -159,15 +159,18 @@ fn say_done(
     run.screen.summary(&match (count, dry_run) {
         (0, _) => "no snapshot holds it".to_owned(),
         (_, true) => format!("would be taken out of {snapshots}"),
-        (_, false) => format!("taken out of {snapshots}; {}", way_out(repository, arguments)),
+        (_, false) => {
+            let way_out = way_out(repository, &arguments.limits, arguments.prune);
+            format!("taken out of {snapshots}; {way_out}")
+        }
     })
 }
 
 /// Says how what was taken out comes to be gone.
-fn way_out(repository: &Opened, arguments: &ForgetArguments) -> String {
+pub(super) fn way_out(repository: &Opened, limits: &PruneLimits, prunes: bool) -> String {
     let prune = "`stash prune --max-unused 0`";
-    if needs_no_grace(repository, &arguments.limits) {
-        return if arguments.prune {
+    if needs_no_grace(repository, limits) {
+        return if prunes {
             "the old ones are forgotten".to_owned()
         } else {
             format!("the old ones are forgotten, and {prune} frees what only they had")

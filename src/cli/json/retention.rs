@@ -160,7 +160,7 @@ impl From<&PurgedSnapshot> for PurgedLine {
     }
 }
 
-/// `summary` of `forget --path` and `forget --agent`.
+/// `summary` of `forget --path`, `forget --agent` and `sessions forget`.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct PurgeSummary {
     /// Whether nothing was written.
@@ -209,7 +209,7 @@ pub(super) const MESSAGE_TYPES: &[MessageType] = &[
     },
     MessageType {
         name: "purged",
-        when: "stdout, `forget --path` and `--agent`: each snapshot that held it",
+        when: "stdout, `forget --path`, `--agent` and `sessions forget`: each snapshot that held it",
         fields: &[
             ("old_snapshot_id", "the snapshot that held it, now forgotten"),
             ("new_snapshot_id", "the one in its place; null in a dry run, or if nothing is left"),
@@ -219,7 +219,7 @@ pub(super) const MESSAGE_TYPES: &[MessageType] = &[
         ],
     },
     MessageType {
-        name: "summary of forget --path, --agent",
+        name: "summary of forget --path, --agent, sessions forget",
         when: "stdout, at the end",
         fields: &[
             ("dry_run", "whether nothing was written"),
@@ -308,7 +308,12 @@ mod tests {
         };
         assert_documented(MESSAGE_TYPES, "purged", &PurgedLine::from(&purged), &[]);
         let summary = PurgeSummary::of(&PurgeReport::default(), true);
-        assert_documented(MESSAGE_TYPES, "summary of forget --path, --agent", &summary, &[]);
+        assert_documented(
+            MESSAGE_TYPES,
+            "summary of forget --path, --agent, sessions forget",
+            &summary,
+            &[],
+        );
         let line = ForgottenLine {
             job: String::new(),
             repository: String::new(),

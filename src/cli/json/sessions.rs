@@ -225,6 +225,32 @@ impl FoundSessionLine {
     }
 }
 
+/// `session_finding`: something in an export that looks like a credential.
+#[derive(Debug, Serialize)]
+pub struct SessionFinding {
+    /// The turn, from 1; 0 is what stands above the turns.
+    pub turn: u64,
+    /// The kind.
+    pub kind: &'static str,
+}
+
+/// `session_export_summary`: a file that was written.
+#[derive(Debug, Serialize)]
+pub struct SessionExport {
+    /// The file.
+    pub file: String,
+    /// `md`, `html` or `json`.
+    pub format: &'static str,
+    /// Turns in it.
+    pub turns: u64,
+    /// Its size.
+    pub bytes: u64,
+    /// What looked like a credential.
+    pub findings: u64,
+    /// Whether that was replaced.
+    pub removed: bool,
+}
+
 /// The lists that these commands print.
 pub(super) const LISTS: &[MessageType] = &[
     MessageType {
@@ -307,9 +333,34 @@ const PLACED: MessageType = MessageType {
     ],
 };
 
-/// Lines of `sessions show` and `sessions restore`.
+const EXPORT_SUMMARY: MessageType = MessageType {
+    name: "session_export_summary",
+    when: "stdout, `sessions export` into a file; without one stdout has the document alone, which with \
+           `--format json` is {session, turns}, with the fields of `sessions list` and of `turn`",
+    fields: &[
+        ("file", "the file"),
+        ("format", "`md`, `html` or `json`"),
+        ("turns", "turns in it"),
+        ("bytes", "its size"),
+        ("findings", "what looked like a credential"),
+        ("removed", "whether that was replaced"),
+    ],
+};
+
+const EXPORT_FINDING: MessageType = MessageType {
+    name: "session_finding",
+    when: "stdout, `sessions export` into a file: something that looks like a credential; at most 50",
+    fields: &[
+        ("turn", "the turn, from 1; 0 is what stands above the turns"),
+        ("kind", "the kind, as in `secret`"),
+    ],
+};
+
+/// Lines of the commands about single sessions.
 pub(super) const MESSAGE_TYPES: &[MessageType] = &[
     PLACED,
+    EXPORT_SUMMARY,
+    EXPORT_FINDING,
     MessageType {
         name: "turn",
         when: "stdout, `stash show`: a turn each, after the `session` with the fields of `sessions list`",
@@ -362,6 +413,17 @@ mod tests {
             parts: vec![Part::Text(String::new())],
         };
         assert_documented(MESSAGE_TYPES, "turn", &TurnLine::new(1, &turn), &[]);
+        let finding = SessionFinding { turn: 1, kind: "" };
+        assert_documented(MESSAGE_TYPES, "session_finding", &finding, &[]);
+        let export = SessionExport {
+            file: String::new(),
+            format: "md",
+            turns: 1,
+            bytes: 1,
+            findings: 0,
+            removed: false,
+        };
+        assert_documented(MESSAGE_TYPES, "session_export_summary", &export, &[]);
         let version = SessionVersionLine {
             snapshot_id: String::new(),
             time: String::new(),

@@ -132,7 +132,16 @@ fn without_doubles(rows: &mut Vec<SessionRow>) {
             .then_with(|| other.entry.bytes.cmp(&one.entry.bytes))
     });
     rows.dedup_by(|later, kept| {
-        later.id == kept.id && later.agent == kept.agent && later.host == kept.host
+        let is_same = later.id == kept.id && later.agent == kept.agent && later.host == kept.host;
+        if is_same && kept.snapshot.is_none() && later.snapshot.is_some() {
+            // It lies elsewhere now than where it was saved.
+            kept.snapshot = later.snapshot;
+            kept.label = std::mem::take(&mut later.label);
+            kept.place = std::mem::take(&mut later.place);
+            kept.relative = std::mem::take(&mut later.relative);
+            kept.state = SessionState::Changed;
+        }
+        is_same
     });
 }
 

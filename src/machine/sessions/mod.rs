@@ -7,6 +7,7 @@
 //! ([`SessionReader`]), or all of them are searched ([`index`]).
 
 mod disk;
+mod forget;
 pub mod index;
 mod list;
 mod local;
@@ -18,6 +19,7 @@ mod saved;
 mod snapshot;
 mod versions;
 
+pub use forget::{ForgetPlan, SessionName, plan_forget};
 pub use list::{SessionRow, SessionState, list_sessions};
 pub use local::{LocalFile, local_files};
 pub use observer::SessionObserver;

@@ -1,5 +1,7 @@
 //! `stash sessions`: conversations with agents, of all machines, deleted or not.
 
+mod export;
+mod forget;
 mod history;
 mod keep_index;
 mod list;
@@ -26,5 +28,7 @@ pub(super) fn run(run: &Run, arguments: &SessionsArguments) -> Result<u8> {
         Some(SessionsCommand::Search(arguments)) => search::run(run, arguments),
         Some(SessionsCommand::Restore(arguments)) => restore::run(run, arguments),
         Some(SessionsCommand::History(arguments)) => history::run(run, arguments),
+        Some(SessionsCommand::Export(arguments)) => export::run(run, arguments),
+        Some(SessionsCommand::Forget(arguments)) => forget::run(run, arguments),
     }
 }

@@ -163,7 +163,7 @@ impl Sink for Shown<'_> {
 }
 
 /// Says what could not be read.
-fn remarks(gaps: &crate::agents::session::Gaps) -> Vec<String> {
+pub(super) fn remarks(gaps: &crate::agents::session::Gaps) -> Vec<String> {
     let mut remarks = Vec::new();
     if gaps.is_torn {
         remarks.push("its last record is not whole yet".to_owned());

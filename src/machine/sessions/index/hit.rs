@@ -104,14 +104,14 @@ mod tests {
         let text =
             format!("{}Why does\n\n  the basket lose a cent? {}", "x ".repeat(90), "y".repeat(99));
         let at = text.find("basket").unwrap();
-        let found = excerpt(&text, &[at..at + 6]);
+        let found = excerpt(&text, std::slice::from_ref(&(at..at + 6)));
         assert_eq!(found.text.chars().count(), WIDTH);
         assert!(found.text.contains("Why does the basket lose"), "{}", found.text);
         let range = found.ranges[0].clone();
         let letters: Vec<char> = found.text.chars().collect();
         assert_eq!(letters[range].iter().collect::<String>(), "basket");
         assert!(found.is_cut_before && found.is_cut_behind);
-        let whole = excerpt("a basket", &[2..8]);
+        let whole = excerpt("a basket", std::slice::from_ref(&(2..8)));
         assert!(!whole.is_cut_before && !whole.is_cut_behind);
     }
 
@@ -120,7 +120,7 @@ mod tests {
         fn ranges_are_within_the_excerpt(text in "[a-cä \n]{0,300}", start in 0_usize..300, length in 0_usize..200) {
             let start = text.floor_char_boundary(start.min(text.len()));
             let end = text.floor_char_boundary((start + length).min(text.len()));
-            let found = excerpt(&text, &[start..end.max(start)]);
+            let found = excerpt(&text, std::slice::from_ref(&(start..end.max(start))));
             let count = found.text.chars().count();
             prop_assert!(count <= WIDTH + 1);
             prop_assert!(found.ranges.iter().all(|range| range.end <= count));

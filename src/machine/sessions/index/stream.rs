@@ -18,7 +18,7 @@ const TOGETHER: usize = 1 << 20;
 const MOST_TOGETHER: usize = 1024;
 
 /// What was found, and the rows that can't be read, each with the reason.
-pub type Streamed = (Vec<FoundSession>, Vec<(usize, Error)>);
+pub(super) type Streamed = (Vec<FoundSession>, Vec<(usize, Error)>);
 
 /// Returns what [`SearchIndex::search`](super::SearchIndex::search) does, and the rows that can't be read,
 /// each with the reason. Nothing is written.

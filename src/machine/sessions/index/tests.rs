@@ -1,4 +1,10 @@
 //! The index against invented sessions, without files of any agent.
+#![allow(
+    clippy::cast_possible_wrap,
+    clippy::unnecessary_wraps,
+    clippy::disallowed_methods,
+    reason = "small numbers; a reader may fail, and this one does not"
+)]
 
 use std::cell::Cell;
 use std::os::unix::fs::PermissionsExt as _;

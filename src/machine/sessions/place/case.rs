@@ -4,17 +4,20 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::super::disk::DiskFiles;
 use super::super::list::SessionRow;
+use super::super::local::LocalFile;
 use super::super::read::root_of;
 use super::super::snapshot::SnapshotFiles;
 use super::SessionPlacer;
 use super::database::OpencodeProject;
 use super::project::{FoundBy, ProjectWish, TargetProject, git_folder, git_top, root_commit};
+use crate::agents::session::RootFiles as _;
 use crate::agents::{Agent, PROJECT, SessionShape};
 use crate::engine::inspect::dump::FileReader;
 use crate::error::{Error, Kind, Result};
 use crate::id::SnapshotId;
-use crate::machine::FoundAgent;
+use crate::machine::{FoundAgent, is_file};
 use crate::repository::Repository;
 
 /// What is known of a session that is being placed.
@@ -102,27 +105,40 @@ impl Case<'_> {
         root_place(&self.found, &self.row.label, &self.project)
     }
 
-    /// Returns the one place where the session is here; two are an error.
-    pub(super) fn only_place(&self) -> Result<Option<&SessionRow>> {
-        let mut places: Vec<String> = self
-            .here
-            .iter()
-            .filter_map(|row| row.local.as_ref())
-            .map(|file| {
-                let below = Path::new(std::ffi::OsStr::from_bytes(&file.relative));
-                file.place.join(below).display().to_string()
-            })
-            .collect();
+    /// Returns the one file that holds the session here; two are an error.
+    pub(super) fn only_place(&self) -> Result<Option<&LocalFile>> {
+        let locals: Vec<&LocalFile> =
+            self.here.iter().filter_map(|row| row.local.as_ref()).collect();
+        let below = |bytes: &[u8]| PathBuf::from(std::ffi::OsStr::from_bytes(bytes));
+        let mut places: Vec<PathBuf> =
+            locals.iter().map(|file| file.place.join(below(&file.relative))).collect();
+        if self.shape == SessionShape::ClaudeJsonl {
+            // A list tells one of them; the agent finds none if there are two.
+            places.extend(self.transcripts()?);
+        }
         places.sort_unstable();
         places.dedup();
         if places.len() > 1 {
+            let places: Vec<String> = places.iter().map(|it| it.display().to_string()).collect();
             return Err(Error::failed(
                 "the session lies here more than once, so that its agent may not find it:",
             )
             .object(places.join(", "))
             .hint("move all but one of them away"));
         }
-        Ok(self.here.first().copied())
+        Ok(locals.first().copied())
+    }
+
+    /// Returns the transcripts of this name in all projects' folders of the root.
+    fn transcripts(&self) -> Result<Vec<PathBuf>> {
+        let mut parts = self.relative.split('/');
+        let (Some(top), Some(_)) = (parts.next(), parts.next()) else { return Ok(Vec::new()) };
+        let rest: PathBuf = parts.collect();
+        let root = self.root()?;
+        let folders = DiskFiles::new(&root).list(top.as_bytes())?.into_iter();
+        let folders =
+            folders.map(|name| root.join(top).join(std::ffi::OsStr::from_bytes(&name)).join(&rest));
+        Ok(folders.filter(|path| is_file(path)).collect())
     }
 
     pub(super) fn remarks(&self) -> Vec<String> {
@@ -150,12 +166,13 @@ impl Case<'_> {
 }
 
 /// Returns where a root lies on this machine: the one of the same label, else the first of its kind.
-pub(super) fn root_place(found: &FoundAgent, label: &str, project: &TargetProject) -> Result<PathBuf> {
+fn root_place(found: &FoundAgent, label: &str, project: &TargetProject) -> Result<PathBuf> {
     let declared = found.agent.declared_label(label);
     if declared == Some(PROJECT) {
-        return match project.path.as_os_str().is_empty() {
-            true => Err(no_project(&project.path)),
-            false => Ok(project.path.clone()),
+        return if project.path.as_os_str().is_empty() {
+            Err(no_project(&project.path))
+        } else {
+            Ok(project.path.clone())
         };
     }
     let same = found.roots.iter().find(|root| root.label == label);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::super::list::SessionRow;
 use super::super::snapshot::SnapshotFiles;
 use super::block::{self, BlockWork};
-use super::case::{Case, no_project, opencode_project, root_place, text};
+use super::case::{Case, no_project, opencode_project, text};
 use super::compare::{Relation, TurnHashes};
 use super::database::RowWork;
 use super::files::{self, Beside, FileItem, FileWork, holds_lines};
@@ -68,7 +68,7 @@ impl<'a> SessionPlacer<'a> {
         match placing.placement() {
             Placement::Files(placement) => self.files(case, root, &placing, placement),
             Placement::Rows(rules) => self.rows(case, root, rules),
-            Placement::Block => self.block(case, root),
+            Placement::Block => self.block(case, &root),
             Placement::Impossible(reason) => Err(Error::failed(format!(
                 "a single session of {} can't be put back: {reason}",
                 case.agent.name
@@ -123,7 +123,7 @@ impl<'a> SessionPlacer<'a> {
             id = new;
         } else if let Some(there) = case.only_place()? {
             // Where its agent has it is its place.
-            root = root_place(&case.found, &there.label, &case.project)?;
+            root.clone_from(&there.place);
             placement = at(placing, &String::from_utf8_lossy(&there.relative), placement.also);
         }
         let node = {
@@ -215,8 +215,8 @@ impl<'a> SessionPlacer<'a> {
         rules: &'static RowRules,
     ) -> Result<Prepared<'a>> {
         let mut live = if case.relative.is_empty() { root } else { root.join(&case.relative) };
-        let there = case.only_place()?;
-        if let Some(local) = there.and_then(|there| there.local.as_ref()) {
+        let there = case.here.first().copied();
+        if let Some(local) = case.only_place()? {
             let relative = String::from_utf8_lossy(&local.relative).into_owned();
             live =
                 if relative.is_empty() { local.place.clone() } else { local.place.join(relative) };
@@ -282,10 +282,11 @@ impl<'a> SessionPlacer<'a> {
         format!("{day}_{}", numbers.max().unwrap_or(0).saturating_add(1))
     }
 
-    fn block(&'a self, case: Case<'a>, root: PathBuf) -> Result<Prepared<'a>> {
-        let path = if case.relative.is_empty() { root.clone() } else { root.join(&case.relative) };
+    fn block(&'a self, case: Case<'a>, root: &Path) -> Result<Prepared<'a>> {
+        let path =
+            if case.relative.is_empty() { root.to_owned() } else { root.join(&case.relative) };
         if !path.parent().is_some_and(Path::is_dir) {
-            return Err(no_project(&root));
+            return Err(no_project(root));
         }
         let input = case.saved.unpacked(case.relative.as_bytes())?;
         let input = input.ok_or_else(|| Error::failed("the snapshot does not hold the history"))?;
@@ -387,4 +388,3 @@ fn new_uuid(old: &str) -> Result<String> {
     }
     Ok(new)
 }
-
