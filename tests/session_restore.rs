@@ -110,11 +110,11 @@ fn saved() -> (tempfile::TempDir, Machine) {
     // It has the id of the one that is not archived.
     let archived = machine.path(".codex/archived_sessions");
     std::fs::remove_dir_all(archived).unwrap();
-    let settings = machine.path(".config/stash");
-    std::fs::create_dir_all(&settings).unwrap();
-    let project = machine.path("code/shop");
-    let config = format!("[agents.aider]\nprojects = ['{}']\n", project.display());
-    std::fs::write(settings.join("config.toml"), config).unwrap();
+    // A project's own agents are saved where the configuration names the project.
+    let config =
+        format!("[agents.aider]\nprojects = ['{}']\n", machine.path("code/shop").display());
+    std::fs::create_dir_all(machine.path(".config/stash")).unwrap();
+    std::fs::write(machine.path(".config/stash/config.toml"), config).unwrap();
     machine.run(0, &["init", "-q"]);
     machine.run(0, &["backup", "-q"]);
     (scene, machine)
@@ -241,11 +241,15 @@ fn rows_go_into_a_database_that_is_written_to_only_if_that_is_asked_for() {
                     .execute("INSERT INTO credential VALUES(?1, 'x')", [format!("c{count}")])
                     .unwrap();
                 count += 1;
+                // As an agent that streams an answer.
+                std::thread::sleep(std::time::Duration::from_millis(2));
             }
             count
         });
-        machine.run(0, &["sessions", "restore", "ses_01", "--force"]);
+        let output = machine.output(&["sessions", "restore", "ses_01", "--force"]);
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
         writer.join().unwrap()
     });
     assert_whole(&live);

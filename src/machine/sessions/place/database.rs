@@ -35,6 +35,9 @@ pub(super) struct RowWork {
     pub(super) opencode: Option<OpencodeProject>,
     /// Whether rows that are there are removed first.
     pub(super) replaces: bool,
+    /// Whether no session of the new id is there. It is looked for again in the transaction: one that came
+    /// meanwhile, such as another that was given the same number in this run, stays as it is.
+    pub(super) is_new: bool,
 }
 
 /// The project that a session of `OpenCode` is bound to.
@@ -58,7 +61,14 @@ impl RowWork {
         let mut connection = open(live).map_err(failed)?;
         connection.pragma_update(None, "foreign_keys", true).map_err(failed)?;
         attach(&connection, saved).map_err(failed)?;
-        self.insert(&mut connection).map_err(failed)
+        self.insert(&mut connection).map_err(|error| match error {
+            rusqlite::Error::StatementChangedRows(_) => {
+                Error::failed("a session of this id has come meanwhile:")
+                    .object(self.new_id.clone())
+                    .hint("nothing was changed; run the same command again")
+            }
+            error => failed(error),
+        })
     }
 
     /// Makes a database beside its name, and gives it that when it is whole.
@@ -83,6 +93,16 @@ impl RowWork {
         // Rows are put before what they refer to: a trigger that counts messages must not find the
         // session, whose row has the right count already.
         transaction.pragma_update(None, "defer_foreign_keys", true)?;
+        if self.is_new {
+            let is_there = format!(
+                "SELECT count(*) FROM main.{} WHERE {} = ?1",
+                self.rules.sessions, self.rules.id
+            );
+            let count: u32 = transaction.query_row(&is_there, [&self.new_id], |row| row.get(0))?;
+            if count > 0 {
+                return Err(rusqlite::Error::StatementChangedRows(0));
+            }
+        }
         self.choose(&transaction)?;
         if self.replaces {
             for table in self.rules.tables.iter().rev() {

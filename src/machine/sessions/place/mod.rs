@@ -9,6 +9,7 @@
 //! one transaction. So a session that is cut off at any moment is there as before, or whole.
 
 mod block;
+mod case;
 mod compare;
 mod database;
 mod files;
