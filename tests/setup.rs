@@ -80,6 +80,13 @@ fn one_command_saves_all_agents_and_proves_it() {
         assert!(written.contains(words), "{words}: {written}");
     }
     done(home.folder(), &["config", "check"]);
+    // Aider keeps its chats in the project in which other agents' sessions worked.
+    let project = home.project().display().to_string();
+    assert!(said.contains(&format!("save what Aider keeps in {project}")), "{said}");
+    assert!(written.contains("[agents.aider]") && written.contains(&project), "{written}");
+    let listed = done(home.folder(), &["ls", "latest"]);
+    assert!(listed.contains(&format!("{project}/.aider.chat.history.md")), "{listed}");
+    assert!(!said.contains("no session of Aider"), "{said}");
     let snapshots = done(home.folder(), &["snapshots", "--json"]);
     assert_eq!(snapshots.matches("\"short_id\"").count(), 1, "{snapshots}");
     done(home.folder(), &["check", "--read-data"]);

@@ -36,13 +36,15 @@ impl Agent {
         candidates
     }
 
-    fn marked(&self, pattern: &Path) -> Vec<PathBuf> {
+    /// Returns whether a folder holds something by which the agent's projects are known.
+    pub fn marks(&self, folder: &Path) -> bool {
         let markers = self.projects.as_ref().map_or(&[][..], |it| it.markers.as_slice());
-        let holds = |place: &Path| {
-            markers.iter().any(|marker| !matches(place, Path::new(marker)).is_empty())
-        };
+        markers.iter().any(|marker| !matches(folder, Path::new(marker)).is_empty())
+    }
+
+    fn marked(&self, pattern: &Path) -> Vec<PathBuf> {
         let found = matches(Path::new(""), pattern).into_iter().map(|(place, _)| place);
-        found.filter(|place| holds(place)).collect()
+        found.filter(|place| self.marks(place)).collect()
     }
 }
 

@@ -16,6 +16,7 @@ use super::config::{AgentEntry, Config, Stated};
 use super::environment::Environment;
 use super::places::Places;
 use super::runs::RunAgent;
+use super::session_projects::keeps_sessions_in_projects;
 use crate::agents::{self, Agent, AgentRoot, Catalog, PathKind, Prune, System};
 use crate::engine::backup::{AgentClass, AgentRules, AgentSource, AgentSources};
 use crate::error::{Error, IoContext as _, Result};
@@ -376,15 +377,19 @@ impl AgentCounts {
     }
 
     /// Returns the agents that keep sessions, and of which none was recognised, each with the first
-    /// place that was looked at.
-    pub fn without_sessions(&self) -> Vec<(String, PathBuf)> {
+    /// place that was looked at, and whether it keeps them in projects.
+    pub fn without_sessions(&self) -> Vec<(String, PathBuf, bool)> {
         let sessions = Category::Sessions.name();
         let by_agent = self.by_agent();
         let lacking = by_agent.iter().filter(|it| !it.files.contains_key(sessions));
         let place = |id: &str| self.rules.iter().find(|rules| rules.agent.id == id);
         let lacking = lacking.filter_map(|it| place(&it.id));
         let lacking = lacking.filter(|rules| !rules.agent.sessions.is_empty());
-        lacking.map(|rules| (rules.agent.name.clone(), rules.place.clone())).collect()
+        let told = |rules: &Arc<RootRules>| {
+            let in_projects = keeps_sessions_in_projects(&rules.agent);
+            (rules.agent.name.clone(), rules.place.clone(), in_projects)
+        };
+        lacking.map(told).collect()
     }
 
     /// Returns files that hold credentials beside other things, where those that hold nothing else

@@ -43,6 +43,7 @@
 //! | `job_command` | a job's own commands, before and after it |
 //! | `runs` | what came of each backup on this machine |
 //! | `private_copy` | files that are unpacked for a moment |
+//! | `session_projects` | projects in which agents keep sessions |
 //! | `sessions` | sessions of coding agents, wherever they are |
 //! | `limits` | how many files and threads we may have |
 //! | `secret_scan` | which files hold what looks like a credential |
@@ -88,6 +89,7 @@ mod sample;
 mod saved_agents;
 mod sealed;
 mod secret_scan;
+mod session_projects;
 pub mod sessions;
 mod settings_archive;
 mod settings_export;
@@ -158,6 +160,7 @@ pub use saved_agents::{
 };
 pub use sealed::{Opener, Seal, is_by_passphrase, is_sealed, open as open_sealed, seal};
 pub use secret_scan::{FoundSecret, SecretScan, SecretScanner};
+pub use session_projects::{discover_projects, keeps_sessions_in_projects};
 pub use settings_archive::{
     LONGEST_ALL as LONGEST_SETTINGS, SettingsManifest, SettingsRemark, read_settings,
     write_settings,

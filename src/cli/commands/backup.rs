@@ -198,10 +198,15 @@ fn note(record: &mut RunRecord, report: &BackupReport) {
 
 /// Says what of the agents should be known.
 fn tell_agents(run: &Run, counts: &AgentCounts) {
-    for (agent, place) in counts.without_sessions() {
+    for (agent, place, in_projects) in counts.without_sessions() {
         run.screen.warning(&format!(
-            "no session of {agent} was recognised in `{}`; all that is there is saved",
-            name::shown(place.as_os_str().as_bytes())
+            "no session of {agent} was recognised in `{}`; all that is there is saved{}",
+            name::shown(place.as_os_str().as_bytes()),
+            if in_projects {
+                ". It keeps them in projects: `stash setup` looks for these"
+            } else {
+                ""
+            }
         ));
     }
     let mixed = counts.mixed_secrets();

@@ -8,6 +8,7 @@ mod place;
 mod proof;
 mod questions;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -49,6 +50,8 @@ struct Answers {
     /// `None`: only when it is told to.
     schedule: Option<String>,
     passphrase: Option<SecretText>,
+    /// By agent the folders in which it keeps sessions, those that the configuration names among them.
+    projects: BTreeMap<String, Vec<String>>,
 }
 
 pub(super) fn run(run: &Run, arguments: &SetupArguments) -> Result<u8> {
@@ -71,7 +74,9 @@ pub(super) fn run(run: &Run, arguments: &SetupArguments) -> Result<u8> {
         without_secrets: ask_secrets(&questions, arguments, &config)?,
         schedule: None,
         passphrase: None,
+        projects: BTreeMap::new(),
     };
+    answers.projects = projects(run, &answers, &agents, &config)?;
     let place = place::find(run, &questions)?;
     check_join(arguments, &questions, &place)?;
     if !place.is_taken && run.named_passphrase(&place.location)?.is_none() {
@@ -83,6 +88,33 @@ pub(super) fn run(run: &Run, arguments: &SetupArguments) -> Result<u8> {
         return Err(Error::new(Kind::Interrupted, "not agreed to; nothing was set up"));
     }
     set_up(arguments, &questions, place, &answers)
+}
+
+/// Returns where agents keep sessions in projects: what the configuration names, and what is found.
+fn projects(
+    run: &Run,
+    answers: &Answers,
+    agents: &MachineAgents,
+    config: &Config,
+) -> Result<BTreeMap<String, Vec<String>>> {
+    let Some(home) = run.environment.home() else { return Ok(BTreeMap::new()) };
+    let mut projects = BTreeMap::new();
+    for (id, folders) in machine::discover_projects(agents, &home)? {
+        if answers.agents.as_ref().is_some_and(|chosen| !chosen.contains(&id)) {
+            continue;
+        }
+        let entry = config.agents.iter().find(|entry| entry.id == id);
+        let named = entry.and_then(|entry| entry.projects.as_ref());
+        let mut all: Vec<String> = Vec::new();
+        for folder in named.iter().flat_map(|it| &it.value).chain(&folders) {
+            let text = folder.display().to_string();
+            if !all.contains(&text) {
+                all.push(text);
+            }
+        }
+        projects.insert(id, all);
+    }
+    Ok(projects)
 }
 
 /// Does what was agreed to.
@@ -300,6 +332,10 @@ fn plan(place: &Place, answers: &Answers, agents: &MachineAgents) -> String {
         Some(ids) => ids.join(", "),
     };
     let _ = writeln!(text, "  save {names}");
+    for (id, folders) in &answers.projects {
+        let name = agents.catalog.find(id).map_or(id.as_str(), |agent| agent.name.as_str());
+        let _ = writeln!(text, "  save what {name} keeps in {}", folders.join(", "));
+    }
     for path in &answers.paths {
         let _ = writeln!(text, "  save {}", path.display());
     }
@@ -414,6 +450,9 @@ fn set_job(draft: &mut ConfigDraft, answers: &Answers) {
         draft.remove(&["jobs", JOB, "paths"]);
     } else {
         draft.set_list(&["jobs", JOB, "paths"], paths.iter().map(String::as_str));
+    }
+    for (id, folders) in &answers.projects {
+        draft.set_list(&["agents", id, "projects"], folders.iter().map(String::as_str));
     }
     let secrets = if answers.without_secrets { "exclude" } else { "encrypt" };
     draft.set(&["jobs", JOB, "secrets"], secrets);
