@@ -130,6 +130,7 @@ mod system {
 }
 
 #[cfg(not(all(feature = "keychain", any(target_os = "linux", target_os = "macos"))))]
+#[expect(clippy::unnecessary_wraps, reason = "the same shape as where there is a keychain")]
 mod system {
     use std::convert::Infallible;
 
