@@ -1,6 +1,6 @@
 //! What a session is, and readers that turn what an agent stores into sessions and turns.
 //!
-//! There is one reader per storage shape ([`SessionShape`](super::SessionShape)), not per agent. A
+//! There is one reader per storage shape ([`SessionShape`]), not per agent. A
 //! reader is given bytes or a connection to a database, from a disk or from a snapshot, and hands
 //! what it finds to a [`Sink`], in the order of the conversation, without keeping it: memory does not
 //! grow with the session. It never writes.
