@@ -75,12 +75,12 @@ pub(super) fn run(run: &Run, arguments: &SessionsRestoreArguments) -> Result<u8>
     let is_wanted = |plan: &Result<SessionPlan>| plan.as_ref().is_ok_and(|it| it.fate.writes());
     let count = plans.iter().filter(|(_, plan)| is_wanted(plan)).count();
     if arguments.dry_run {
-        return told(run, arguments, plans);
+        return told(run, arguments, plans, false);
     }
     if count > 0 && plans.len() > 1 {
         consent(arguments, count)?;
     }
-    let mut done = Vec::new();
+    let (mut done, mut can_undo) = (Vec::new(), false);
     if count > 0 {
         let _lock = run.lock(repository.id())?;
         let writes = plans.iter().filter(|(_, plan)| is_wanted(plan));
@@ -108,12 +108,13 @@ pub(super) fn run(run: &Run, arguments: &SessionsRestoreArguments) -> Result<u8>
             if count > 0 {
                 let what = format!("restored {} of {agent}", counted(count, "session"));
                 remember_paths(run, repository, agent, snapshot, what, files)?;
+                can_undo = true;
             }
         }
     } else {
         done = plans;
     }
-    told(run, arguments, done)
+    told(run, arguments, done, can_undo)
 }
 
 /// Returns the sessions that are saved, as they were at the moment that is asked for.
@@ -235,8 +236,9 @@ fn told(
     run: &Run,
     arguments: &SessionsRestoreArguments,
     done: Vec<(&SessionRow, Result<SessionPlan>)>,
+    can_undo: bool,
 ) -> Result<u8> {
-    let (count, mut failed, mut wrote) = (done.len(), 0, false);
+    let (count, mut failed) = (done.len(), 0);
     for (row, result) in done {
         if run.screen.is_json() {
             let line = PlacedLine::new(row, result.as_ref(), arguments.dry_run);
@@ -244,7 +246,6 @@ fn told(
         }
         match result {
             Ok(plan) => {
-                wrote |= plan.fate.writes();
                 if !run.screen.is_json() {
                     tell(run, row, &plan, arguments.dry_run)?;
                 }
@@ -258,7 +259,8 @@ fn told(
             }
         }
     }
-    if wrote && !arguments.dry_run {
+    // Where an agent had nothing before, there is nothing to go back to.
+    if can_undo {
         run.screen.note("`stash undo` takes it back, for each agent");
     }
     Ok(if failed > 0 { 3 } else { 0 })
