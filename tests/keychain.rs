@@ -203,3 +203,30 @@ fn setup_takes_the_keychain_if_asked_to_and_falls_back_to_the_file() {
         assert_eq!(answers.contains("cannot read the keychain"), has_desktop, "{answers}");
     }
 }
+
+#[test]
+fn a_key_of_another_home_in_the_same_keychain_is_not_written_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let [one, two] = ["one", "two"].map(|name| folder.path().join(name));
+    std::fs::create_dir(&one).unwrap();
+    std::fs::create_dir(&two).unwrap();
+    let (repository, pass) = (folder.path().join("repository"), folder.path().join("pass"));
+    std::fs::write(&pass, "six invented words for this test").unwrap();
+    let (repository, pass) = (repository.to_str().unwrap(), pass.to_str().unwrap());
+    let _desktop = Desktop::start(&one);
+    done(&one, &["init", "-q", "-r", repository, "--passphrase-file", pass]);
+    done(&one, &["key", "device", "--to", "keychain", "-r", repository]);
+    done(&two, &["key", "add", "--device", "-r", repository, "--passphrase-file", pass]);
+    let line = std::fs::read_to_string(key_file(&two)).unwrap();
+    let output = program(env!("CARGO_BIN_EXE_stash"), &two)
+        .env_remove("DBUS_SESSION_BUS_ADDRESS")
+        .env("XDG_RUNTIME_DIR", runtime(&one))
+        .args(["key", "device", "--to", "keychain", "-r", repository])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(12), "{said}");
+    assert!(said.contains("another key of this repository"), "{said}");
+    assert_eq!(std::fs::read_to_string(key_file(&two)).unwrap(), line);
+    done(&one, &["snapshots", "-r", repository]);
+}

@@ -93,6 +93,16 @@ pub fn move_device_key(
     match (place_in(&text), to) {
         (KeyPlace::File, KeyPlace::Keychain) => {
             read_key(&text, &path)?;
+            if keychain::read(repository)?.is_some_and(|there| *there != *text) {
+                return Err(Error::new(
+                    Kind::WrongPassphrase,
+                    "the keychain has another key of this repository, which may be in use",
+                )
+                .object(path.display().to_string())
+                .hint(
+                    "the key stays in its file; delete the entry `stash` there if nothing needs it",
+                ));
+            }
             keychain::write(repository, &text)?;
             let came_back = keychain_line(&path, repository).and_then(|found| {
                 let is_same = *found == *text;

@@ -381,7 +381,7 @@ pub enum Command {
     /// Manages what opens the repository
     #[command(subcommand)]
     Key(KeyCommand),
-    /// Lists and shows sessions: conversations with agents, of all machines, deleted or not
+    /// Conversations with agents, of all machines, deleted or not: lists, shows, restores, exports
     ///
     /// A session is listed though its agent deleted it, if a backup has it. What lies on this disk
     /// and is not saved yet is listed, too.

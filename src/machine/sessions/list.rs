@@ -103,12 +103,19 @@ pub fn list_sessions(
         let local = local.filter(|_| state == SessionState::Saved);
         rows.push(row_of(session, state, local));
     }
-    for (file, saved) in here.into_values() {
+    // The rows of each file here, so that no file looks through all of them.
+    let mut of_files: HashMap<(String, Vec<u8>), Vec<usize>> = HashMap::new();
+    for (place, row) in rows.iter().enumerate().filter(|(_, row)| row.host == host) {
+        let path = joined(&row.place, &row.relative);
+        of_files.entry((row.agent.clone(), path)).or_default().push(place);
+    }
+    for (key, (file, saved)) in here {
         if saved.is_some_and(|saved| file.mtime <= saved.0) {
             continue;
         }
+        let places = of_files.remove(&key).unwrap_or_default();
         match file.sessions() {
-            Ok(sessions) => join(&mut rows, &file, sessions, host),
+            Ok(sessions) => join(&mut rows, &places, &file, sessions, host),
             Err(error) => failed(&file, error),
         }
     }
@@ -160,23 +167,16 @@ fn row_of(session: SavedSession, state: SessionState, local: Option<LocalFile>) 
     }
 }
 
-/// Brings in what a file that is newer than its backup holds.
+/// Brings in what a file that is newer than its backup holds; `places` are those of its rows.
 fn join(
     rows: &mut Vec<SessionRow>,
+    places: &[usize],
     file: &LocalFile,
     sessions: Vec<(String, SessionEntry)>,
     host: &str,
 ) {
-    let path = absolute(file);
-    let mut known: HashMap<String, usize> = HashMap::new();
-    for (place, row) in rows.iter().enumerate() {
-        let is_of_file = row.host == host
-            && row.agent == file.agent
-            && joined(&row.place, &row.relative) == path;
-        if is_of_file {
-            known.insert(row.id.clone(), place);
-        }
-    }
+    let row_at = |place: &usize| rows.get(*place).map(|row| (row.id.clone(), *place));
+    let mut known: HashMap<String, usize> = places.iter().filter_map(row_at).collect();
     for (id, entry) in sessions {
         match known.remove(&id).and_then(|place| rows.get_mut(place)) {
             Some(row) => {
